@@ -1,0 +1,1 @@
+//! The schema of /etc/two-node-ha.toml: types, defaults and validation; nothing here touches the system.

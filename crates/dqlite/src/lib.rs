@@ -1,0 +1,1 @@
+//! dqlite's files: info.yaml, cluster.yaml and what stands beside them.

@@ -1,0 +1,1 @@
+//! The event files between the hooks and the agent.

@@ -1,0 +1,1 @@
+//! Attaching a backing file to a loop device, idempotently.

@@ -1,0 +1,1 @@
+//! Pacemaker's status as typed values, read from its XML.

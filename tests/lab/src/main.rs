@@ -1,0 +1,3 @@
+//! The lab: two real nodes in User Mode Linux.
+
+fn main() {}
