@@ -78,9 +78,9 @@ impl Call {
 /// The command line, as one would read it; not quoted for a shell.
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.program.display())?;
+        write!(f, "{}", self.program.to_string_lossy())?;
         for arg in &self.args {
-            write!(f, " {}", arg.display())?;
+            write!(f, " {}", arg.to_string_lossy())?;
         }
         Ok(())
     }

@@ -53,8 +53,13 @@ impl Runner for System {
             .process_group(0)
             .spawn()
             .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => Error::NotInstalled { call: call.to_string() },
-                _ => Error::Io { call: call.to_string(), source },
+                io::ErrorKind::NotFound => Error::NotInstalled {
+                    call: call.to_string(),
+                },
+                _ => Error::Io {
+                    call: call.to_string(),
+                    source,
+                },
             })?;
         let mut running = Running { child, ended: None };
         let result = running.collect(call, started);
@@ -77,14 +82,20 @@ struct Running {
 
 impl Running {
     fn collect(&mut self, call: &Call, started: Instant) -> Result<Output, Error> {
-        let io_error = |source: io::Error| Error::Io { call: call.to_string(), source };
+        let io_error = |source: io::Error| Error::Io {
+            call: call.to_string(),
+            source,
+        };
         let pid = Pid::from_child(&self.child);
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| io_error(e.into()))?;
         let mut stdout = Pipe::new(self.child.stdout.take().map(OwnedFd::from));
         let mut stderr = Pipe::new(self.child.stderr.take().map(OwnedFd::from));
         loop {
             let Some(left) = call.deadline.checked_sub(started.elapsed()) else {
-                return Err(Error::Deadline { call: call.to_string(), deadline: call.deadline });
+                return Err(Error::Deadline {
+                    call: call.to_string(),
+                    deadline: call.deadline,
+                });
             };
             let timeout = Timespec {
                 tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
@@ -101,7 +112,10 @@ impl Running {
                 stderr.drain(call.output_limit).map_err(io_error)?;
             }
             if stdout.data.len() > call.output_limit || stderr.data.len() > call.output_limit {
-                return Err(Error::TooMuch { call: call.to_string(), limit: call.output_limit });
+                return Err(Error::TooMuch {
+                    call: call.to_string(),
+                    limit: call.output_limit,
+                });
             }
             if ended {
                 self.kill_group();
@@ -111,7 +125,11 @@ impl Running {
                     (Some(code), _) => Exit::Code(code),
                     (None, signal) => Exit::Signal(signal.unwrap_or(0)),
                 };
-                return Ok(Output { exit, stdout: stdout.data, stderr: stderr.data });
+                return Ok(Output {
+                    exit,
+                    stdout: stdout.data,
+                    stderr: stderr.data,
+                });
             }
         }
     }
@@ -165,7 +183,10 @@ struct Pipe {
 impl Pipe {
     fn new(fd: Option<OwnedFd>) -> Self {
         let fd = fd.filter(|fd| rustix::io::ioctl_fionbio(fd, true).is_ok());
-        Self { fd: fd.map(std::fs::File::from), data: Vec::new() }
+        Self {
+            fd: fd.map(std::fs::File::from),
+            data: Vec::new(),
+        }
     }
 
     /// Reads what is there, up to one byte more than `limit`.
@@ -201,7 +222,9 @@ mod tests {
 
     #[test]
     fn outputs_and_exit_code_come_back() {
-        let output = System::new().run(&sh("echo out; echo err >&2; exit 7", AMPLE)).unwrap();
+        let output = System::new()
+            .run(&sh("echo out; echo err >&2; exit 7", AMPLE))
+            .unwrap();
         assert_eq!(output.stdout, b"out\n");
         assert_eq!(output.stderr, b"err\n");
         assert_eq!(output.exit, Exit::Code(7));
@@ -223,14 +246,23 @@ mod tests {
 
     #[test]
     fn a_grandchild_that_keeps_the_pipes_does_not_hold_up_the_answer_and_does_not_survive() {
-        let output = System::new().run(&sh("sleep 1000 & echo $!", AMPLE)).unwrap();
-        let pid: i32 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        let output = System::new()
+            .run(&sh("sleep 1000 & echo $!", AMPLE))
+            .unwrap();
+        let pid: i32 = String::from_utf8(output.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         // Killed, but perhaps not dead yet: wait for it. Absent: dead and reaped.
         let Ok(grandchild) = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()) else {
             return;
         };
         let mut fds = [PollFd::new(&grandchild, PollFlags::IN)];
-        let hung = Timespec { tv_sec: 500, tv_nsec: 0 };
+        let hung = Timespec {
+            tv_sec: 500,
+            tv_nsec: 0,
+        };
         assert_eq!(poll(&mut fds, Some(&hung)).unwrap(), 1);
     }
 
@@ -244,22 +276,34 @@ mod tests {
 
     #[test]
     fn an_output_larger_than_a_pipe_arrives_whole() {
-        let output = System::new().run(&sh("head -c 1000000 /dev/zero", AMPLE)).unwrap();
+        let output = System::new()
+            .run(&sh("head -c 1000000 /dev/zero", AMPLE))
+            .unwrap();
         assert_eq!(output.stdout.len(), 1_000_000);
     }
 
     #[test]
     fn an_absent_program_is_named() {
-        let error = System::new().run(&Call::new("no-such-program-here", AMPLE)).unwrap_err();
+        let error = System::new()
+            .run(&Call::new("no-such-program-here", AMPLE))
+            .unwrap_err();
         assert!(matches!(error, Error::NotInstalled { .. }), "{error:?}");
         assert!(error.to_string().contains("no-such-program-here"));
     }
 
     #[test]
     fn the_environment_is_clean() {
-        let output = System::new().run(&Call::new("env", AMPLE).env("A", "b")).unwrap();
-        let mut lines: Vec<_> = std::str::from_utf8(&output.stdout).unwrap().lines().collect();
+        let output = System::new()
+            .run(&Call::new("env", AMPLE).env("A", "b"))
+            .unwrap();
+        let mut lines: Vec<_> = std::str::from_utf8(&output.stdout)
+            .unwrap()
+            .lines()
+            .collect();
         lines.sort_unstable();
-        assert_eq!(lines, ["A=b", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+        assert_eq!(
+            lines,
+            ["A=b", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        );
     }
 }

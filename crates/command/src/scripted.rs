@@ -31,7 +31,11 @@ impl Scripted {
     pub fn answer(self, prefix: &str, code: i32, stdout: impl Into<Vec<u8>>) -> Self {
         let stdout = stdout.into();
         self.answer_with(prefix, move |_| {
-            Ok(Output { exit: Exit::Code(code), stdout: stdout.clone(), stderr: Vec::new() })
+            Ok(Output {
+                exit: Exit::Code(code),
+                stdout: stdout.clone(),
+                stderr: Vec::new(),
+            })
         })
     }
 
@@ -50,14 +54,21 @@ impl Scripted {
     #[must_use]
     pub fn hang(self, prefix: &str) -> Self {
         self.answer_with(prefix, |call| {
-            Err(Error::Deadline { call: call.to_string(), deadline: call.deadline })
+            Err(Error::Deadline {
+                call: call.to_string(),
+                deadline: call.deadline,
+            })
         })
     }
 
     /// A command line that begins with `prefix` names a program that is not installed.
     #[must_use]
     pub fn absent(self, prefix: &str) -> Self {
-        self.answer_with(prefix, |call| Err(Error::NotInstalled { call: call.to_string() }))
+        self.answer_with(prefix, |call| {
+            Err(Error::NotInstalled {
+                call: call.to_string(),
+            })
+        })
     }
 
     /// A file that [`Runner::read`] finds.
@@ -78,13 +89,20 @@ impl Runner for Scripted {
     fn run(&self, call: &Call) -> Result<Output, Error> {
         let line = call.to_string();
         self.calls.borrow_mut().push(line.clone());
-        match self.answers.iter().find(|(prefix, _)| line.starts_with(prefix)) {
+        match self
+            .answers
+            .iter()
+            .find(|(prefix, _)| line.starts_with(prefix))
+        {
             Some((_, answer)) => answer(call),
             None => panic!("the script has no answer to `{line}`"),
         }
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
