@@ -618,8 +618,10 @@ impl<'s> Reader<'s> {
             };
             if let Err(fault) = check(param.get_ref()) {
                 self.bad(s, key, param.span(), fault);
-            } else if text.chars().any(char::is_control) {
-                let fault = Fault::from("a parameter may not hold a control character");
+            } else if text.is_empty() {
+                let fault = Fault::from("a parameter is empty").help("leave it out");
+                self.bad(s, key, value.span(), fault);
+            } else if let Err(fault) = names::printable(&text) {
                 self.bad(s, key, value.span(), fault);
             } else {
                 all.insert(param.get_ref().to_string(), text);
