@@ -6,6 +6,8 @@
 //! two-node-ha-generator --test golden` writes what the binary does into the cases, to be looked
 //! at with `git diff`.
 
+#![allow(clippy::unwrap_used)] // A test that panics has failed.
+
 mod common;
 
 use std::fs;
