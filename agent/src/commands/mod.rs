@@ -1,0 +1,14 @@
+//! The commands, one file each.
+
+pub mod agent;
+pub mod completions;
+pub mod failover;
+pub mod r#move;
+pub mod peer;
+pub mod plan;
+pub mod status;
+
+mod connect;
+mod load;
+
+pub use load::{Selection, load};
