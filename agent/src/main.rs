@@ -12,6 +12,7 @@ mod observe;
 mod paths;
 mod peer;
 mod plan;
+mod render;
 mod store;
 mod systemd;
 
@@ -25,14 +26,14 @@ use commands::Selection;
 #[derive(Debug, Parser)]
 #[command(name = "two-node-ha", version, disable_help_subcommand = true)]
 struct Cli {
-    #[command(flatten)]
-    selection: Selection,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(commands::check::Args),
+    Render(commands::render::Args),
     /// How this node stands, and why
     Status(commands::status::Args),
     /// What the agent is about to do, and why
@@ -43,7 +44,7 @@ enum Command {
     #[command(subcommand)]
     Peer(commands::peer::Command),
     /// Run the agent (two-node-ha-k8s.service)
-    Agent,
+    Agent(Selection),
     /// Hold the voter role for Pacemaker (two-node-ha-k8s-failover.service)
     Failover(commands::failover::Args),
     /// Print completions for a shell
@@ -53,14 +54,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let selection = &cli.selection;
     match &cli.command {
+        Command::Check(args) => commands::check::run(args),
+        Command::Render(args) => commands::render::run(args),
         Command::Status(args) => commands::status::run(args),
-        Command::Plan(args) => commands::plan::run(args, selection),
-        Command::Move(args) => commands::r#move::run(args, selection),
-        Command::Peer(command) => commands::peer::run(command, selection),
-        Command::Agent => commands::agent::run(selection),
-        Command::Failover(args) => commands::failover::run(args, selection),
+        Command::Plan(args) => commands::plan::run(args),
+        Command::Move(args) => commands::r#move::run(args),
+        Command::Peer(command) => commands::peer::run(command),
+        Command::Agent(selection) => commands::agent::run(selection),
+        Command::Failover(args) => commands::failover::run(args),
         Command::Completions(args) => commands::completions::run(args, &mut Cli::command()),
     }
 }

@@ -35,6 +35,8 @@ pub struct Args {
     /// Only make sure that the node is off the volume (ExecStopPost=)
     #[arg(long)]
     release: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// How one connection ended.
@@ -49,9 +51,9 @@ enum End {
 
 /// Runs until the role is released or lost.
 #[must_use]
-pub fn run(args: &Args, selection: &Selection) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
     let paths = Paths::from_env();
-    let config = match load(selection, &paths) {
+    let config = match load(&args.selection, &paths) {
         Ok(config) => config,
         Err(diagnostic) => {
             eprintln!("{diagnostic}");

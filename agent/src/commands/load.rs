@@ -10,10 +10,10 @@ use crate::paths::Paths;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Selection {
     /// Configuration file
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Take this host for that node instead of asking `uname -n`
-    #[arg(long, value_name = "NAME", env = "TWO_NODE_HA_NODE", global = true)]
+    #[arg(long, value_name = "NAME", env = "TWO_NODE_HA_NODE")]
     pub node: Option<String>,
 }
 

@@ -22,6 +22,8 @@ pub struct Args {
     /// Give up waiting after this long; the move itself goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// The constraint ends by itself, should this command be interrupted.
@@ -31,8 +33,8 @@ const COMMAND: Duration = Duration::from_secs(60);
 
 /// Moves, waits, and takes the constraint away again.
 #[must_use]
-pub fn run(args: &Args, selection: &Selection) -> ExitCode {
-    match go(args, selection) {
+pub fn run(args: &Args) -> ExitCode {
+    match go(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -41,9 +43,9 @@ pub fn run(args: &Args, selection: &Selection) -> ExitCode {
     }
 }
 
-fn go(args: &Args, selection: &Selection) -> Result<(), String> {
+fn go(args: &Args) -> Result<(), String> {
     let paths = Paths::from_env();
-    let config = load(selection, &paths)?;
+    let config = load(&args.selection, &paths)?;
     if config.node(&args.node).is_none() {
         return Err(format!(
             "{} is none of the two nodes, {} and {}",

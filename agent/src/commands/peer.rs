@@ -24,8 +24,17 @@ pub enum Command {
 
 /// Arguments of `peer setup`.
 #[derive(Debug, Clone, clap::Args)]
-#[group(required = true, multiple = false)]
 pub struct Setup {
+    #[command(flatten)]
+    direction: Direction,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+/// One of the two.
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Direction {
     /// Print what the peer must import; makes this node's key at the first call
     #[arg(long)]
     export: bool,
@@ -34,11 +43,12 @@ pub struct Setup {
     import: Option<PathBuf>,
 }
 
+
 /// Runs it.
 #[must_use]
-pub fn run(command: &Command, selection: &Selection) -> ExitCode {
+pub fn run(command: &Command) -> ExitCode {
     let result = match command {
-        Command::Setup(setup) => self::setup(setup, selection),
+        Command::Setup(setup) => self::setup(setup),
         Command::Serve => serve(),
     };
     match result {
@@ -50,13 +60,13 @@ pub fn run(command: &Command, selection: &Selection) -> ExitCode {
     }
 }
 
-fn setup(setup: &Setup, selection: &Selection) -> Result<(), String> {
+fn setup(setup: &Setup) -> Result<(), String> {
     let paths = Paths::from_env();
-    let config = load(selection, &paths)?;
+    let config = load(&setup.selection, &paths)?;
     let (Some(node), Some(peer)) = (config.this_node(), config.peer_node()) else {
         return Err("this host is none of the two nodes".into());
     };
-    match &setup.import {
+    match &setup.direction.import {
         None => {
             let bundle = keys::export(&paths, &node.name, &System::new())
                 .map_err(|error| error.to_string())?;

@@ -20,12 +20,14 @@ pub struct Args {
     /// Print the observation and the decision as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 /// Prints a decision. Exit 0 when settled, 3 when blocked, 4 on the way.
 #[must_use]
-pub fn run(args: &Args, selection: &Selection) -> ExitCode {
-    match decide(args, selection) {
+pub fn run(args: &Args) -> ExitCode {
+    match decide(args) {
         Err(error) => {
             eprintln!("error: {error}");
             exit::FAILURE.into()
@@ -52,7 +54,7 @@ pub fn code(state: State, settled: bool) -> ExitCode {
     }
 }
 
-fn decide(args: &Args, selection: &Selection) -> Result<(Observation, Decision), String> {
+fn decide(args: &Args) -> Result<(Observation, Decision), String> {
     let paths = Paths::from_env();
     let Some(file) = &args.observation else {
         return match Connection::open(&paths, &Request::Plan)?.answer()? {
@@ -60,7 +62,7 @@ fn decide(args: &Args, selection: &Selection) -> Result<(Observation, Decision),
             other => Err(format!("the agent answered with {other:?}")),
         };
     };
-    let config = load(selection, &paths)?;
+    let config = load(&args.selection, &paths)?;
     let text =
         std::fs::read(file).map_err(|error| format!("reading {}: {error}", file.display()))?;
     let mut value: serde_json::Value = serde_json::from_slice(&text)
