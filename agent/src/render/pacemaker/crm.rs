@@ -5,9 +5,10 @@ use super::{Constraint, Model, Pair, Resource, shell_word, time};
 /// Lines of crmsh.
 #[must_use]
 pub fn render(m: &Model) -> String {
+    // crmsh turns comments into XML comments, which may not hold `--`.
     let mut out = super::super::header(
-        "pacemaker --format crm",
-        "a file, for `crm configure load update FILE` on one node.",
+        "pacemaker",
+        "a file for `crm configure load update FILE` on one node.",
     );
     for r in &m.resources {
         primitive(&mut out, r);

@@ -8,7 +8,7 @@ pub fn render(m: &Model) -> String {
     let mut out = String::from("#!/bin/sh\n");
     out += &super::super::header(
         "pacemaker --format pcs",
-        "a terminal on one node: sets up a cluster that has none of these resources yet.",
+        "a shell on one node of a cluster that has none of these resources yet.",
     );
     out +=
         "set -eu\numask 077\ncib=$(mktemp)\ntrap 'rm -f \"$cib\"' EXIT\npcs cluster cib \"$cib\"\n";
