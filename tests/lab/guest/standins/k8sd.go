@@ -158,6 +158,11 @@ func (d *k8sd) startNode(config daemonConfig) (*app.App, error) {
 		return nil, err
 	}
 	options := []app.Option{app.WithLogFunc(dqliteLog(client.LogWarn)), app.WithTLS(listen, dial)}
+	// dqlite's engine listens on an abstract socket that is named after the snap and the node's ID. The first node has
+	// the same ID in k8s-dqlite, so the two need different names.
+	if err := os.Setenv("SNAP_INSTANCE_NAME", snapName+".k8sd"); err != nil {
+		return nil, err
+	}
 
 	begun, err := exists(filepath.Join(d.state.database(), "info.yaml"))
 	if err != nil {

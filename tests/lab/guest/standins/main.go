@@ -1,3 +1,7 @@
+// In a GOPATH build Go would otherwise behave as in version 1.20.
+//
+//go:debug default=go1.24
+
 // Command standins is every program of the k8s snap that the lab cannot install, over real dqlite.
 //
 // One binary, called by the name it is linked under, keeps an image small and the page cache of a node shared. What is

@@ -85,7 +85,9 @@ func parseArgs(text string) []string {
 
 func becomeProgram(name string, args []string) error {
 	path := snapBin + "/" + name
-	if err := syscall.Exec(path, append([]string{path}, args...), os.Environ()); err != nil {
+	environment := append(os.Environ(),
+		"SNAP=/snap/k8s/current", "SNAP_NAME="+snapName, "SNAP_INSTANCE_NAME="+snapName, "SNAP_COMMON="+snapCommon)
+	if err := syscall.Exec(path, append([]string{path}, args...), environment); err != nil {
 		return fmt.Errorf("run %s: %w", path, err)
 	}
 	return nil
