@@ -61,11 +61,12 @@ pub(crate) struct Section<'t> {
     span: Range<usize>,
 }
 
-/// Where a key's value stands.
+/// A key that the file gives, or should have given.
 struct Place {
     path: &'static str,
     index: usize,
-    span: Range<usize>,
+    /// Its value; `None` where it is missing.
+    span: Option<Range<usize>>,
     usable: bool,
 }
 
@@ -136,17 +137,35 @@ impl<'s> Reader<'s> {
     pub(crate) fn given(&self, path: &'static str, index: usize) -> bool {
         self.places
             .iter()
-            .any(|p| p.path == path && p.index == index)
+            .any(|p| p.path == path && p.index == index && p.span.is_some())
+    }
+
+    /// Notes that a key has no usable value, so that no rule speaks of it.
+    pub(crate) fn spoil(&mut self, path: &'static str, index: usize) {
+        let place = self
+            .places
+            .iter_mut()
+            .find(|p| p.path == path && p.index == index);
+        match place {
+            Some(place) => place.usable = false,
+            None => self.places.push(Place {
+                path,
+                index,
+                span: None,
+                usable: false,
+            }),
+        }
     }
 
     fn span(&self, path: &'static str, index: usize) -> Range<usize> {
-        let table = path.rsplit_once('.').map_or("", |(table, _)| table);
+        // A path without a dot is a table itself.
+        let table = path.rsplit_once('.').map_or(path, |(table, _)| table);
         let place = self
             .places
             .iter()
             .find(|p| p.path == path && p.index == index);
         place
-            .map(|p| p.span.clone())
+            .and_then(|p| p.span.clone())
             .or_else(|| {
                 let header = self
                     .headers
@@ -163,13 +182,7 @@ impl<'s> Reader<'s> {
     }
 
     fn bad(&mut self, s: &Section<'_>, key: &'static Key, span: Range<usize>, fault: Fault) {
-        if let Some(place) = self
-            .places
-            .iter_mut()
-            .find(|p| p.path == key.path && p.index == s.index)
-        {
-            place.usable = false;
-        }
+        self.spoil(key.path, s.index);
         self.report(Severity::Error, span, Some(key.path.to_owned()), fault);
     }
 
@@ -294,7 +307,7 @@ impl<'s> Reader<'s> {
                 self.places.push(Place {
                     path: known.path,
                     index,
-                    span: value.span(),
+                    span: Some(value.span()),
                     usable: true,
                 });
             } else if !is_table(name, text) {
@@ -303,9 +316,10 @@ impl<'s> Reader<'s> {
                     .or_else(|| self.elsewhere(text, name))
                     .unwrap_or_else(|| {
                         let all: Vec<_> = keys.iter().map(Key::name).collect();
-                        format!("[{name}] has the keys {}", all.join(", "))
+                        format!("{} has the keys {}", header(name), all.join(", "))
                     });
-                let fault = Fault::from(format!("unknown key `{text}` in [{name}]")).help(help);
+                let fault =
+                    Fault::from(format!("unknown key `{text}` in {}", header(name))).help(help);
                 self.report(
                     Severity::Error,
                     key.span(),
@@ -321,7 +335,7 @@ impl<'s> Reader<'s> {
     fn elsewhere(&self, text: &str, table: &str) -> Option<String> {
         let keys = || TABLES.iter().flat_map(|t| keys_of(t.name));
         if let Some(key) = keys().find(|k| k.name() == text && k.table() != table) {
-            return Some(format!("`{text}` belongs to [{}]", key.table()));
+            return Some(format!("`{text}` belongs to {}", header(key.table())));
         }
         if text.len() < 4 {
             return None;
@@ -345,9 +359,10 @@ impl<'s> Reader<'s> {
         let key = s.keys.iter().find(|k| k.name() == name)?;
         let value = s.table.and_then(|t| t.get(name));
         if value.is_none() && key.required && self.whole() {
-            let fault = Fault::from(format!("[{}] lacks its `{name}`", s.name))
+            let fault = Fault::from(format!("{} lacks its `{name}`", header(s.name)))
                 .help(format!("add, for example, {name} = {}", key.example));
             let span = s.span.clone();
+            self.spoil(key.path, s.index);
             self.report(Severity::Error, span, Some(key.path.to_owned()), fault);
         }
         Some((key, value))
@@ -618,14 +633,25 @@ impl<'s> Reader<'s> {
             };
             if let Err(fault) = check(param.get_ref()) {
                 self.bad(s, key, param.span(), fault);
-            } else if text.chars().any(char::is_control) {
-                let fault = Fault::from("a parameter may not hold a control character");
+            } else if text.is_empty() {
+                let fault = Fault::from("a parameter is empty").help("leave it out");
+                self.bad(s, key, value.span(), fault);
+            } else if let Err(fault) = names::printable(&text) {
                 self.bad(s, key, value.span(), fault);
             } else {
                 all.insert(param.get_ref().to_string(), text);
             }
         }
         all
+    }
+}
+
+/// `[volume]`, `[[node]]`: how the table is written.
+fn header(name: &str) -> String {
+    if TABLES.iter().any(|t| t.name == name && t.array) {
+        format!("[[{name}]]")
+    } else {
+        format!("[{name}]")
     }
 }
 
