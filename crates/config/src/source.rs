@@ -128,14 +128,12 @@ impl<'a> Source<'a> {
         };
         text.char_indices()
             .map(|(i, c)| {
-                if known(i) || guessed.contains(&i) {
-                    if c.is_whitespace() || c == '"' || c == '\'' {
-                        c
-                    } else {
-                        '*'
-                    }
-                } else if c.is_control() && c != '\t' {
+                if c.is_control() && c != '\t' {
                     char::REPLACEMENT_CHARACTER
+                } else if (known(i) || guessed.contains(&i))
+                    && !matches!(c, ' ' | '\t' | '"' | '\'')
+                {
+                    '*'
                 } else {
                     c
                 }

@@ -1,6 +1,8 @@
 //! What a person reads about each slip: `bad/NN-name.toml` and, beside it, `NN-name.expected`.
 //! `UPDATE_GOLDEN=1 cargo test -p two-node-ha-config --test diagnostics` writes them anew.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 use std::path::{Path, PathBuf};
 
 use two_node_ha_config::*;
