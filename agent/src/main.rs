@@ -43,6 +43,7 @@ enum Command {
     /// The channel between the two agents
     #[command(subcommand)]
     Peer(commands::peer::Command),
+    Loop(commands::loopdev::Args),
     /// Run the agent (two-node-ha-k8s.service)
     Agent(Selection),
     /// Hold the voter role for Pacemaker (two-node-ha-k8s-failover.service)
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(args),
         Command::Move(args) => commands::r#move::run(args),
         Command::Peer(command) => commands::peer::run(command),
+        Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),
         Command::Completions(args) => commands::completions::run(args, &mut Cli::command()),
