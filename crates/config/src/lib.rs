@@ -1,6 +1,39 @@
 //! The schema of `/etc/two-node-ha.toml`: types, defaults and validation; nothing here touches
 //! the system.
+//!
+//! ```
+//! use two_node_ha_config::{Host, PATH, parse};
+//!
+//! let text = r#"
+//! node = [{ name = "haone", address = "10.0.0.1" }, { name = "hatwo", address = "10.0.0.2" }]
+//! volume.backing_file = "/opt/drbd0-backstore"
+//! fencing.mode = "constraint"
+//! "#;
+//! let config = parse(text, PATH, Host::Hostname("hatwo")).unwrap();
+//! assert_eq!(config.peer_node().unwrap().name, "haone");
+//! assert_eq!(config.volume.mount_point.to_str(), Some("/mnt/drbd0"));
+//!
+//! let errors = parse("[volume]\nmount_pont = 1\n", PATH, Host::Any).unwrap_err();
+//! assert!(errors.to_string().contains("did you mean `mount_point`?"));
+//! ```
 
+mod diag;
+mod keys;
+mod names;
+mod parse;
+mod reader;
+mod rules;
 mod schema;
+mod source;
+mod suggest;
+mod syntax;
+mod units;
 
+pub use diag::{Diagnostic, Diagnostics, Severity};
+pub use keys::{KEYS, Key, Kind, TABLES, Table, key};
+pub use parse::{Host, Parsed, decode, parse, parse_with_warnings};
 pub use schema::*;
+pub use units::{format_duration, format_size};
+
+/// Where the file lies on a node.
+pub const PATH: &str = "/etc/two-node-ha.toml";

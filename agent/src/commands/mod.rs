@@ -1,0 +1,16 @@
+//! The commands, one file each.
+
+pub mod agent;
+pub mod check;
+pub mod completions;
+pub mod failover;
+pub mod r#move;
+pub mod peer;
+pub mod plan;
+pub mod render;
+pub mod status;
+
+mod connect;
+mod load;
+
+pub use load::{Selection, load};

@@ -1,0 +1,200 @@
+//! A DRBD resource file, for the in-kernel DRBD 8.4 or LINBIT's DRBD 9.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use two_node_ha_config::{AfterSb, Backing, Config, Drbd, FencingMode};
+
+use super::header;
+
+/// Which grammar drbdadm wants. It follows the kernel module: the same drbdadm program runs
+/// `drbdadm-84` under an 8.4 kernel, which refuses `node-id`, and refuses 8.4's place of `fencing`
+/// under a 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// 8.4, in every mainline kernel.
+    V84,
+    /// 9, LINBIT's own module.
+    V9,
+}
+
+/// The observing handlers: whatever they answer, DRBD ignores. `pri-lost-after-sb` stands apart.
+const OBSERVED: [&str; 6] = [
+    "split-brain",
+    "initial-split-brain",
+    "pri-lost",
+    "pri-on-incon-degr",
+    "local-io-error",
+    "out-of-sync",
+];
+
+/// The same that only DRBD 9 knows.
+const OBSERVED_9: [&str; 2] = ["quorum-lost", "disconnected"];
+
+const HOOK: &str = "/usr/sbin/two-node-ha-hook";
+
+/// `/etc/drbd.d/RESOURCE.res`, the same on both nodes. `secret` is the content of
+/// `drbd.shared_secret_file`.
+#[must_use]
+pub fn render(c: &Config, generation: Generation, secret: Option<&str>) -> String {
+    let resource = &c.volume.resource;
+    let mut out = header(
+        "drbd",
+        &format!("/etc/drbd.d/{resource}.res on both nodes."),
+    );
+    if secret.is_some() {
+        out += "# mode 0600: it holds the shared secret.\n";
+    }
+    out += &format!("\nresource {resource} {{\n");
+    net(&mut out, c, generation, secret);
+    disk(&mut out, c, generation);
+    handlers(&mut out, c, generation);
+    for node in &c.nodes {
+        let disk = match &c.volume.backing {
+            Backing::File { symlink, .. } => symlink,
+            Backing::Device(device) => device,
+        };
+        out += &format!("\n    on {} {{\n", node.hostname);
+        if generation == Generation::V9 {
+            out += &format!("        node-id   {};\n", node.id);
+        }
+        out += &format!(
+            "        device    {} minor {};\n        disk      {};\n        address   {};\n        meta-disk internal;\n    }}\n",
+            c.volume.device.display(),
+            c.volume.minor,
+            quoted(&disk.to_string_lossy()),
+            endpoint(node.drbd_address, c.drbd.port),
+        );
+    }
+    out += "}\n";
+    out
+}
+
+/// `10.0.0.1:7788`, `ipv6 [fd00::1]:7788`.
+fn endpoint(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("{v4}:{port}"),
+        IpAddr::V6(v6) => format!("ipv6 [{v6}]:{port}"),
+    }
+}
+
+/// The validation refuses what drbd.conf cannot quote: `"` and `\`.
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn fencing(c: &Config) -> &'static str {
+    match c.fencing.mode {
+        // The primary freezes until the handler has answered, so that nothing is acknowledged which
+        // the survivor does not have.
+        FencingMode::Stonith => "fencing resource-and-stonith;",
+        FencingMode::Constraint => "fencing resource-only;",
+        FencingMode::None => "fencing dont-care;",
+    }
+}
+
+fn net(out: &mut String, c: &Config, generation: Generation, secret: Option<&str>) {
+    let Drbd {
+        after_sb_0pri,
+        after_sb_1pri,
+        after_sb_2pri,
+        verify_alg,
+        cram_hmac_alg,
+        ..
+    } = &c.drbd;
+    *out += "    net {\n        protocol C;\n        allow-two-primaries no;\n";
+    if generation == Generation::V9 {
+        *out += &format!("        {}\n", fencing(c));
+    }
+    if let Some(secret) = secret {
+        *out += &format!(
+            "        cram-hmac-alg {cram_hmac_alg};\n        shared-secret {};\n",
+            quoted(secret)
+        );
+    }
+    *out += &format!(
+        "        verify-alg {verify_alg};\n        after-sb-0pri {};\n        after-sb-1pri {};\n        after-sb-2pri {};\n    }}\n",
+        policy(*after_sb_0pri),
+        policy(*after_sb_1pri),
+        policy(*after_sb_2pri),
+    );
+}
+
+fn policy(policy: AfterSb) -> &'static str {
+    match policy {
+        AfterSb::Disconnect => "disconnect",
+        AfterSb::DiscardZeroChanges => "discard-zero-changes",
+        AfterSb::DiscardSecondary => "discard-secondary",
+        AfterSb::Consensus => "consensus",
+        AfterSb::CallPriLostAfterSb => "call-pri-lost-after-sb",
+    }
+}
+
+fn disk(out: &mut String, c: &Config, generation: Generation) {
+    *out += "\n    disk {\n        on-io-error detach;\n";
+    if generation == Generation::V84 {
+        *out += &format!("        {}\n", fencing(c));
+    }
+    if let Some(rate) = c.drbd.resync_max_rate {
+        // KiB/s, the unit of c-max-rate.
+        *out += &format!("        c-max-rate {}k;\n", rate >> 10);
+    }
+    *out += "    }\n";
+}
+
+fn handlers(out: &mut String, c: &Config, generation: Generation) {
+    *out += "\n    handlers {\n";
+    if c.fencing.mode != FencingMode::None {
+        let nine = match generation {
+            Generation::V84 => "",
+            Generation::V9 => ".9",
+        };
+        let (dc, poll) = fence_times(c.hooks.fence_peer_deadline);
+        *out += &format!(
+            "        fence-peer \"/usr/lib/drbd/crm-fence-peer{nine}.sh --dc-timeout {dc} --timeout {poll}\";\n        unfence-peer \"/usr/lib/drbd/crm-unfence-peer{nine}.sh\";\n"
+        );
+    }
+    let more: &[&str] = match generation {
+        Generation::V84 => &[],
+        Generation::V9 => &OBSERVED_9,
+    };
+    for name in OBSERVED.iter().chain(more) {
+        *out += &format!("        {name} \"{HOOK} {name}\";\n");
+    }
+    // Where this policy is asked for, DRBD relies on the handler to take the node down.
+    let lost = [
+        c.drbd.after_sb_0pri,
+        c.drbd.after_sb_1pri,
+        c.drbd.after_sb_2pri,
+    ]
+    .contains(&AfterSb::CallPriLostAfterSb);
+    let reboot = if lost {
+        "; /usr/lib/drbd/notify-emergency-reboot.sh"
+    } else {
+        ""
+    };
+    *out += &format!("        pri-lost-after-sb \"{HOOK} pri-lost-after-sb{reboot}\";\n    }}\n");
+}
+
+/// `--dc-timeout` and `--timeout` of crm-fence-peer.sh, whole seconds. It waits for the one after the
+/// other, and has no deadline over both: a third of ours for finding the DC (at most the script's own
+/// 20 s), the rest, less 2 s for placing the constraint, for its verdict.
+fn fence_times(deadline: Duration) -> (u64, u64) {
+    let all = deadline.as_secs();
+    let dc = (all / 3).clamp(1, 20);
+    (dc, all.saturating_sub(dc + 2).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_waits_of_the_fence_handler_fit_into_the_deadline() {
+        for deadline in 5..=3600 {
+            let (dc, poll) = fence_times(Duration::from_secs(deadline));
+            assert!(dc >= 1 && poll >= 1, "{deadline}");
+            assert!(dc + poll < deadline, "{deadline}: {dc} + {poll}");
+        }
+    }
+}

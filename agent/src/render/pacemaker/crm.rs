@@ -1,0 +1,78 @@
+//! The same for `crm configure load update FILE`: crmsh 4.4 and 5.0.
+
+use super::{Constraint, Model, Pair, Resource, shell_word, time};
+
+/// Lines of crmsh.
+#[must_use]
+pub fn render(m: &Model) -> String {
+    // crmsh turns comments into XML comments, which may not hold `--`.
+    let mut out = super::super::header(
+        "pacemaker",
+        "a file for `crm configure load update FILE` on one node.",
+    );
+    for r in &m.resources {
+        primitive(&mut out, r);
+    }
+    out += &format!("clone {} {}", m.clone.id, m.clone.of);
+    pairs(&mut out, "meta", &m.clone.meta);
+    out.push('\n');
+    for c in &m.constraints {
+        out += &match c {
+            Constraint::Colocation {
+                id,
+                what,
+                with,
+                role,
+            } => {
+                let role = role.map(|r| format!(":{r}")).unwrap_or_default();
+                format!("colocation {id} INFINITY: {what} {with}{role}\n")
+            }
+            Constraint::Order {
+                id,
+                first: (first, action),
+                then,
+            } => format!("order {id} Mandatory: {first}:{action} {then}:start\n"),
+            Constraint::Never { id, what, node } => {
+                format!("location {id} {what} -INFINITY: {node}\n")
+            }
+        };
+    }
+    out += "property cib-bootstrap-options:";
+    for (name, value) in &m.properties {
+        out += &format!(" {name}={}", shell_word(value));
+    }
+    out.push('\n');
+    out
+}
+
+fn primitive(out: &mut String, r: &Resource) {
+    let provider = r.provider.map(|p| format!(":{p}")).unwrap_or_default();
+    *out += &format!("primitive {} {}{provider}:{}", r.id, r.class, r.agent);
+    pairs(out, "params", &r.params);
+    for o in &r.operations {
+        *out += &format!(
+            " \\\n    op {} interval={} timeout={}",
+            o.name,
+            time(o.interval),
+            time(o.timeout)
+        );
+        if let Some(role) = o.role {
+            *out += &format!(" role={role}");
+        }
+        if let Some(on_fail) = o.on_fail {
+            *out += &format!(" on-fail={on_fail}");
+        }
+    }
+    pairs(out, "meta", &r.meta);
+    out.push('\n');
+}
+
+fn pairs(out: &mut String, keyword: &str, pairs: &[Pair]) {
+    if pairs.is_empty() {
+        return;
+    }
+    *out += &format!(" \\\n    {keyword}");
+    for (name, value) in pairs {
+        *out += &format!(" {name}={}", shell_word(value));
+    }
+}
