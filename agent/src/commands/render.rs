@@ -106,7 +106,9 @@ fn rendered(args: &Args) -> Result<String, String> {
             let model = pacemaker::model(&c);
             match format {
                 Format::CibXml => pacemaker::cib::render(&model),
-                Format::Crm => pacemaker::crm::render(&model),
+                Format::Crm => {
+                    pacemaker::crm::render(&model).map_err(|why| format!("error: {why}"))?
+                }
                 Format::Pcs => pacemaker::pcs::render(&model),
             }
         }

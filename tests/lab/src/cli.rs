@@ -41,7 +41,12 @@ enum Command {
         #[arg(long, default_value_t = 600)]
         limit: u64,
         /// Program and arguments
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+        #[arg(
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "CMD"
+        )]
         argv: Vec<String>,
     },
     /// Cut the power of a node: SIGKILL to its kernel
@@ -103,7 +108,10 @@ struct UpArgs {
 pub fn main() -> Result<i32> {
     let mut args = std::env::args();
     let own_name = args.next().unwrap_or_default();
-    if Path::new(&own_name).file_name().is_some_and(|n| n == "fence_lab") {
+    if Path::new(&own_name)
+        .file_name()
+        .is_some_and(|n| n == "fence_lab")
+    {
         return control::fence::main(&args.collect::<Vec<_>>());
     }
     let cli = Cli::parse();
@@ -124,7 +132,9 @@ pub fn main() -> Result<i32> {
         Command::Down => Lab::end(&places).map(|()| 0),
         Command::Run { node, limit, argv } => command_run(&places, &node, limit, &argv),
         Command::Cut { node } => Lab::connect(&places)?.cut(Node::parse(&node)?).map(|()| 0),
-        Command::Boot { node } => up::boot(&Lab::connect(&places)?, &[Node::parse(&node)?]).map(|()| 0),
+        Command::Boot { node } => {
+            up::boot(&Lab::connect(&places)?, &[Node::parse(&node)?]).map(|()| 0)
+        }
         Command::Partition { node } => {
             let node = node.as_deref().map(Node::parse).transpose()?;
             Lab::connect(&places)?.partition(node).map(|()| 0)
@@ -151,7 +161,10 @@ fn as_root() -> Result<i32> {
 
 fn command_up(places: &Places, args: &UpArgs) -> Result<i32> {
     host::check_requirements()?;
-    let plan = up::Plan { memory: args.memory, package: args.package.clone() };
+    let plan = up::Plan {
+        memory: args.memory,
+        package: args.package.clone(),
+    };
     let (kernel, system) = up::images(places, &plan)?;
     let lab = up::lay_out(places, &plan, &kernel, [&system, &system])?;
     up::boot(&lab, &crate::cluster::NODES)?;
@@ -173,15 +186,23 @@ fn command_run(places: &Places, node: &str, limit: u64, argv: &[String]) -> Resu
             input.close();
         });
     };
-    lab.stream(Node::parse(node)?, &argv, Duration::from_secs(limit), feed, |event| match event {
-        Event::Out(data) => {
-            let _ = std::io::stdout().write_all(&data).and_then(|()| std::io::stdout().flush());
-        }
-        Event::Err(data) => {
-            let _ = std::io::stderr().write_all(&data);
-        }
-        Event::Exit(_) | Event::Lost(_) => {}
-    })
+    lab.stream(
+        Node::parse(node)?,
+        &argv,
+        Duration::from_secs(limit),
+        feed,
+        |event| match event {
+            Event::Out(data) => {
+                let _ = std::io::stdout()
+                    .write_all(&data)
+                    .and_then(|()| std::io::stdout().flush());
+            }
+            Event::Err(data) => {
+                let _ = std::io::stderr().write_all(&data);
+            }
+            Event::Exit(_) | Event::Lost(_) => {}
+        },
+    )
 }
 
 fn command_status(places: &Places, json: bool) -> Result<i32> {
@@ -198,9 +219,15 @@ fn command_status(places: &Places, json: bool) -> Result<i32> {
         };
         println!("{:8} {state}, started {} times", node.name, node.boots);
     }
-    println!("network  {}", status.partition.as_deref().unwrap_or("whole"));
+    println!(
+        "network  {}",
+        status.partition.as_deref().unwrap_or("whole")
+    );
     for fencing in &status.fencings {
-        println!("fenced   {} by {} ({}), dead after {:.3} s", fencing.target, fencing.by, fencing.action, fencing.took);
+        println!(
+            "fenced   {} by {} ({}), dead after {:.3} s",
+            fencing.target, fencing.by, fencing.action, fencing.took
+        );
     }
     Ok(0)
 }

@@ -3,8 +3,19 @@
 use super::{Constraint, Model, Pair, Resource, shell_word, time};
 
 /// Lines of crmsh.
-#[must_use]
-pub fn render(m: &Model) -> String {
+///
+/// # Errors
+/// If a value is not ASCII: crmsh (4.4 and 5.0, tried) writes such letters into the CIB as the text
+/// `&#233;`, so that a password silently becomes another one.
+pub fn render(m: &Model) -> Result<String, String> {
+    for r in &m.resources {
+        if let Some((name, _)) = r.params.iter().find(|(_, value)| !value.is_ascii()) {
+            return Err(format!(
+                "crmsh garbles values with letters outside of ASCII, as {name} of {} has; use --format cib-xml",
+                r.id
+            ));
+        }
+    }
     // crmsh turns comments into XML comments, which may not hold `--`.
     let mut out = super::super::header(
         "pacemaker",
@@ -42,7 +53,7 @@ pub fn render(m: &Model) -> String {
         out += &format!(" {name}={}", shell_word(value));
     }
     out.push('\n');
-    out
+    Ok(out)
 }
 
 fn primitive(out: &mut String, r: &Resource) {

@@ -354,3 +354,30 @@ fn shell_word(text: &str) -> String {
     }
     format!("'{}'", text.replace('\'', "'\"'\"'"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+        /// As many words as there are, in one run of the shell.
+        #[test]
+        fn a_shell_takes_each_word_as_it_was(
+            words in prop::collection::vec("[^\\x00]{0,12}|[ -~]{0,12}|[a-z'\"\\\\$`!]{0,6}", 1..40)
+        ) {
+            let quoted: Vec<_> = words.iter().map(|w| shell_word(w)).collect();
+            let script = format!("printf '%s\\0' {}", quoted.join(" "));
+            let out = std::process::Command::new("sh").arg("-c").arg(script).output()?;
+            let mut expected = Vec::new();
+            for word in &words {
+                expected.extend_from_slice(word.as_bytes());
+                expected.push(0);
+            }
+            prop_assert_eq!(out.stdout, expected);
+        }
+    }
+}

@@ -73,7 +73,11 @@ impl Machine {
             jobs: HashMap::new(),
             last_job: 0,
         };
-        Self { node, state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            node,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,25 +117,47 @@ impl Machine {
         let (ours, theirs) = UnixStream::pair().context("make the serial line")?;
         // Rust opens with CLOEXEC; this end has to reach the kernel.
         let fd = theirs.as_raw_fd();
-        nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))
-            .context("pass the serial line on")?;
+        nix::fcntl::fcntl(
+            &theirs,
+            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+        )
+        .context("pass the serial line on")?;
         let console = dir.join("console.log");
-        let mut console =
-            OpenOptions::new().create(true).append(true).open(&console).context("open the console's log")?;
+        let mut console = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&console)
+            .context("open the console's log")?;
         writeln!(console, "=== boot {} of {} ===", state.boots + 1, self.node)?;
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("internal-keeper")
             .arg(&spec.kernel)
-            .args(["uml_dir=/dev/shm/", "con=null", "con0=null,fd:1", "ssl=null", "root=/dev/ubda", "rw"])
-            .args(["selinux=0", "quiet", "panic=1", "systemd.show_status=0", "systemd.log_target=journal-or-kmsg"])
+            .args([
+                "uml_dir=/dev/shm/",
+                "con=null",
+                "con0=null,fd:1",
+                "ssl=null",
+                "root=/dev/ubda",
+                "rw",
+            ])
+            .args([
+                "selinux=0",
+                "quiet",
+                "panic=1",
+                "systemd.show_status=0",
+                "systemd.log_target=journal-or-kmsg",
+            ])
             .arg(format!("umid={}", self.node))
             .arg(format!("mem={}M", spec.memory))
             .arg(format!("ubda={}", dir.join("disk.img").display()))
             .arg(format!("hostfs={}", dir.join("host").display()))
             .arg(format!("ssl0=fd:{fd}"))
             .arg(format!("systemd.hostname={}", self.node))
-            .arg(format!("systemd.machine_id={:032x}", 0x7ab0_0000_0000_4000_8000_0000_0000_0000_u128 + u128::from(self.node.number())));
+            .arg(format!(
+                "systemd.machine_id={:032x}",
+                0x7ab0_0000_0000_4000_8000_0000_0000_0000_u128 + u128::from(self.node.number())
+            ));
         for (link, net) in LINKS.iter().enumerate() {
             let number = self.node.number();
             command.arg(format!(
@@ -147,7 +173,12 @@ impl Machine {
             .spawn()
             .context("start the kernel's keeper")?;
         let keeper = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
-        state.kernel = Some(Kernel { keeper, line: ours.try_clone()?, boot_id: None, cut: false });
+        state.kernel = Some(Kernel {
+            keeper,
+            line: ours.try_clone()?,
+            boot_id: None,
+            cut: false,
+        });
         state.boots += 1;
         state.off_because = None;
         self.changed.notify_all();
@@ -155,7 +186,12 @@ impl Machine {
     }
 
     /// Listens to the node until its kernel is dead; the last process to hold the line closes it.
-    pub fn attend(&self, mut child: Child, line: UnixStream, mut fence: impl FnMut(FenceRequest)) -> End {
+    pub fn attend(
+        &self,
+        mut child: Child,
+        line: UnixStream,
+        mut fence: impl FnMut(FenceRequest),
+    ) -> End {
         let mut input = BufReader::with_capacity(64 * 1024, line);
         let mut record = Vec::new();
         loop {
@@ -178,7 +214,9 @@ impl Machine {
                     self.pass(id, Event::Exit(code));
                     self.lock().jobs.remove(&id);
                 }
-                Some(FromGuest::Fence(id, action, target)) => fence(FenceRequest { id, action, target }),
+                Some(FromGuest::Fence(id, action, target)) => {
+                    fence(FenceRequest { id, action, target })
+                }
                 None => eprintln!("{}: not a record: {:?}", self.node, text.trim_end()),
             }
         }
@@ -187,7 +225,11 @@ impl Machine {
         let cut = state.kernel.take().is_some_and(|k| k.cut);
         let code = status.ok().and_then(|s| s.code());
         // 1 is what is left of a reboot: see `launch::init`.
-        let end = if !cut && code == Some(1) { End::Reboot } else { End::Off };
+        let end = if !cut && code == Some(1) {
+            End::Reboot
+        } else {
+            End::Off
+        };
         let why = match (cut, code) {
             (true, _) => "power cut".to_owned(),
             (_, Some(0)) => "it turned itself off".to_owned(),
@@ -218,15 +260,22 @@ impl Machine {
         if let Some(kernel) = &mut state.kernel {
             kernel.cut = true;
             // The keeper is a child not yet waited for as long as `kernel` is set, so its id is its own.
-            kill(kernel.keeper, Signal::SIGKILL).with_context(|| format!("cut the power of {}", self.node))?;
+            kill(kernel.keeper, Signal::SIGKILL)
+                .with_context(|| format!("cut the power of {}", self.node))?;
         }
         let deadline = Instant::now() + DEATH_LIMIT;
         while state.kernel.is_some() && state.boots == boots {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                bail!("{}'s kernel still holds its serial line {DEATH_LIMIT:?} after SIGKILL", self.node);
+                bail!(
+                    "{}'s kernel still holds its serial line {DEATH_LIMIT:?} after SIGKILL",
+                    self.node
+                );
             }
-            state = self.changed.wait_timeout(state, left).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
         }
         Ok(())
     }
@@ -235,7 +284,10 @@ impl Machine {
     pub fn wait_off(&self) {
         let mut state = self.lock();
         while state.kernel.is_some() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -254,7 +306,10 @@ impl Machine {
         if kernel.boot_id.is_none() {
             bail!("{} is still starting", self.node);
         }
-        kernel.line.write_all(order(id).encode().as_bytes()).context("write to the serial line")?;
+        kernel
+            .line
+            .write_all(order(id).encode().as_bytes())
+            .context("write to the serial line")?;
         let (sender, receiver) = channel();
         state.jobs.insert(id, sender);
         Ok((id, receiver))
