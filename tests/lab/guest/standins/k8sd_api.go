@@ -120,7 +120,7 @@ func (d *k8sd) getNode(ctx context.Context, db *members) (interface{}, error) {
 	return nodeStatus{Name: config.Name, Address: host, ClusterRole: "unknown"}, nil
 }
 
-// getTrust tells the least number of records in any member's trust store, and the number of members.
+// getTrust tells how many members there are, and how many of them the least informed member knows.
 func (d *k8sd) getTrust(ctx context.Context, db *members) (interface{}, error) {
 	all, err := db.list(ctx)
 	if err != nil {
@@ -128,7 +128,7 @@ func (d *k8sd) getTrust(ctx context.Context, db *members) (interface{}, error) {
 	}
 	trust := struct{ Members, Least int }{Members: len(all), Least: len(all)}
 	for _, one := range all {
-		trust.Least = min(trust.Least, one.trusted)
+		trust.Least = min(trust.Least, one.known)
 	}
 	return trust, nil
 }

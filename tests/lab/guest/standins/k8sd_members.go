@@ -25,14 +25,15 @@ const (
 // members is k8sd's table of the nodes, in its own dqlite.
 type members struct{ db *sql.DB }
 
-// trusted counts the records in the trust store of that node: by it a joining node sees that all others know it.
+// known is how many members that node could recover with by itself: the least that its trust store and the cluster.yaml
+// of both databases hold. dqlite brings cluster.yaml up to date only every 30 s, so a joining node has to wait for it.
 const membersSchema = `
 CREATE TABLE IF NOT EXISTS core_cluster_members (
 	id INTEGER PRIMARY KEY AUTOINCREMENT,
 	name TEXT NOT NULL UNIQUE,
 	address TEXT NOT NULL UNIQUE,
 	certificate TEXT NOT NULL,
-	trusted INTEGER NOT NULL DEFAULT 0
+	known INTEGER NOT NULL DEFAULT 0
 )`
 
 func openMembers(ctx context.Context, node *app.App) (*members, error) {
@@ -123,13 +124,13 @@ func (m *members) enlist(ctx context.Context, state k8sdState, config daemonConf
 
 type member struct {
 	remote
-	trusted int
+	known int
 }
 
 func (m *members) list(ctx context.Context) ([]member, error) {
 	ctx, cancel := context.WithTimeout(ctx, memberLimit)
 	defer cancel()
-	rows, err := m.db.QueryContext(ctx, `SELECT name, address, certificate, trusted FROM core_cluster_members ORDER BY name`)
+	rows, err := m.db.QueryContext(ctx, `SELECT name, address, certificate, known FROM core_cluster_members ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("read the table of members: %w", err)
 	}
@@ -137,7 +138,7 @@ func (m *members) list(ctx context.Context) ([]member, error) {
 	var all []member
 	for rows.Next() {
 		var one member
-		if err := rows.Scan(&one.Name, &one.Address, &one.Certificate, &one.trusted); err != nil {
+		if err := rows.Scan(&one.Name, &one.Address, &one.Certificate, &one.known); err != nil {
 			return nil, fmt.Errorf("read the table of members: %w", err)
 		}
 		all = append(all, one)
@@ -172,11 +173,11 @@ func (m *members) syncTrust(ctx context.Context, state k8sdState, name string) e
 		return err
 	}
 	wanted := make([]remote, len(all))
-	known := 0
+	told := 0
 	for i, one := range all {
 		wanted[i] = one.remote
 		if one.Name == name {
-			known = one.trusted
+			told = one.known
 		}
 	}
 	if !slices.Equal(current, wanted) {
@@ -185,13 +186,21 @@ func (m *members) syncTrust(ctx context.Context, state k8sdState, name string) e
 		}
 		log.Printf("the trust store now has %d members", len(wanted))
 	}
-	if known == len(wanted) {
+	known := len(wanted)
+	for _, dir := range []string{state.database(), k8sDqliteStateDir} {
+		nodes, err := readNodes(filepath.Join(dir, "cluster.yaml"))
+		if err != nil {
+			log.Printf("heartbeat: %v", err)
+		}
+		known = min(known, len(nodes))
+	}
+	if known == told {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, memberLimit)
 	defer cancel()
-	if _, err := m.db.ExecContext(ctx, `UPDATE core_cluster_members SET trusted = ? WHERE name = ?`, len(wanted), name); err != nil {
-		return fmt.Errorf("tell how many members the trust store has: %w", err)
+	if _, err := m.db.ExecContext(ctx, `UPDATE core_cluster_members SET known = ? WHERE name = ?`, known, name); err != nil {
+		return fmt.Errorf("tell how many members this node knows: %w", err)
 	}
 	return nil
 }

@@ -255,14 +255,14 @@ func startNode(members int) error {
 func labWait(args []string) error {
 	set := flag.NewFlagSet("wait", flag.ContinueOnError)
 	limit := set.Duration("timeout", 2*time.Minute, "how long to wait")
-	count := set.Int("members", 1, "how many members every trust store has to hold")
+	count := set.Int("members", 1, "how many members every member has to know")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
 	return waitServing(*count, *limit)
 }
 
-// waitServing waits for the API server here, and until every member's trust store knows all members.
+// waitServing waits for the API server here, and until every member knows all members.
 func waitServing(members int, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

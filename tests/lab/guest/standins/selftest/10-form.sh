@@ -16,8 +16,8 @@ done
 check "a write through the spare's API server is acknowledged" put hatwo through-spare 42
 check "it is read through the voter's" test "$(api haone GET /kv/through-spare)" = 42
 check "a key that was never written is not found" not api haone GET /kv/nothing
-check "the spare keeps no log of the datastore" \
-    test -z "$(find "$(state hatwo)/k8s-dqlite" -name 'open-*' -size +0 -newer "$(state hatwo)/k8s-dqlite/info.yaml" -name 'snapshot-*')"
+check "the spare's k8s-dqlite keeps no log, no snapshot and no vote" keeps_nothing "$(state hatwo)/k8s-dqlite"
+check "nor does the spare's k8sd" keeps_nothing "$(state hatwo)/k8sd/state/database"
 check "info.yaml of the spare says Role 0 all the same" grep -q 'Role: 0' "$(state hatwo)/k8s-dqlite/info.yaml"
 measured "files of the spare's k8s-dqlite: $(ls "$(state hatwo)/k8s-dqlite" | xargs)"
 measured "info.yaml of the spare: $(xargs <"$(state hatwo)/k8s-dqlite/info.yaml")"

@@ -215,6 +215,11 @@ form() {
     start hatwo k8sd k8s-dqlite kube-apiserver
     on hatwo lab-cluster wait --timeout 90s --members 2
 }
+# keeps_nothing DIR: no log, no snapshot and no vote.
+keeps_nothing() { [ -z "$(find "$1/" -name 'open-*' -o -name '0*-0*' -o -name 'snapshot-*' -o -name 'metadata*')" ]; }
+last_index() { # NODE-LESS: highest index named by the closed segments of DIR
+    ls "$1" | sed -n 's/^0*[0-9]*-0*\([0-9][0-9]*\)$/\1/p' | sort -n | tail -n 1
+}
 
 # node_id DIR: the dqlite ID in a directory's info.yaml.
 node_id() { sed -n 's/^ID: //p' "$1/info.yaml"; }
