@@ -66,6 +66,7 @@ fn main() -> ExitCode {
     let watchdog = Watchdog::start(Arc::clone(&call));
     let settings = Settings::load(&call.root);
     watchdog.extend(settings.deadline(&call.request.handler));
+    assert!(!call.root.panics(), "the failpoint");
     let answer = handlers::answer(&call.request, &settings);
     finish::finish(&call, &answer, &settings)
 }

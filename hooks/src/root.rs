@@ -1,6 +1,7 @@
 //! Where the files are.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The root that every path is below: `/`, but for tests.
 #[derive(Debug, Clone)]
@@ -14,6 +15,21 @@ impl Root {
                 .unwrap_or_else(|| "/".into())
                 .into(),
         )
+    }
+
+    /// `TWO_NODE_HA_HOOK_DEADLINE_MS`: another first deadline, for tests, and heard only below
+    /// another root.
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.0 == Path::new("/") {
+            return None;
+        }
+        let value = std::env::var("TWO_NODE_HA_HOOK_DEADLINE_MS").ok()?;
+        value.parse().ok().map(Duration::from_millis)
+    }
+
+    /// `TWO_NODE_HA_HOOK_PANIC`: a failpoint, under the same condition.
+    pub fn panics(&self) -> bool {
+        self.0 != Path::new("/") && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
     }
 
     /// An absolute path, below the root.

@@ -20,7 +20,9 @@ impl Watchdog {
     /// Starts to watch, with the handler's default deadline: reading the configuration is watched
     /// already.
     pub fn start(call: Arc<Call>) -> Self {
-        let deadline = call.started + call.request.handler.default_deadline();
+        let first = call.root.deadline();
+        let first = first.unwrap_or_else(|| call.request.handler.default_deadline());
+        let deadline = call.started + first;
         let on_panic = Arc::clone(&call);
         std::panic::set_hook(Box::new(move |info| {
             finish::panicked(&on_panic, &info.to_string())
