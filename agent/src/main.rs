@@ -43,6 +43,7 @@ enum Command {
     /// The channel between the two agents
     #[command(subcommand)]
     Peer(commands::peer::Command),
+    Loop(commands::loopdev::Args),
     /// Run the agent (two-node-ha-k8s.service)
     Agent(Selection),
     /// Hold the voter role for Pacemaker (two-node-ha-k8s-failover.service)
@@ -52,6 +53,7 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+/// Runs the command that was named.
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
@@ -61,8 +63,19 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(args),
         Command::Move(args) => commands::r#move::run(args),
         Command::Peer(command) => commands::peer::run(command),
+        Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),
         Command::Completions(args) => commands::completions::run(args, &mut Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense_to_clap() {
+        Cli::command().debug_assert();
     }
 }

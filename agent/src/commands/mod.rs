@@ -4,6 +4,7 @@ pub mod agent;
 pub mod check;
 pub mod completions;
 pub mod failover;
+pub mod loopdev;
 pub mod r#move;
 pub mod peer;
 pub mod plan;
