@@ -4,7 +4,7 @@ use crate::client::Lab;
 use crate::cluster::Node;
 use crate::places::Places;
 use crate::supervisor::protocol::Event;
-use crate::{control, host, interrupt, launch, supervisor, up};
+use crate::{control, form, host, interrupt, launch, supervisor, up};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::io::{Read as _, Write as _};
@@ -151,12 +151,33 @@ fn as_root() -> Result<i32> {
 
 fn command_up(places: &Places, args: &UpArgs) -> Result<i32> {
     host::check_requirements()?;
-    let plan = up::Plan { memory: args.memory, package: args.package.clone() };
-    let (kernel, system) = up::images(places, &plan)?;
-    let lab = up::lay_out(places, &plan, &kernel, [&system, &system])?;
-    up::boot(&lab, &crate::cluster::NODES)?;
+    if Lab::is_up(places) {
+        eprintln!("the lab is up already");
+        return Ok(0);
+    }
+    let plan = up::Plan { memory: args.memory, package: if args.bare { None } else { Some(package(places, args)?) } };
+    let lab = up::bring(places, &plan)?;
+    if !args.bare {
+        form::first_start(&lab)?;
+    }
     lab.detach()?;
     Ok(0)
+}
+
+/// The package asked for, or the newest one built.
+fn package(places: &Places, args: &UpArgs) -> Result<PathBuf> {
+    if let Some(package) = &args.package {
+        return Ok(package.clone());
+    }
+    let dir = places.repo.join("target/deb");
+    let newest = std::fs::read_dir(&dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "deb"))
+        .max_by_key(|p| p.metadata().and_then(|m| m.modified()).ok());
+    newest.with_context(|| format!("no package in {}: build it with `make deb`, or name one with --package", dir.display()))
 }
 
 fn command_run(places: &Places, node: &str, limit: u64, argv: &[String]) -> Result<i32> {
@@ -174,13 +195,10 @@ fn command_run(places: &Places, node: &str, limit: u64, argv: &[String]) -> Resu
         });
     };
     lab.stream(Node::parse(node)?, &argv, Duration::from_secs(limit), feed, |event| match event {
-        Event::Out(data) => {
-            let _ = std::io::stdout().write_all(&data).and_then(|()| std::io::stdout().flush());
-        }
-        Event::Err(data) => {
-            let _ = std::io::stderr().write_all(&data);
-        }
-        Event::Exit(_) | Event::Lost(_) => {}
+        // Whoever closed the pipe has seen enough.
+        Event::Out(data) => std::io::stdout().write_all(&data).and_then(|()| std::io::stdout().flush()).is_ok(),
+        Event::Err(data) => std::io::stderr().write_all(&data).is_ok(),
+        Event::Exit(_) | Event::Lost(_) => true,
     })
 }
 

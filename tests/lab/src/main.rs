@@ -4,10 +4,14 @@
 //! owns an instance, [`launch`] are the processes around one kernel, [`control`] is the line into a
 //! node, [`client`] is a running lab from the outside.
 
+mod agent;
+mod artefacts;
 mod cli;
 mod client;
 mod cluster;
 mod control;
+mod demo;
+mod form;
 mod host;
 mod image;
 mod interrupt;
@@ -29,4 +33,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Does the same on both nodes at once.
+///
+/// # Errors
+/// The first error; the other node's work is waited for.
+fn both<T: Send>(work: impl Fn(cluster::Node) -> anyhow::Result<T> + Sync) -> anyhow::Result<[T; 2]> {
+    let [one, two] = cluster::NODES;
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| work(two));
+        let first = work(one);
+        let second = other.join().map_err(|_| anyhow::anyhow!("the work on {two} panicked"))?;
+        Ok([first?, second?])
+    })
 }

@@ -72,26 +72,31 @@ pub struct Key {
     pub doc: &'static str,
     /// The setting of `two-node-ha.sh` or the value in the guide that it replaces.
     pub script: Option<&'static str>,
+    /// Where the last dot of `path` stands: found by the compiler, not in a boot.
+    dot: usize,
 }
 
 impl Key {
     /// The table: `fencing.device` of `fencing.device.agent`.
     #[must_use]
     pub fn table(&self) -> &'static str {
-        self.path.rsplit_once('.').map_or("", |(table, _)| table)
+        &self.path[..self.dot]
     }
 
     /// The name within its table: `agent` of `fencing.device.agent`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.path
-            .rsplit_once('.')
-            .map_or(self.path, |(_, name)| name)
+        &self.path[self.dot + 1..]
     }
 
     const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Self {
+        let mut dot = path.len() - 1;
+        while path.as_bytes()[dot] != b'.' {
+            dot -= 1;
+        }
         Self {
             path,
+            dot,
             kind,
             required: false,
             default: None,

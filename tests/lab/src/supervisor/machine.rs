@@ -104,7 +104,7 @@ impl Machine {
     ///
     /// # Errors
     /// When it runs already, or the host refuses.
-    pub fn start(&self, spec: &Spec) -> Result<(Child, UnixStream)> {
+    pub fn start(&self, spec: &Spec, words: &[String]) -> Result<(Child, UnixStream)> {
         let mut state = self.lock();
         if state.kernel.is_some() {
             bail!("{} is on already", self.node);
@@ -124,7 +124,7 @@ impl Machine {
             .arg("internal-keeper")
             .arg(&spec.kernel)
             .args(["uml_dir=/dev/shm/", "con=null", "con0=null,fd:1", "ssl=null", "root=/dev/ubda", "rw"])
-            .args(["selinux=0", "quiet", "panic=1", "systemd.show_status=0", "systemd.log_target=journal-or-kmsg"])
+            .args(["quiet", "pty.legacy_count=0", "panic=1", "systemd.show_status=0", "systemd.log_target=journal-or-kmsg"])
             .arg(format!("umid={}", self.node))
             .arg(format!("mem={}M", spec.memory))
             .arg(format!("ubda={}", dir.join("disk.img").display()))
@@ -141,6 +141,7 @@ impl Machine {
             command.arg(format!("lab.addr=vec{link}:{net}.{number}/{PREFIX}"));
         }
         let child = command
+            .args(words)
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console)

@@ -37,7 +37,7 @@ struct Facts {
 
 /// For the main thread.
 enum Order {
-    Boot(Node, Option<Sender<Result<()>>>),
+    Boot(Node, Vec<String>, Option<Sender<Result<()>>>),
     Shutdown(Option<Sender<()>>),
 }
 
@@ -119,8 +119,8 @@ pub fn main(dir: &Path) -> Result<()> {
 
     for order in inbox {
         match order {
-            Order::Boot(node, answer) => {
-                let result = boot(&shared, node);
+            Order::Boot(node, words, answer) => {
+                let result = boot(&shared, node, &words);
                 match answer {
                     Some(answer) => drop(answer.send(result)),
                     None => {
@@ -147,8 +147,8 @@ pub fn main(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn boot(shared: &Arc<Shared>, node: Node) -> Result<()> {
-    let (child, line) = shared.machine(node).start(&shared.spec)?;
+fn boot(shared: &Arc<Shared>, node: Node, words: &[String]) -> Result<()> {
+    let (child, line) = shared.machine(node).start(&shared.spec, words)?;
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
         let by = Arc::clone(&shared);
@@ -158,7 +158,7 @@ fn boot(shared: &Arc<Shared>, node: Node) -> Result<()> {
             std::thread::spawn(move || fence(&by, node, &request));
         });
         if end == End::Reboot && shared.facts().auto_boot {
-            let _ = shared.orders.send(Order::Boot(node, None));
+            let _ = shared.orders.send(Order::Boot(node, Vec::new(), None));
         }
     });
     Ok(())
@@ -176,7 +176,7 @@ fn fence(shared: &Arc<Shared>, by: Node, request: &FenceRequest) {
         // What fence agents answer: 0 on, 2 off.
         ("status", Ok(target)) => answer(if shared.machine(target).status().on { 0 } else { 2 }, ""),
         ("on", Ok(target)) => {
-            let _ = shared.orders.send(Order::Boot(target, None));
+            let _ = shared.orders.send(Order::Boot(target, Vec::new(), None));
             answer(0, "");
         }
         (action @ ("off" | "reboot"), Ok(target)) => {
@@ -197,7 +197,7 @@ fn fence(shared: &Arc<Shared>, by: Node, request: &FenceRequest) {
                     };
                     answer(0, "");
                     if action == "reboot" && auto_boot {
-                        let _ = shared.orders.send(Order::Boot(target, None));
+                        let _ = shared.orders.send(Order::Boot(target, Vec::new(), None));
                     }
                 }
                 Err(error) => {
