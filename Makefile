@@ -1,4 +1,4 @@
-# Each target is one line of README.md or CHANGELOG.md away from the person who needs it: `make help`.
+# `make help` lists the targets. What `make test` does, step by step, is in tests/run.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,10 +9,6 @@ CARGO   ?= cargo
 PREFIX  ?= /usr
 DESTDIR ?=
 
-# The lab makes a network namespace and device nodes; the rest runs as anybody.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
 PROGRAMS := two-node-ha two-node-ha-generator two-node-ha-hook
@@ -29,7 +25,8 @@ build: ## the three programs, optimised
 .PHONY: demo
 demo: ## a failover of two real nodes from one TOML file, with a timeline
 	tests/install-deps demo
-	tests/lab-run demo
+	$(MAKE) --no-print-directory deb
+	$(CARGO) run --quiet --locked -p two-node-ha-lab -- demo
 
 .PHONY: test
 test: ## everything that CI runs (STEPS="format clippy" for some of it)

@@ -45,7 +45,12 @@ impl Database {
     pub fn identity_files(self) -> &'static [&'static str] {
         match self {
             Self::K8sDqlite => &["info.yaml"],
-            Self::K8sd => &["database/info.yaml", "daemon.yaml", "server.crt", "server.key"],
+            Self::K8sd => &[
+                "database/info.yaml",
+                "daemon.yaml",
+                "server.crt",
+                "server.key",
+            ],
         }
     }
 

@@ -2,8 +2,6 @@
 
 /// It did not work; the reason is on standard error.
 pub const FAILURE: u8 = 1;
-/// The command line makes no sense (clap's own).
-pub const USAGE: u8 = 2;
 /// `status`, `plan`: the agent is blocked and a person has to look.
 pub const BLOCKED: u8 = 3;
 /// `status`, `plan`: the agent is on its way, not settled.

@@ -72,7 +72,11 @@ pub fn confirm_voter(
     node: &Node,
     within: Duration,
 ) -> Result<(), Error> {
-    let call = Call::new(paths.at(&config.k8s.k8s_path), within + Duration::from_secs(5)).args([
+    let call = Call::new(
+        paths.at(&config.k8s.k8s_path),
+        within + Duration::from_secs(5),
+    )
+    .args([
         "status".to_owned(),
         "--output-format".into(),
         "json".into(),
@@ -82,21 +86,37 @@ pub fn confirm_voter(
     ]);
     let output = run(runner, &call)?;
     ready(&output, node)
-        .map_err(|detail| Error::Unknown { call: call.to_string(), detail })?
-        .map_err(|detail| Error::NotReady { node: node.name.clone(), detail })
+        .map_err(|detail| Error::Unknown {
+            call: call.to_string(),
+            detail,
+        })?
+        .map_err(|detail| Error::NotReady {
+            node: node.name.clone(),
+            detail,
+        })
 }
 
 /// What a status means for `node`: the outer error is a text that is no status.
 fn ready(text: &[u8], node: &Node) -> Result<Result<(), String>, String> {
     let status: Status = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Ok(match status.members.iter().find(|m| m.name == node.name || m.name == node.hostname) {
-        _ if !status.ready => Err("`k8s status` says the cluster is not ready".into()),
-        None => Err(format!("`k8s status` does not list {} as a member", node.name)),
-        Some(member) if member.datastore_role != "voter" => {
-            Err(format!("`k8s status` calls it {:?} and not voter", member.datastore_role))
-        }
-        Some(_) => Ok(()),
-    })
+    Ok(
+        match status
+            .members
+            .iter()
+            .find(|m| m.name == node.name || m.name == node.hostname)
+        {
+            _ if !status.ready => Err("`k8s status` says the cluster is not ready".into()),
+            None => Err(format!(
+                "`k8s status` does not list {} as a member",
+                node.name
+            )),
+            Some(member) if member.datastore_role != "voter" => Err(format!(
+                "`k8s status` calls it {:?} and not voter",
+                member.datastore_role
+            )),
+            Some(_) => Ok(()),
+        },
+    )
 }
 
 /// Runs `k8sd cluster-recover` for one database; the other is skipped, so that each is accounted
@@ -139,7 +159,11 @@ fn run(runner: &dyn Runner, call: &Call) -> Result<Vec<u8>, Error> {
         .lines()
         .rfind(|line| !line.trim().is_empty())
         .map_or_else(|| output.complaint(), |line| line.trim().to_owned());
-    Err(Error::Failed { call: call.to_string(), exit: output.exit.to_string(), complaint })
+    Err(Error::Failed {
+        call: call.to_string(),
+        exit: output.exit.to_string(),
+        complaint,
+    })
 }
 
 #[cfg(test)]

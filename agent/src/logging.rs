@@ -29,14 +29,21 @@ pub fn start(identifier: &str, level: LogLevel) {
         }
     }
     registry
-        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).without_time())
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(io::stderr)
+                .with_target(false)
+                .without_time(),
+        )
         .init();
 }
 
 /// systemd says in `JOURNAL_STREAM` which device and inode its journal stream has
 /// (systemd.exec(5)); a redirected standard error is not it.
 fn stderr_is_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
     nix::sys::stat::fstat(io::stderr().as_fd())
         .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }

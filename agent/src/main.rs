@@ -53,6 +53,7 @@ enum Command {
     Completions(commands::completions::Args),
 }
 
+/// Runs the command that was named.
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
@@ -66,5 +67,15 @@ fn main() -> ExitCode {
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),
         Command::Completions(args) => commands::completions::run(args, &mut Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense_to_clap() {
+        Cli::command().debug_assert();
     }
 }

@@ -111,10 +111,7 @@ impl Systemd {
     ///
     /// # Errors
     /// When the bus or systemd does not answer.
-    pub fn connect(
-        watched: &[String],
-        changed: impl Fn() + Send + 'static,
-    ) -> Result<Self, Error> {
+    pub fn connect(watched: &[String], changed: impl Fn() + Send + 'static) -> Result<Self, Error> {
         let setup = |source: zbus::Error| Error::Bus {
             action: "connecting to",
             unit: "systemd".into(),
@@ -125,7 +122,10 @@ impl Systemd {
         manager.subscribe().map_err(setup)?;
         // A connection of its own for the signals: its queue is drained by one thread only.
         let signals = Connection::system().map_err(setup)?;
-        ManagerProxy::new(&signals).map_err(setup)?.subscribe().map_err(setup)?;
+        ManagerProxy::new(&signals)
+            .map_err(setup)?
+            .subscribe()
+            .map_err(setup)?;
         let bus = DBusProxy::new(&signals).map_err(setup)?;
         let sender = "sender='org.freedesktop.systemd1',type='signal'";
         let mut rules = vec![format!(
@@ -141,7 +141,8 @@ impl Systemd {
         }
         for rule in &rules {
             let rule = zbus::MatchRule::try_from(rule.as_str()).map_err(setup)?;
-            bus.add_match_rule(rule).map_err(|error| setup(error.into()))?;
+            bus.add_match_rule(rule)
+                .map_err(|error| setup(error.into()))?;
         }
         let (send, jobs) = channel();
         std::thread::Builder::new()
@@ -157,11 +158,14 @@ impl Systemd {
     /// When systemd does not answer.
     pub fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error> {
         let names: Vec<&str> = units.iter().map(String::as_str).collect();
-        let listed = self.manager.list_units_by_names(&names).map_err(|source| Error::Bus {
-            action: "asking for the state of",
-            unit: units.join(" "),
-            source,
-        })?;
+        let listed = self
+            .manager
+            .list_units_by_names(&names)
+            .map_err(|source| Error::Bus {
+                action: "asking for the state of",
+                unit: units.join(" "),
+                source,
+            })?;
         Ok(listed
             .into_iter()
             .map(|(name, _, load, active, ..)| {
@@ -191,7 +195,9 @@ impl Systemd {
             // decided here, once, and not by its history. It may not be loaded at all.
             let _ = self.manager.reset_failed_unit(unit);
         }
-        self.run("start", units, within, alive, |unit| self.manager.start_unit(unit, "replace"))
+        self.run("start", units, within, alive, |unit| {
+            self.manager.start_unit(unit, "replace")
+        })
     }
 
     /// Stops the units, one job each, and waits for all of them.
@@ -204,7 +210,9 @@ impl Systemd {
         within: Duration,
         alive: &mut dyn FnMut(),
     ) -> Result<(), Error> {
-        self.run("stop", units, within, alive, |unit| self.manager.stop_unit(unit, "replace"))
+        self.run("stop", units, within, alive, |unit| {
+            self.manager.stop_unit(unit, "replace")
+        })
     }
 
     /// Kills every process of the unit at once. A unit without processes is fine.
@@ -226,8 +234,11 @@ impl Systemd {
         while self.jobs.try_recv().is_ok() {}
         let mut pending: HashMap<OwnedObjectPath, &String> = HashMap::new();
         for unit in units {
-            let job = ask(unit)
-                .map_err(|source| Error::Bus { action, unit: unit.clone(), source })?;
+            let job = ask(unit).map_err(|source| Error::Bus {
+                action,
+                unit: unit.clone(),
+                source,
+            })?;
             pending.insert(job, unit);
         }
         let deadline = Instant::now() + within;
@@ -238,13 +249,21 @@ impl Systemd {
                 Ok((job, result)) => {
                     if let Some(unit) = pending.remove(&job) {
                         if result != "done" && failed.is_none() {
-                            failed = Some(Error::Job { action, unit: unit.clone(), result });
+                            failed = Some(Error::Job {
+                                action,
+                                unit: unit.clone(),
+                                result,
+                            });
                         }
                     }
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     let unit = pending.into_values().next().cloned().unwrap_or_default();
-                    return Err(Error::Slow { action, unit, waited: within });
+                    return Err(Error::Slow {
+                        action,
+                        unit,
+                        waited: within,
+                    });
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -262,11 +281,7 @@ impl Systemd {
 }
 
 /// Sorts the signals: jobs to who waits for them, changes to who decides.
-fn listen(
-    connection: &Connection,
-    jobs: &Sender<(OwnedObjectPath, String)>,
-    changed: &dyn Fn(),
-) {
+fn listen(connection: &Connection, jobs: &Sender<(OwnedObjectPath, String)>, changed: &dyn Fn()) {
     for message in MessageIterator::from(connection.clone()) {
         let Ok(message) = message else { break };
         let header = message.header();

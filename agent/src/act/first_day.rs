@@ -34,7 +34,10 @@ impl Actor {
                 tree::rename_new(&to, &aside).map_err(Error::io("setting aside", &to))?;
             }
             let copied = tree::copy(&from, &to, &mut |bytes| {
-                progress(&format!("moving {database} onto the volume: {} KiB", bytes / 1024));
+                progress(&format!(
+                    "moving {database} onto the volume: {} KiB",
+                    bytes / 1024
+                ));
             })?;
             tracing::info!(
                 database = database.name(),
@@ -109,7 +112,9 @@ fn belongs_to(path: &Path, database: Database) -> bool {
 
 /// For names only: a clock that jumps makes an odd name and nothing worse.
 fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -119,7 +124,13 @@ mod tests {
     #[test]
     fn a_quarantined_directory_is_counted_for_its_own_database_only() {
         assert!(belongs_to(Path::new("/q/k8sd-1700000000"), Database::K8sd));
-        assert!(!belongs_to(Path::new("/q/k8s-dqlite-1700000000"), Database::K8sd));
-        assert!(belongs_to(Path::new("/q/k8s-dqlite-1700000000"), Database::K8sDqlite));
+        assert!(!belongs_to(
+            Path::new("/q/k8s-dqlite-1700000000"),
+            Database::K8sd
+        ));
+        assert!(belongs_to(
+            Path::new("/q/k8s-dqlite-1700000000"),
+            Database::K8sDqlite
+        ));
     }
 }

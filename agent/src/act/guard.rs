@@ -36,7 +36,9 @@ impl Actor {
     /// No service of the snap runs or is about to, and none may start.
     pub(super) fn services_stopped(&self) -> Result<(), Error> {
         if self.paths.token().exists() {
-            return Err(Error::Guard("the services are still allowed to start".into()));
+            return Err(Error::Guard(
+                "the services are still allowed to start".into(),
+            ));
         }
         let units = super::gated_units(&self.config);
         for (unit, state) in self.systemd.states(&units)? {

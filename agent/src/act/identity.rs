@@ -63,7 +63,13 @@ impl Actor {
                 Err(error) => return Err(Error::io("reading", &from)(error)),
             }
         }
-        write_info(&raft, &NodeInfo { role: Role::Voter, ..me })?;
+        write_info(
+            &raft,
+            &NodeInfo {
+                role: Role::Voter,
+                ..me
+            },
+        )?;
         write_cluster(&raft, &members)?;
         Ok(())
     }
@@ -83,7 +89,11 @@ fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
         ));
     }
     for member in members {
-        member.role = if member.id == me.id { Role::Voter } else { Role::Spare };
+        member.role = if member.id == me.id {
+            Role::Voter
+        } else {
+            Role::Spare
+        };
     }
     Ok(())
 }
@@ -118,7 +128,11 @@ mod tests {
     use super::*;
 
     fn member(id: u64, role: Role) -> NodeInfo {
-        NodeInfo { id, address: format!("10.0.0.{id}:9000"), role }
+        NodeInfo {
+            id,
+            address: format!("10.0.0.{id}:9000"),
+            role,
+        }
     }
 
     #[test]

@@ -86,7 +86,11 @@ impl Error {
     /// For `map_err` after a call on `path`.
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -175,8 +179,11 @@ impl Actor {
             Known::Absent => 0,
             Known::Unreadable(why) => return Err(Error::Guard(why)),
         };
-        let request =
-            Request::StopSpare { version: VERSION, node: self.node.name.clone(), epoch };
+        let request = Request::StopSpare {
+            version: VERSION,
+            node: self.node.name.clone(),
+            epoch,
+        };
         match self.client.ask(&request, PEER_STOP)? {
             Response::Stopped => Ok(Outcome::PeerStopped),
             Response::Refused { reason } => self.refused(reason),
@@ -188,7 +195,10 @@ impl Actor {
     }
 
     fn refused<T>(&self, reason: String) -> Result<T, Error> {
-        Err(Error::Refused { peer: self.peer.name.clone(), reason })
+        Err(Error::Refused {
+            peer: self.peer.name.clone(),
+            reason,
+        })
     }
 
     /// I2: an empty mount point that nothing can be written into.
@@ -238,7 +248,12 @@ impl Actor {
         let next = now.taken_over_by(&self.node.name);
         next.write(&self.paths.epoch(&self.config))?;
         self.journal.saw_epoch(next.epoch);
-        tracing::info!(epoch = next.epoch, from = now.owner, "epoch {} begins", next.epoch);
+        tracing::info!(
+            epoch = next.epoch,
+            from = now.owner,
+            "epoch {} begins",
+            next.epoch
+        );
         Ok(Outcome::Done)
     }
 

@@ -24,13 +24,18 @@ impl Actor {
         self.services_stopped()?;
         self.volume_mounted()?;
         if live::leads(&self.paths, &self.config, database) != Leads::ToVolume {
-            return Err(Error::Guard(format!("{database} does not lead onto the volume")));
+            return Err(Error::Guard(format!(
+                "{database} does not lead onto the volume"
+            )));
         }
         let Known::Present(mut epoch) = self.read_epoch() else {
             return Err(Error::Guard("the volume's record cannot be read".into()));
         };
         if epoch.owner != self.node.name {
-            return Err(Error::Guard(format!("the epoch belongs to {}", epoch.owner)));
+            return Err(Error::Guard(format!(
+                "the epoch belongs to {}",
+                epoch.owner
+            )));
         }
         // I7: once an epoch. The bundle is the last thing made before the record.
         let bundle = self.paths.volume_bundle(&self.config, epoch.epoch);
@@ -127,8 +132,10 @@ impl Actor {
                 tree::remove_if_there(&path).map_err(Error::io("removing", &path))?;
             }
         }
-        let mut backups: Vec<PathBuf> =
-            self.recovery_tarballs("-recovery.tar.gz")?.into_iter().collect();
+        let mut backups: Vec<PathBuf> = self
+            .recovery_tarballs("-recovery.tar.gz")?
+            .into_iter()
+            .collect();
         backups.sort_by_key(|path| path.metadata().and_then(|m| m.modified()).ok());
         let keep = usize::try_from(self.config.agent.keep_tarballs).unwrap_or(usize::MAX);
         let surplus = backups.len().saturating_sub(keep);

@@ -30,11 +30,16 @@ impl Actor {
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
         let staging = self.paths.staging();
-        progress(&format!("fetching the bundle of epoch {epoch} from {}", self.peer.name));
+        progress(&format!(
+            "fetching the bundle of epoch {epoch} from {}",
+            self.peer.name
+        ));
         match self.client.fetch(epoch, &staging, FETCH)? {
             Response::Bundle { epoch: of, .. } if of == epoch => {}
             Response::Bundle { epoch: of, .. } => {
-                return Err(Error::Unfit(format!("the bundle is of epoch {of} and not {epoch}")));
+                return Err(Error::Unfit(format!(
+                    "the bundle is of epoch {of} and not {epoch}"
+                )));
             }
             Response::Refused { reason } => return self.refused(reason),
             other => return Err(Error::Unfit(format!("no bundle but {other:?}"))),
@@ -59,7 +64,13 @@ impl Actor {
         copy_kept(&spare, &new)?;
         let raft = database.raft_directory(&new);
         let me = info(&raft)?;
-        write_info(&raft, &NodeInfo { role: Role::Spare, ..me })?;
+        write_info(
+            &raft,
+            &NodeInfo {
+                role: Role::Spare,
+                ..me
+            },
+        )?;
         for name in database.cluster_files() {
             let from = bundle.join(format!("{database}.{name}"));
             match std::fs::read(&from) {
@@ -79,8 +90,14 @@ impl Actor {
         files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         files::sync_directory(&new).map_err(Error::io("syncing", &new))?;
         // An exchange: at no moment is this node without its identity.
-        renameat2(AT_FDCWD, &new, AT_FDCWD, &spare, RenameFlags::RENAME_EXCHANGE)
-            .map_err(|errno| Error::io("exchanging", &spare)(errno.into()))?;
+        renameat2(
+            AT_FDCWD,
+            &new,
+            AT_FDCWD,
+            &spare,
+            RenameFlags::RENAME_EXCHANGE,
+        )
+        .map_err(|errno| Error::io("exchanging", &spare)(errno.into()))?;
         if let Some(parent) = spare.parent() {
             files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
         }
@@ -99,7 +116,11 @@ fn move_private(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 fn create_private(path: &Path) -> io::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).open(path)
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Unpacks raft's files and `cluster.yaml` of a recovery tarball; everything else in it is the
@@ -115,7 +136,9 @@ fn unpack(tarball: &Path, into: &Path) -> Result<(), Error> {
                 continue;
             }
             let path: PathBuf = entry.path()?.into_owned();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
             if name == "cluster.yaml" {
                 let mut text = Vec::new();
                 entry.read_to_end(&mut text)?;
@@ -130,7 +153,10 @@ fn unpack(tarball: &Path, into: &Path) -> Result<(), Error> {
         Ok(unpacked)
     };
     match unpack().map_err(Error::io("unpacking", tarball))? {
-        0 => Err(Error::Unfit(format!("{} holds none of raft's files", tarball.display()))),
+        0 => Err(Error::Unfit(format!(
+            "{} holds none of raft's files",
+            tarball.display()
+        ))),
         _ => Ok(()),
     }
 }
@@ -181,7 +207,14 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["0000000000000001-0000000000000002", "cluster.yaml", "open-1"]);
+        assert_eq!(
+            names,
+            [
+                "0000000000000001-0000000000000002",
+                "cluster.yaml",
+                "open-1"
+            ]
+        );
     }
 
     #[test]

@@ -19,7 +19,12 @@ const START: Duration = Duration::from_secs(60);
 /// The units of all services of the snap, in the order of their start.
 #[must_use]
 pub fn gated_units(config: &Config) -> Vec<String> {
-    config.k8s.services.iter().map(|service| config.k8s.unit(service)).collect()
+    config
+        .k8s
+        .services
+        .iter()
+        .map(|service| config.k8s.unit(service))
+        .collect()
 }
 
 impl Actor {
@@ -39,7 +44,8 @@ impl Actor {
         let mut units = self.there(|state| state != UnitState::Stopped)?;
         units.reverse();
         progress("stopping the k8s services");
-        self.systemd.stop(&units, STOP, &mut || progress("stopping the k8s services"))?;
+        self.systemd
+            .stop(&units, STOP, &mut || progress("stopping the k8s services"))?;
         self.services_stopped()?;
         tracing::info!(services = units.join(" "), "the k8s services are stopped");
         Ok(Outcome::Done)
@@ -55,7 +61,8 @@ impl Actor {
             .map_err(Error::io("giving the token", &token))?;
         let units = self.there(|state| state != UnitState::Active)?;
         progress("starting the k8s services");
-        self.systemd.start(&units, START, &mut || progress("starting the k8s services"))?;
+        self.systemd
+            .start(&units, START, &mut || progress("starting the k8s services"))?;
         tracing::info!(services = units.join(" "), "the k8s services are started");
         Ok(Outcome::Done)
     }
@@ -90,7 +97,9 @@ impl Actor {
                 "there is no database of {database} where its link leads; a start could make an \
                  empty one"
             ))),
-            Holds::Trap(why) => Err(Error::Guard(format!("{database} must not be started: {why}"))),
+            Holds::Trap(why) => Err(Error::Guard(format!(
+                "{database} must not be started: {why}"
+            ))),
         }
     }
 
@@ -119,7 +128,9 @@ pub(super) fn is_raft_file(name: &str) -> bool {
         || name.starts_with("corrupt-")
         || name.starts_with("tmp-")
         || name == "dqlite-lock"
-        || name.split_once('-').is_some_and(|(first, last)| digits(first) && digits(last))
+        || name
+            .split_once('-')
+            .is_some_and(|(first, last)| digits(first) && digits(last))
 }
 
 /// Whether a file beside raft's belongs to the node rather than to a moment of its past:
@@ -151,7 +162,14 @@ mod tests {
         ] {
             assert!(is_raft_file(name), "{name}");
         }
-        for name in ["info.yaml", "cluster.yaml", "cluster.key", "open-", "failure-domain", "-"] {
+        for name in [
+            "info.yaml",
+            "cluster.yaml",
+            "cluster.key",
+            "open-",
+            "failure-domain",
+            "-",
+        ] {
             assert!(!is_raft_file(name), "{name}");
         }
     }

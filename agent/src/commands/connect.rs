@@ -28,7 +28,9 @@ impl Connection {
                 path.display()
             ),
         })?;
-        let mut connection = Self { lines: BufReader::new(stream) };
+        let mut connection = Self {
+            lines: BufReader::new(stream),
+        };
         connection.send(request)?;
         Ok(connection)
     }
@@ -69,7 +71,10 @@ impl Connection {
     /// # Errors
     /// What the system says.
     pub fn writer(&self) -> Result<UnixStream, String> {
-        self.lines.get_ref().try_clone().map_err(|error| error.to_string())
+        self.lines
+            .get_ref()
+            .try_clone()
+            .map_err(|error| error.to_string())
     }
 
     /// The one answer to a question.
@@ -78,7 +83,9 @@ impl Connection {
     /// When there is none, or it is a refusal.
     pub fn answer(&mut self) -> Result<Response, String> {
         match self.next()? {
-            None => Err("the agent ended without an answer; see `journalctl -u two-node-ha-k8s`".into()),
+            None => {
+                Err("the agent ended without an answer; see `journalctl -u two-node-ha-k8s`".into())
+            }
             Some(Response::Refused { reason }) => Err(reason),
             Some(response) => Ok(response),
         }

@@ -75,7 +75,11 @@ pub fn run(args: &Args) -> ExitCode {
     let mut away_since: Option<Instant> = None;
     loop {
         let wanted = releasing.load(Ordering::SeqCst);
-        let request = if wanted { Request::Release } else { Request::Hold };
+        let request = if wanted {
+            Request::Release
+        } else {
+            Request::Hold
+        };
         match Connection::open(&paths, &request) {
             Ok(mut connection) => {
                 away_since = None;
@@ -143,7 +147,10 @@ fn follow(connection: &mut Connection, releasing: &AtomicBool) -> End {
             }
             Ok(None) => return End::Lost,
             Ok(Some(Response::Progress { text })) => {
-                notify(&[NotifyState::Status(&text), NotifyState::ExtendTimeoutUsec(extend)]);
+                notify(&[
+                    NotifyState::Status(&text),
+                    NotifyState::ExtendTimeoutUsec(extend),
+                ]);
             }
             Ok(Some(Response::Working)) => {
                 notify(&[NotifyState::Ready, NotifyState::Status("the voter works")]);

@@ -18,7 +18,8 @@ use crate::plan::State;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The node that is to be the voter
-    node: String,
+    #[arg(value_name = "NODE")]
+    target: String,
     /// Give up waiting after this long; the move itself goes on
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
@@ -46,26 +47,34 @@ pub fn run(args: &Args) -> ExitCode {
 fn go(args: &Args) -> Result<(), String> {
     let paths = Paths::from_env();
     let config = load(&args.selection, &paths)?;
-    if config.node(&args.node).is_none() {
+    if config.node(&args.target).is_none() {
         return Err(format!(
             "{} is none of the two nodes, {} and {}",
-            args.node, config.nodes[0].name, config.nodes[1].name
+            args.target, config.nodes[0].name, config.nodes[1].name
         ));
     }
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
-    if there(&paths, &args.node)?.arrived {
-        println!("{} is the voter already", args.node);
+    if there(&paths, &args.target)?.arrived {
+        println!("{} is the voter already", args.target);
         return Ok(());
     }
     let resource = &config.pacemaker.fs_resource;
-    println!("telling Pacemaker to move {resource} to {}", args.node);
-    crm(&["--move", "--resource", resource, "--node", &args.node, "--lifetime", LIFETIME])?;
-    let waited = wait(&paths, &args.node, deadline);
+    println!("telling Pacemaker to move {resource} to {}", args.target);
+    crm(&[
+        "--move",
+        "--resource",
+        resource,
+        "--node",
+        &args.target,
+        "--lifetime",
+        LIFETIME,
+    ])?;
+    let waited = wait(&paths, &args.target, deadline);
     // Whatever came of it, the constraint must not decide the next failover.
     let cleared = clear(&config);
     waited?;
     cleared?;
-    println!("{} is the voter", args.node);
+    println!("{} is the voter", args.target);
     Ok(())
 }
 
@@ -75,11 +84,17 @@ fn clear(config: &Config) -> Result<(), String> {
 
 fn crm(arguments: &[&str]) -> Result<(), String> {
     let call = Call::new("crm_resource", COMMAND).args(arguments.iter().copied());
-    let output = System::new().run(&call).map_err(|error| error.to_string())?;
+    let output = System::new()
+        .run(&call)
+        .map_err(|error| error.to_string())?;
     if output.success() {
         Ok(())
     } else {
-        Err(format!("`{call}` failed ({}): {}", output.exit, output.complaint()))
+        Err(format!(
+            "`{call}` failed ({}): {}",
+            output.exit,
+            output.complaint()
+        ))
     }
 }
 
@@ -91,7 +106,10 @@ struct There {
 
 fn there(paths: &Paths, target: &str) -> Result<There, String> {
     let (status, voter_there) = match Connection::open(paths, &Request::Plan)?.answer()? {
-        Response::Plan { observation, decision } => {
+        Response::Plan {
+            observation,
+            decision,
+        } => {
             let peer_voter = matches!(
                 &observation.peer_report,
                 Asked::Answer(report) if report.voter && report.node == target
@@ -111,7 +129,10 @@ fn there(paths: &Paths, target: &str) -> Result<There, String> {
         }
         other => return Err(format!("the agent answered with {other:?}")),
     };
-    Ok(There { arrived: voter_there, words: status })
+    Ok(There {
+        arrived: voter_there,
+        words: status,
+    })
 }
 
 /// Prints each change, until the role has arrived and this node has settled.

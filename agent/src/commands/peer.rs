@@ -43,7 +43,6 @@ pub struct Direction {
     import: Option<PathBuf>,
 }
 
-
 /// Runs it.
 #[must_use]
 pub fn run(command: &Command) -> ExitCode {
@@ -76,13 +75,18 @@ fn setup(setup: &Setup) -> Result<(), String> {
         Some(file) => {
             let mut text = String::new();
             if file.as_os_str() == "-" {
-                io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
+                io::stdin()
+                    .read_to_string(&mut text)
+                    .map_err(|error| error.to_string())?;
             } else {
                 text = std::fs::read_to_string(file)
                     .map_err(|error| format!("reading {}: {error}", file.display()))?;
             }
             keys::import(&paths, &peer.name, &text).map_err(|error| error.to_string())?;
-            eprintln!("{} may now speak to this node, and its host keys are pinned", peer.name);
+            eprintln!(
+                "{} may now speak to this node, and its host keys are pinned",
+                peer.name
+            );
         }
     }
     Ok(())

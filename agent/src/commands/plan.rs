@@ -58,7 +58,10 @@ fn decide(args: &Args) -> Result<(Observation, Decision), String> {
     let paths = Paths::from_env();
     let Some(file) = &args.observation else {
         return match Connection::open(&paths, &Request::Plan)?.answer()? {
-            Response::Plan { observation, decision } => Ok((*observation, *decision)),
+            Response::Plan {
+                observation,
+                decision,
+            } => Ok((*observation, *decision)),
             other => Err(format!("the agent answered with {other:?}")),
         };
     };

@@ -36,7 +36,11 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn show(args: &Args) -> Result<ExitCode, String> {
-    let request = if args.watch { Request::Watch } else { Request::Status };
+    let request = if args.watch {
+        Request::Watch
+    } else {
+        Request::Status
+    };
     let mut connection = Connection::open(&Paths::from_env(), &request)?;
     loop {
         let status = match connection.answer()? {
@@ -50,7 +54,12 @@ fn show(args: &Args) -> Result<ExitCode, String> {
         };
         let mut out = std::io::stdout();
         // Whoever closed the pipe has seen enough.
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() || !args.watch {
+        if out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_err()
+            || !args.watch
+        {
             return Ok(code(status.state, status.settled));
         }
         if !args.json {
@@ -72,7 +81,11 @@ fn describe(status: &Status) -> String {
     };
     line(
         "state",
-        &format!("{}{}", status.state, if status.settled { "" } else { " (not settled)" }),
+        &format!(
+            "{}{}",
+            status.state,
+            if status.settled { "" } else { " (not settled)" }
+        ),
     );
     for reason in &status.reasons {
         line("", reason);

@@ -26,7 +26,9 @@ impl Daemon {
         thread::spawn(move || {
             let answer = client.ask(&Request::Report { version: VERSION }, within);
             // The loop may have ended.
-            let _ = sender.send(Event::PeerAnswered(answer.map_err(|error| error.to_string())));
+            let _ = sender.send(Event::PeerAnswered(
+                answer.map_err(|error| error.to_string()),
+            ));
         });
     }
 
@@ -71,7 +73,10 @@ impl Daemon {
 
     /// The peer is about to be the voter: stops the databases here.
     pub(super) fn stop_for_peer(&mut self) -> Result<(), String> {
-        tracing::info!("{} is about to be the voter; stopping here", self.actor.peer.name);
+        tracing::info!(
+            "{} is about to be the voter; stopping here",
+            self.actor.peer.name
+        );
         self.confirmed = false;
         // Its last report is from before: only a new one may start the spare again.
         self.knowledge.forget();

@@ -118,7 +118,10 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     make_run_directory(&paths.run())?;
     let journal = Journal::read_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
     if let Some(step) = &journal.in_progress {
-        tracing::warn!(step, "the last agent ended while it was to {step}; looking what is left");
+        tracing::warn!(
+            step,
+            "the last agent ended while it was to {step}; looking what is left"
+        );
     }
     let (sender, events) = channel();
     sources::signals(sender.clone())?;
@@ -129,8 +132,12 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     })
     .map_err(|error| error.to_string())?;
     let client = Client::new(&config, &peer, &paths);
-    let shared =
-        Arc::new(Shared::new(Arc::clone(&config), paths.clone(), node.clone(), sender.clone()));
+    let shared = Arc::new(Shared::new(
+        Arc::clone(&config),
+        paths.clone(),
+        node.clone(),
+        sender.clone(),
+    ));
     serve::start(&shared)?;
     sources::mounts(sender.clone())?;
     sources::drbd(sender.clone())?;

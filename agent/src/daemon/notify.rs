@@ -20,7 +20,11 @@ impl Notify {
     #[must_use]
     pub fn new() -> Self {
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
-        Self { watchdog, status: String::new(), starting: true }
+        Self {
+            watchdog,
+            status: String::new(),
+            starting: true,
+        }
     }
 
     /// How often [`Notify::alive`] must be called.

@@ -32,7 +32,11 @@ pub fn start(shared: &Arc<Shared>) -> Result<(), String> {
     if group.is_none() {
         tracing::warn!("there is no group {PEER_GROUP}: only root can speak for the peer");
     }
-    let peer = listen(&shared.paths.peer_socket(), 0o660, group.map(|group| group.gid.as_raw()))?;
+    let peer = listen(
+        &shared.paths.peer_socket(),
+        0o660,
+        group.map(|group| group.gid.as_raw()),
+    )?;
     accept("control", control, Arc::clone(shared), control_connection)?;
     accept("peer", peer, Arc::clone(shared), |stream, shared| {
         if let Err(error) = server::serve(stream, &*shared) {
@@ -67,31 +71,37 @@ fn accept(
     shared: Arc<Shared>,
     serve: impl Fn(UnixStream, Arc<Shared>) + Copy + Send + 'static,
 ) -> Result<(), String> {
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(move || {
-        for stream in listener.incoming() {
-            let stream = match stream {
-                Ok(stream) => stream,
-                Err(error) => {
-                    // Out of descriptors, say: not a reason to spin.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    std::thread::sleep(Duration::from_secs(1));
-                    continue;
+    let spawned = std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            for stream in listener.incoming() {
+                let stream = match stream {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        // Out of descriptors, say: not a reason to spin.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        std::thread::sleep(Duration::from_secs(1));
+                        continue;
+                    }
+                };
+                let shared = Arc::clone(&shared);
+                let thread = std::thread::Builder::new().name(format!("{name}-client"));
+                if let Err(error) = thread.spawn(move || serve(stream, shared)) {
+                    tracing::warn!(%error, "no thread for a connection");
                 }
-            };
-            let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("{name}-client"));
-            if let Err(error) = thread.spawn(move || serve(stream, shared)) {
-                tracing::warn!(%error, "no thread for a connection");
             }
-        }
-    });
-    spawned.map(|_| ()).map_err(|error| format!("starting the {name} socket's thread: {error}"))
+        });
+    spawned
+        .map(|_| ())
+        .map_err(|error| format!("starting the {name} socket's thread: {error}"))
 }
 
 fn control_connection(stream: UnixStream, shared: Arc<Shared>) {
     // A client that does not read must not stop the agent.
     let _ = stream.set_write_timeout(Some(Duration::from_secs(5)));
-    let Ok(mut out) = stream.try_clone() else { return };
+    let Ok(mut out) = stream.try_clone() else {
+        return;
+    };
     let mut lines = BufReader::new(stream);
     let refuse = |out: &mut UnixStream, reason: String| {
         write_line(out, &Response::Refused { reason });
@@ -155,7 +165,10 @@ impl server::Agent for Shared {
     fn answer(&self, request: PeerRequest) -> PeerResponse {
         let refused = |reason: String| PeerResponse::Refused { reason };
         let Some(report) = self.report() else {
-            return refused(format!("the agent on {} has only just started", self.node.name));
+            return refused(format!(
+                "the agent on {} has only just started",
+                self.node.name
+            ));
         };
         match request {
             PeerRequest::Report { .. } => PeerResponse::Report(report),

@@ -53,7 +53,14 @@ pub struct Shared {
 impl Shared {
     /// Nothing is known yet.
     pub fn new(config: Arc<Config>, paths: Paths, node: Node, events: Sender<Event>) -> Self {
-        Self { config, paths, node, events, inner: Mutex::default(), changed: Condvar::new() }
+        Self {
+            config,
+            paths,
+            node,
+            events,
+            inner: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
     /// A thread that panicked while it held the lock left plain values behind: they are as good
@@ -82,7 +89,12 @@ impl Shared {
         let mut inner = self.lock();
         inner.next_hold += 1;
         let id = inner.next_hold;
-        inner.hold = Some(Hold { id, releasing, told_working: false, stream });
+        inner.hold = Some(Hold {
+            id,
+            releasing,
+            told_working: false,
+            stream,
+        });
         drop(inner);
         self.send(Event::Changed);
         id
@@ -140,7 +152,10 @@ impl Shared {
     pub fn next_status(&self, seen: u64) -> (u64, Option<Status>) {
         let mut inner = self.lock();
         while inner.generation == seen {
-            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self
+                .changed
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         (inner.generation, inner.status.clone())
     }
@@ -199,10 +214,12 @@ impl Shared {
 
 /// Writes one line; whoever does not read it will be seen to be gone.
 pub fn write_line(stream: &mut UnixStream, response: &Response) {
-    let written = serde_json::to_vec(response).map_err(std::io::Error::from).and_then(|mut line| {
-        line.push(b'\n');
-        stream.write_all(&line)
-    });
+    let written = serde_json::to_vec(response)
+        .map_err(std::io::Error::from)
+        .and_then(|mut line| {
+            line.push(b'\n');
+            stream.write_all(&line)
+        });
     if let Err(error) = written {
         tracing::debug!(%error, "a client is gone");
     }

@@ -33,7 +33,8 @@ pub fn signals(events: Sender<Event>) -> Result<(), String> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);
     set.add(Signal::SIGINT);
-    set.thread_block().map_err(|error| format!("blocking signals: {error}"))?;
+    set.thread_block()
+        .map_err(|error| format!("blocking signals: {error}"))?;
     spawn("signals", move || {
         // The first ends the loop between two steps; systemd kills who does not listen.
         if set.wait().is_ok() {

@@ -68,7 +68,9 @@ impl Daemon {
         let words = step.describe();
         tracing::info!(step = ?step, state = decision.state.name(), "{words}");
         self.publish(observation, decision, Some(&words));
-        self.shared.tell_holder(&Response::Progress { text: words.clone() });
+        self.shared.tell_holder(&Response::Progress {
+            text: words.clone(),
+        });
         if matches!(step, Step::StopServices | Step::StartServices) {
             self.confirmed = false;
             self.shared.retract_voter();
@@ -78,7 +80,9 @@ impl Daemon {
         let result = self.actor.take(step, &mut |text| {
             notify.alive();
             notify.status(text);
-            shared.tell_holder(&Response::Progress { text: text.to_owned() });
+            shared.tell_holder(&Response::Progress {
+                text: text.to_owned(),
+            });
         });
         match result {
             Ok(outcome) => {
@@ -132,7 +136,12 @@ impl Daemon {
     }
 
     fn observe(&mut self) -> Observation {
-        let Daemon { actor, shared, knowledge, .. } = self;
+        let Daemon {
+            actor,
+            shared,
+            knowledge,
+            ..
+        } = self;
         let request = shared.request();
         if request != Request::Hold {
             // A failure belongs to the hold that it ended.
@@ -237,6 +246,10 @@ fn announce(decision: &Decision) {
             "{}: {reasons}. What to do: {remedy}",
             decision.state
         ),
-        None => tracing::info!(state = decision.state.name(), "{}: {reasons}", decision.state),
+        None => tracing::info!(
+            state = decision.state.name(),
+            "{}: {reasons}",
+            decision.state
+        ),
     }
 }

@@ -29,8 +29,14 @@ pub fn get(path: &Path) -> io::Result<Option<bool>> {
 /// What the system says, such as a missing `CAP_LINUX_IMMUTABLE`.
 pub fn set(path: &Path, immutable: bool) -> io::Result<()> {
     let directory = File::open(path)?;
-    let Some(now) = flags(&directory)? else { return Ok(()) };
-    let wanted = if immutable { now | IMMUTABLE } else { now & !IMMUTABLE };
+    let Some(now) = flags(&directory)? else {
+        return Ok(());
+    };
+    let wanted = if immutable {
+        now | IMMUTABLE
+    } else {
+        now & !IMMUTABLE
+    };
     if wanted == now {
         return Ok(());
     }

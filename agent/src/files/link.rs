@@ -123,8 +123,14 @@ mod tests {
         fs::create_dir(&path).unwrap();
         fs::write(path.join("info.yaml"), "ID: 1").unwrap();
         flip(&path, Path::new("/mnt/drbd0/k8s-dqlite")).unwrap();
-        assert_eq!(look(&path).unwrap(), Found::Link("/mnt/drbd0/k8s-dqlite".into()));
-        assert_eq!(fs::read_to_string(kept_name(&path).join("info.yaml")).unwrap(), "ID: 1");
+        assert_eq!(
+            look(&path).unwrap(),
+            Found::Link("/mnt/drbd0/k8s-dqlite".into())
+        );
+        assert_eq!(
+            fs::read_to_string(kept_name(&path).join("info.yaml")).unwrap(),
+            "ID: 1"
+        );
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub enum Error {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-    move |source| Error::Io { path: path.to_path_buf(), source }
+    move |source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 /// Makes `to` a verified, durable copy of `from`: copied beside its place, compared byte by byte,
@@ -107,7 +110,10 @@ fn copy_directory(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
     // 0700 until it is whole: it may hold keys, and its mode is set last.
-    fs::DirBuilder::new().mode(0o700).create(to).map_err(at(to))?;
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(to)
+        .map_err(at(to))?;
     for entry in entries(from)? {
         let source = entry.path();
         let target = to.join(entry.file_name());
@@ -138,7 +144,11 @@ fn copy_directory(
 
 fn copy_file(from: &Path, to: &Path, meta: &fs::Metadata) -> io::Result<u64> {
     let mut source = File::open(from)?;
-    let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut target = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
     // io::copy reflinks or copies within the kernel where it can (copy_file_range).
     let bytes = io::copy(&mut source, &mut target)?;
     take_over_metadata(to, meta)?;
@@ -174,7 +184,9 @@ fn compare(original: &Path, copy: &Path) -> Result<(), Error> {
         if kind.is_socket() {
             continue;
         }
-        let Some(other) = theirs.next().filter(|other| other.file_name() == entry.file_name())
+        let Some(other) = theirs
+            .next()
+            .filter(|other| other.file_name() == entry.file_name())
         else {
             return Err(differs(&source, copy));
         };
@@ -222,7 +234,11 @@ mod tests {
 
     fn sample(dir: &Path) {
         fs::create_dir_all(dir.join("database")).unwrap();
-        fs::write(dir.join("database/0000000000000001-0000000000000002"), [7; 70_000]).unwrap();
+        fs::write(
+            dir.join("database/0000000000000001-0000000000000002"),
+            [7; 70_000],
+        )
+        .unwrap();
         fs::write(dir.join("cluster.key"), "secret").unwrap();
         fs::set_permissions(dir.join("cluster.key"), Permissions::from_mode(0o640)).unwrap();
         symlink("database", dir.join("link")).unwrap();
@@ -235,10 +251,23 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("volume/to"));
         sample(&from);
         let copied = copy(&from, &to, &mut |_| {}).unwrap();
-        assert_eq!(copied, Copied { files: 2, bytes: 70_006 });
-        assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("database"));
         assert_eq!(
-            fs::metadata(to.join("cluster.key")).unwrap().permissions().mode() & 0o7777,
+            copied,
+            Copied {
+                files: 2,
+                bytes: 70_006
+            }
+        );
+        assert_eq!(
+            fs::read_link(to.join("link")).unwrap(),
+            Path::new("database")
+        );
+        assert_eq!(
+            fs::metadata(to.join("cluster.key"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o7777,
             0o640
         );
         assert!(!to.join("control.socket").exists());
@@ -282,7 +311,10 @@ mod tests {
             copy(&from, &scratch, &mut |_| {}).unwrap();
             compare(&from, &scratch).unwrap();
             change(&scratch);
-            assert!(matches!(compare(&from, &scratch), Err(Error::Differs { .. })));
+            assert!(matches!(
+                compare(&from, &scratch),
+                Err(Error::Differs { .. })
+            ));
         }
     }
 }

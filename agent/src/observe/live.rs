@@ -47,15 +47,23 @@ fn role(role: &drbd::Role) -> Role {
 }
 
 fn summarise(resource: &drbd::Resource) -> Drbd {
-    let disk = resource.volumes.first().map_or("no disk".into(), |v| v.disk.to_string());
+    let disk = resource
+        .volumes
+        .first()
+        .map_or("no disk".into(), |v| v.disk.to_string());
     let peer = resource.peers.first();
     let connected = resource.peer_connected();
     let summary = match peer {
         Some(peer) if connected => {
             let volume = peer.volumes.first();
             let replication = volume.map_or(String::new(), |v| format!(", {}", v.replication));
-            let done = resource.resync_done().map_or(String::new(), |d| format!(" {d:.0} %"));
-            format!("{} {disk}, connected to {}{replication}{done}", resource.role, peer.role)
+            let done = resource
+                .resync_done()
+                .map_or(String::new(), |d| format!(" {d:.0} %"));
+            format!(
+                "{} {disk}, connected to {}{replication}{done}",
+                resource.role, peer.role
+            )
         }
         Some(peer) => format!("{} {disk}, peer {}", resource.role, peer.connection),
         None => format!("{} {disk}, no peer", resource.role),
@@ -114,13 +122,12 @@ pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
 
 /// Both databases' directories.
 #[must_use]
-pub fn databases(
-    paths: &Paths,
-    config: &Config,
-    mount: &Mount,
-) -> BTreeMap<Database, Directories> {
+pub fn databases(paths: &Paths, config: &Config, mount: &Mount) -> BTreeMap<Database, Directories> {
     let mounted = *mount == Mount::ReadWrite;
-    Database::ALL.into_iter().map(|d| (d, directories(paths, config, d, mounted))).collect()
+    Database::ALL
+        .into_iter()
+        .map(|d| (d, directories(paths, config, d, mounted)))
+        .collect()
 }
 
 /// One database's directories.
@@ -210,14 +217,30 @@ fn voter_by_yaml(state: &Path, database: Database) -> Option<bool> {
 
 /// The services, reduced to what decides.
 #[must_use]
-pub fn services(config: &Config, states: &std::collections::HashMap<String, UnitState>) -> Services {
+pub fn services(
+    config: &Config,
+    states: &std::collections::HashMap<String, UnitState>,
+) -> Services {
     let state = |service: &String| {
-        states.get(&config.k8s.unit(service)).copied().unwrap_or(UnitState::NotThere)
+        states
+            .get(&config.k8s.unit(service))
+            .copied()
+            .unwrap_or(UnitState::NotThere)
     };
     let down = |state| matches!(state, UnitState::NotThere | UnitState::Stopped);
-    if config.k8s.services.iter().all(|service| down(state(service))) {
+    if config
+        .k8s
+        .services
+        .iter()
+        .all(|service| down(state(service)))
+    {
         Services::Stopped
-    } else if config.k8s.datastore_services.iter().all(|s| state(s) == UnitState::Active) {
+    } else if config
+        .k8s
+        .datastore_services
+        .iter()
+        .all(|s| state(s) == UnitState::Active)
+    {
         Services::Running
     } else {
         Services::Partly

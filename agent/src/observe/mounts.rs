@@ -25,16 +25,27 @@ pub fn read(mountinfo: &str, mount_point: &str, minor: u32) -> Mount {
     let mut found = Mount::None;
     for line in mountinfo.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
-        let [_, _, device, _, point, options, rest @ ..] = fields.as_slice() else { continue };
+        let [_, _, device, _, point, options, rest @ ..] = fields.as_slice() else {
+            continue;
+        };
         if unescape(point) != mount_point {
             continue;
         }
         // After the optional fields: `-`, type, source, options of the file system itself.
-        let of_file_system = rest.iter().skip_while(|field| **field != "-").nth(3).unwrap_or(&"");
-        let read_only =
-            [*options, *of_file_system].iter().any(|o| o.split(',').any(|option| option == "ro"));
+        let of_file_system = rest
+            .iter()
+            .skip_while(|field| **field != "-")
+            .nth(3)
+            .unwrap_or(&"");
+        let read_only = [*options, *of_file_system]
+            .iter()
+            .any(|o| o.split(',').any(|option| option == "ro"));
         found = if *device != format!("{DRBD_MAJOR}:{minor}") {
-            let source = rest.iter().skip_while(|field| **field != "-").nth(2).unwrap_or(&"?");
+            let source = rest
+                .iter()
+                .skip_while(|field| **field != "-")
+                .nth(2)
+                .unwrap_or(&"?");
             Mount::Foreign(format!("{source} (device {device})"))
         } else if read_only {
             Mount::ReadOnly
@@ -55,7 +66,9 @@ fn unescape(field: &str) -> String {
             bytes[i] == b'\\' && digits.iter().all(|digit| (b'0'..=b'7').contains(digit))
         });
         if let Some(digits) = octal {
-            let value = digits.iter().fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
+            let value = digits
+                .iter()
+                .fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
             out.push(u8::try_from(value).unwrap_or(b'?'));
             i += 4;
         } else {
@@ -80,7 +93,10 @@ mod tests {
     #[test]
     fn the_volume_is_known_by_its_device_number() {
         let line = "40 21 147:0 / /mnt/drbd0 rw,relatime shared:9 - ext4 /dev/drbd0 rw\n";
-        assert_eq!(read(&format!("{ROOT}{line}"), "/mnt/drbd0", 0), Mount::ReadWrite);
+        assert_eq!(
+            read(&format!("{ROOT}{line}"), "/mnt/drbd0", 0),
+            Mount::ReadWrite
+        );
         assert!(matches!(read(line, "/mnt/drbd0", 1), Mount::Foreign(_)));
     }
 

@@ -76,9 +76,15 @@ impl Client {
             "StrictHostKeyChecking=yes".into(),
             "IdentitiesOnly=yes".into(),
             "GlobalKnownHostsFile=none".into(),
-            format!("UserKnownHostsFile={}", keys.join(super::keys::KNOWN_HOSTS).display()),
+            format!(
+                "UserKnownHostsFile={}",
+                keys.join(super::keys::KNOWN_HOSTS).display()
+            ),
             format!("HostKeyAlias={}", peer.name),
-            format!("ConnectTimeout={}", config.peer.connect_timeout.as_secs().max(1)),
+            format!(
+                "ConnectTimeout={}",
+                config.peer.connect_timeout.as_secs().max(1)
+            ),
             "ServerAliveInterval=5".into(),
             "ServerAliveCountMax=3".into(),
             "ControlMaster=no".into(),
@@ -97,7 +103,11 @@ impl Client {
         arguments.extend(["-i".into(), key.display().to_string()]);
         arguments.extend(["-l".into(), config.peer.ssh_user.clone()]);
         arguments.extend(["-T".into(), "--".into(), peer.address.to_string()]);
-        Self { host: peer.name.clone(), arguments, key }
+        Self {
+            host: peer.name.clone(),
+            arguments,
+            key,
+        }
     }
 
     /// Asks, and waits for the answer.
@@ -113,17 +123,17 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; then `directory` holds nothing to rely on.
-    pub fn fetch(
-        &self,
-        epoch: u64,
-        directory: &Path,
-        within: Duration,
-    ) -> Result<Response, Error> {
-        let request = Request::Bundle { version: super::protocol::VERSION, epoch };
+    pub fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error> {
+        let request = Request::Bundle {
+            version: super::protocol::VERSION,
+            epoch,
+        };
         let directory = directory.to_path_buf();
         let host = self.host.clone();
         self.call(&request, within, move |response, stream| {
-            let Response::Bundle { files, .. } = response else { return Ok(()) };
+            let Response::Bundle { files, .. } = response else {
+                return Ok(());
+            };
             let store = |path: &Path| {
                 let path = path.to_path_buf();
                 move |source| Error::Store { path, source }
@@ -146,7 +156,10 @@ impl Client {
         if !self.key.exists() {
             return Err(Error::NotSetUp(self.key.clone()));
         }
-        let ssh = |complaint: String| Error::Ssh { host: self.host.clone(), complaint };
+        let ssh = |complaint: String| Error::Ssh {
+            host: self.host.clone(),
+            complaint,
+        };
         let mut child = Command::new("ssh")
             .args(&self.arguments)
             // A child must not talk to systemd in the agent's name.
@@ -176,7 +189,10 @@ impl Client {
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(Error::Slow { host: self.host.clone(), within });
+                return Err(Error::Slow {
+                    host: self.host.clone(),
+                    within,
+                });
             }
         };
         match result? {
@@ -197,7 +213,10 @@ fn read_answer(
     stdout: impl Read,
     rest: impl FnOnce(&Response, &mut dyn BufRead) -> Result<(), Error>,
 ) -> Result<Option<Response>, Error> {
-    let garbled = |detail: String| Error::Garbled { host: host.to_owned(), detail };
+    let garbled = |detail: String| Error::Garbled {
+        host: host.to_owned(),
+        detail,
+    };
     let mut stream = BufReader::new(stdout);
     let mut line = String::new();
     let read = (&mut stream).take(LONGEST_LINE).read_line(&mut line);
@@ -216,12 +235,21 @@ fn receive(
     stream: &mut dyn BufRead,
     directory: &Path,
 ) -> Result<(), Error> {
-    let garbled = |detail: String| Error::Garbled { host: host.to_owned(), detail };
+    let garbled = |detail: String| Error::Garbled {
+        host: host.to_owned(),
+        detail,
+    };
     if file.name.is_empty() || file.name.starts_with('.') || file.name.contains(['/', '\0']) {
-        return Err(garbled(format!("a file named {:?} in its bundle", file.name)));
+        return Err(garbled(format!(
+            "a file named {:?} in its bundle",
+            file.name
+        )));
     }
     let path = directory.join(&file.name);
-    let store = |source| Error::Store { path: path.clone(), source };
+    let store = |source| Error::Store {
+        path: path.clone(),
+        source,
+    };
     let mut out: File = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -232,10 +260,15 @@ fn receive(
     let mut left = file.length;
     let mut buffer = vec![0; 1 << 16];
     while left > 0 {
-        let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let want = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         let n = stream.read(&mut buffer[..want]).map_err(store)?;
         if n == 0 {
-            return Err(garbled(format!("{} ends {left} bytes too early", file.name)));
+            return Err(garbled(format!(
+                "{} ends {left} bytes too early",
+                file.name
+            )));
         }
         digest.update(&buffer[..n]);
         out.write_all(&buffer[..n]).map_err(store)?;
@@ -255,11 +288,13 @@ fn complaint(child: &mut Child) -> String {
         let _ = stderr.take(LONGEST_LINE).read_to_string(&mut text);
     }
     let status = child.wait();
-    text.lines().rfind(|line| !line.trim().is_empty()).map_or_else(
-        || match status {
-            Ok(status) => format!("it ended without a word ({status})"),
-            Err(error) => error.to_string(),
-        },
-        |line| line.trim().to_owned(),
-    )
+    text.lines()
+        .rfind(|line| !line.trim().is_empty())
+        .map_or_else(
+            || match status {
+                Ok(status) => format!("it ended without a word ({status})"),
+                Err(error) => error.to_string(),
+            },
+            |line| line.trim().to_owned(),
+        )
 }

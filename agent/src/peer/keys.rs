@@ -67,7 +67,11 @@ pub fn export(paths: &Paths, node: &str, runner: &dyn Runner) -> Result<Bundle, 
     let directory = paths.peer_keys();
     let io = |action, path: &Path| {
         let path = path.to_path_buf();
-        move |source| Error::Io { action, path, source }
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
     };
     private_directory(&directory).map_err(io("creating", &directory))?;
     let key = directory.join(KEY);
@@ -83,7 +87,9 @@ pub fn export(paths: &Paths, node: &str, runner: &dyn Runner) -> Result<Bundle, 
             "-f".into(),
             key.display().to_string(),
         ]);
-        let output = runner.run(&call).map_err(|error| Error::Keygen(error.to_string()))?;
+        let output = runner
+            .run(&call)
+            .map_err(|error| Error::Keygen(error.to_string()))?;
         if !output.success() {
             return Err(Error::Keygen(output.complaint()));
         }
@@ -107,9 +113,14 @@ pub fn export(paths: &Paths, node: &str, runner: &dyn Runner) -> Result<Bundle, 
     if host_keys.is_empty() {
         return Err(Error::NoHostKey(ssh));
     }
-    let public_key =
-        key_and_type(&text).ok_or_else(|| Error::Keygen(format!("{} is empty", public.display())))?;
-    Ok(Bundle { format: 1, node: node.to_owned(), public_key, host_keys })
+    let public_key = key_and_type(&text)
+        .ok_or_else(|| Error::Keygen(format!("{} is empty", public.display())))?;
+    Ok(Bundle {
+        format: 1,
+        node: node.to_owned(),
+        public_key,
+        host_keys,
+    })
 }
 
 /// Installs what the peer printed: its key for the forced command, its host keys pinned.
@@ -132,7 +143,11 @@ pub fn import(paths: &Paths, peer: &str, text: &str) -> Result<(), Error> {
     }
     let io = |action, path: &Path| {
         let path = path.to_path_buf();
-        move |source| Error::Io { action, path, source }
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
     };
     let directory = paths.peer_keys();
     private_directory(&directory).map_err(io("creating", &directory))?;
@@ -154,8 +169,11 @@ pub fn import(paths: &Paths, peer: &str, text: &str) -> Result<(), Error> {
             }
             _ => {}
         }
-        std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .map_err(io("setting the mode of", directory))?;
+        std::fs::set_permissions(
+            directory,
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .map_err(io("setting the mode of", directory))?;
     }
     let path = ssh.join("authorized_keys");
     let line = format!("{FORCED} {} two-node-ha@{peer}\n", bundle.public_key);
@@ -167,7 +185,8 @@ fn key_and_type(line: &str) -> Option<String> {
     let mut fields = line.split_whitespace();
     let (kind, key) = (fields.next()?, fields.next()?);
     let plain = |text: &str, extra: &[char]| {
-        text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
     };
     (plain(kind, &['-', '@', '.']) && plain(key, &['+', '/', '='])).then(|| format!("{kind} {key}"))
 }
@@ -197,7 +216,9 @@ mod tests {
     fn the_peers_key_may_only_run_the_forced_command() {
         let (dir, paths) = scratch();
         import(&paths, "hatwo", &bundle("hatwo", "ssh-ed25519 AAAAkey")).unwrap();
-        let keys = dir.path().join("var/lib/two-node-ha-peer/.ssh/authorized_keys");
+        let keys = dir
+            .path()
+            .join("var/lib/two-node-ha-peer/.ssh/authorized_keys");
         assert_eq!(
             std::fs::read_to_string(keys).unwrap(),
             "restrict,command=\"/usr/bin/two-node-ha peer serve\" ssh-ed25519 AAAAkey \
@@ -212,8 +233,16 @@ mod tests {
     #[test]
     fn a_key_that_would_smuggle_a_second_line_is_refused() {
         let (_dir, paths) = scratch();
-        for key in ["ssh-ed25519 AAAA\nssh-ed25519 BBBB", "x y z", "ssh-ed25519", "\"a\" b"] {
-            assert!(import(&paths, "hatwo", &bundle("hatwo", key)).is_err(), "{key:?}");
+        for key in [
+            "ssh-ed25519 AAAA\nssh-ed25519 BBBB",
+            "x y z",
+            "ssh-ed25519",
+            "\"a\" b",
+        ] {
+            assert!(
+                import(&paths, "hatwo", &bundle("hatwo", key)).is_err(),
+                "{key:?}"
+            );
         }
     }
 
@@ -221,6 +250,9 @@ mod tests {
     fn another_nodes_bundle_is_refused() {
         let (_dir, paths) = scratch();
         let text = bundle("haone", "ssh-ed25519 AAAAkey");
-        assert!(matches!(import(&paths, "hatwo", &text), Err(Error::NotABundle(_))));
+        assert!(matches!(
+            import(&paths, "hatwo", &text),
+            Err(Error::NotABundle(_))
+        ));
     }
 }

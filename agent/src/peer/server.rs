@@ -33,12 +33,16 @@ pub fn serve(stream: UnixStream, agent: &dyn Agent) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_write_timeout(Some(Duration::from_secs(60)))?;
     let mut line = String::new();
-    BufReader::new(&stream).take(LONGEST_LINE).read_line(&mut line)?;
+    BufReader::new(&stream)
+        .take(LONGEST_LINE)
+        .read_line(&mut line)?;
     let mut out = io::BufWriter::new(&stream);
     match serde_json::from_str::<Request>(&line) {
         Err(error) => respond(
             &mut out,
-            &Response::Refused { reason: format!("this is no request: {error}") },
+            &Response::Refused {
+                reason: format!("this is no request: {error}"),
+            },
         )?,
         Ok(request) if request.version() != VERSION => respond(
             &mut out,
@@ -50,18 +54,16 @@ pub fn serve(stream: UnixStream, agent: &dyn Agent) -> io::Result<()> {
                 ),
             },
         )?,
-        Ok(Request::Bundle { epoch, .. }) => {
-            match agent.bundle(epoch).and_then(open) {
-                Err(reason) => respond(&mut out, &Response::Refused { reason })?,
-                Ok(opened) => {
-                    let files = opened.iter().map(|(file, _)| file.clone()).collect();
-                    respond(&mut out, &Response::Bundle { epoch, files })?;
-                    for (file, content) in opened {
-                        io::copy(&mut content.take(file.length), &mut out)?;
-                    }
+        Ok(Request::Bundle { epoch, .. }) => match agent.bundle(epoch).and_then(open) {
+            Err(reason) => respond(&mut out, &Response::Refused { reason })?,
+            Ok(opened) => {
+                let files = opened.iter().map(|(file, _)| file.clone()).collect();
+                respond(&mut out, &Response::Bundle { epoch, files })?;
+                for (file, content) in opened {
+                    io::copy(&mut content.take(file.length), &mut out)?;
                 }
             }
-        }
+        },
         Ok(request) => respond(&mut out, &agent.answer(request))?,
     }
     out.flush()
@@ -86,7 +88,15 @@ fn open(bundle: Vec<(Database, String, PathBuf)>) -> Result<Vec<(BundleFile, Fil
             };
             let (length, sha256, file) =
                 measured().map_err(|error| format!("reading {}: {error}", path.display()))?;
-            Ok((BundleFile { database, name, length, sha256 }, file))
+            Ok((
+                BundleFile {
+                    database,
+                    name,
+                    length,
+                    sha256,
+                },
+                file,
+            ))
         })
         .collect()
 }

@@ -9,6 +9,8 @@ mod peer;
 mod reason;
 mod spare;
 mod step;
+#[cfg(test)]
+mod tests;
 mod voter;
 
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,13 @@ impl Decision {
 
     /// A person has to look.
     fn blocked(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(State::Blocked, Vec::new(), reason.into(), Some(remedy.into()), false)
+        Self::new(
+            State::Blocked,
+            Vec::new(),
+            reason.into(),
+            Some(remedy.into()),
+            false,
+        )
     }
 
     fn new(
@@ -111,7 +119,14 @@ impl Decision {
         remedy: Option<String>,
         settled: bool,
     ) -> Self {
-        Self { state, steps, reasons: vec![reason], warnings: Vec::new(), remedy, settled }
+        Self {
+            state,
+            steps,
+            reasons: vec![reason],
+            warnings: Vec::new(),
+            remedy,
+            settled,
+        }
     }
 
     fn because(mut self, reason: impl Into<String>) -> Self {
@@ -125,7 +140,10 @@ impl Decision {
 pub fn plan(o: &Observation, config: &Config) -> Decision {
     let mut decision = if o.journal.node != o.node {
         Decision::blocked(
-            format!("the journal on this disk was written by {}, and this is {}", o.journal.node, o.node),
+            format!(
+                "the journal on this disk was written by {}, and this is {}",
+                o.journal.node, o.node
+            ),
             "this disk is a copy of the other node's: move /var/lib/two-node-ha/journal.json away \
              only if you know that this node has no database of its own",
         )

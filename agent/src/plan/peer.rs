@@ -16,25 +16,29 @@ pub(super) enum Verdict {
 
 pub(super) fn verdict(o: &Observation, config: &Config, epoch: &Epoch) -> Verdict {
     if o.peer_stopped {
-        return Verdict::Safe(format!("{} has confirmed that its databases are stopped", o.peer));
+        return Verdict::Safe(format!(
+            "{} has confirmed that its databases are stopped",
+            o.peer
+        ));
     }
     match &o.peer_report {
-        Asked::Answer(report) if report.epoch > epoch.epoch => {
-            not(Decision::blocked(
-                format!(
-                    "{} knows epoch {}, and the volume here has only {}: this is an older copy of \
+        Asked::Answer(report) if report.epoch > epoch.epoch => not(Decision::blocked(
+            format!(
+                "{} knows epoch {}, and the volume here has only {}: this is an older copy of \
                      the data",
-                    o.peer, report.epoch, epoch.epoch
-                ),
-                format!(
-                    "do not start anything here. Look at DRBD on both nodes (`drbdadm status`); \
+                o.peer, report.epoch, epoch.epoch
+            ),
+            format!(
+                "do not start anything here. Look at DRBD on both nodes (`drbdadm status`); \
                      give the role to {} with `two-node-ha move {}`",
-                    o.peer, o.peer
-                ),
-            ))
-        }
+                o.peer, o.peer
+            ),
+        )),
         Asked::Answer(report) if report.voter || report.wants_voter => not(Decision::blocked(
-            format!("{} says that it is the voter or is becoming it, at the same time as this node", o.peer),
+            format!(
+                "{} says that it is the voter or is becoming it, at the same time as this node",
+                o.peer
+            ),
             "this is a split brain, or Pacemaker is moving the role right now. Compare `crm_mon -1` \
              and `drbdadm status` on both nodes; turn fencing on",
         )),
@@ -47,7 +51,10 @@ pub(super) fn verdict(o: &Observation, config: &Config, epoch: &Epoch) -> Verdic
         Asked::Answer(_) => not(Decision::act(
             State::PrimaryPrep,
             vec![Step::StopPeer],
-            format!("{} still runs its databases; they stop before the voter changes", o.peer),
+            format!(
+                "{} still runs its databases; they stop before the voter changes",
+                o.peer
+            ),
         )),
         Asked::NotYet | Asked::Silent(_) => without_report(o, config),
     }
@@ -76,7 +83,10 @@ fn without_report(o: &Observation, config: &Config) -> Verdict {
             format!("first it must be known what {} is doing", o.peer),
         )),
         (Asked::Answer(PeerNode::Online), Some(why)) => not(Decision::blocked(
-            format!("{} is in the cluster, but its agent does not answer: {why}", o.peer),
+            format!(
+                "{} is in the cluster, but its agent does not answer: {why}",
+                o.peer
+            ),
             format!(
                 "on {}: `systemctl status two-node-ha-k8s`; from here: `two-node-ha status`, and \
                  `two-node-ha peer setup` on both nodes if ssh refuses",
@@ -99,7 +109,10 @@ fn by_policy(o: &Observation, config: &Config, why: &str) -> Verdict {
         ));
     }
     not(Decision::blocked(
-        format!("{} does not answer ({why}), and Pacemaker has not fenced it", o.peer),
+        format!(
+            "{} does not answer ({why}), and Pacemaker has not fenced it",
+            o.peer
+        ),
         format!(
             "make sure that {0} is off, then tell Pacemaker so: `stonith_admin --confirm {0}`. \
              With a fence device this happens by itself (fencing.mode = \"stonith\")",

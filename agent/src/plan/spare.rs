@@ -20,7 +20,10 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
         }
         Mount::Foreign(what) => {
             return Decision::blocked(
-                format!("{what} is mounted on {}", config.volume.mount_point.display()),
+                format!(
+                    "{what} is mounted on {}",
+                    config.volume.mount_point.display()
+                ),
                 "unmount it: Pacemaker could not mount the volume there",
             );
         }
@@ -67,7 +70,11 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
 /// A spare that already runs goes on while the peer is silent: it forwards, or answers with an
 /// error, and harms nothing.
 fn waiting(o: &Observation) -> State {
-    if o.services == Services::Running { State::SecondaryRunning } else { State::SecondaryWait }
+    if o.services == Services::Running {
+        State::SecondaryRunning
+    } else {
+        State::SecondaryWait
+    }
 }
 
 /// The peer runs a confirmed voter.
@@ -91,15 +98,21 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         );
     }
     let epoch = report.epoch;
-    let originals: Vec<_> =
-        o.databases.iter().filter(|(_, d)| d.leads == Leads::Directory).map(|(d, _)| *d).collect();
+    let originals: Vec<_> = o
+        .databases
+        .iter()
+        .filter(|(_, d)| d.leads == Leads::Directory)
+        .map(|(d, _)| *d)
+        .collect();
     if !originals.is_empty() {
-        if let Some((database, why)) = o.databases.iter().find_map(|(database, d)| {
-            match (&d.leads, &d.original) {
-                (Leads::Directory, Holds::Trap(why)) => Some((database, why)),
-                _ => None,
-            }
-        }) {
+        if let Some((database, why)) =
+            o.databases
+                .iter()
+                .find_map(|(database, d)| match (&d.leads, &d.original) {
+                    (Leads::Directory, Holds::Trap(why)) => Some((database, why)),
+                    _ => None,
+                })
+        {
             return Decision::blocked(
                 format!("this node's directory of {database} is not in order: {why}"),
                 "see two-node-ha(8), section FIRST START",
@@ -127,7 +140,10 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         return Decision::act(
             State::Syncing,
             steps,
-            format!("this node's directories are not of epoch {epoch}: it rejoins with {}'s bundle", o.peer),
+            format!(
+                "this node's directories are not of epoch {epoch}: it rejoins with {}'s bundle",
+                o.peer
+            ),
         );
     }
     let flips: Vec<Step> = o
@@ -138,17 +154,27 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         .collect();
     if !flips.is_empty() {
         let steps = stop_if_needed(o).into_iter().chain(flips).collect();
-        return Decision::act(State::Syncing, steps, "the state directories lead elsewhere");
+        return Decision::act(
+            State::Syncing,
+            steps,
+            "the state directories lead elsewhere",
+        );
     }
     if o.services != Services::Running || !o.token {
         return Decision::act(
             State::Syncing,
             vec![Step::StartServices],
-            format!("{} runs the voter of epoch {epoch}; the spare may start", o.peer),
+            format!(
+                "{} runs the voter of epoch {epoch}; the spare may start",
+                o.peer
+            ),
         );
     }
     Decision::settled(
         State::SecondaryRunning,
-        format!("the spare of epoch {epoch} runs here, {} is the voter", o.peer),
+        format!(
+            "the spare of epoch {epoch} runs here, {} is the voter",
+            o.peer
+        ),
     )
 }

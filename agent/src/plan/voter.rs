@@ -5,9 +5,7 @@ use two_node_ha_config::Config;
 use super::peer::{Verdict, verdict};
 use super::{Decision, State, Step, Target, stop_if_needed};
 use crate::database::Database;
-use crate::observe::{
-    Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services,
-};
+use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
 
 pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
@@ -31,7 +29,10 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
         }
         Mount::ReadOnly => {
             return Decision::blocked(
-                format!("the volume is mounted read-only on {}", config.volume.mount_point.display()),
+                format!(
+                    "the volume is mounted read-only on {}",
+                    config.volume.mount_point.display()
+                ),
                 "look for I/O errors in `journalctl -k`; then `crm_resource --restart` the file \
                  system, or move the role to the other node",
             );
@@ -98,10 +99,16 @@ fn first_start(o: &Observation) -> Decision {
         Asked::NotYet => Decision::act(
             State::PrimaryPrep,
             vec![Step::AskPeer],
-            format!("the databases move onto the volume only when {} agrees", o.peer),
+            format!(
+                "the databases move onto the volume only when {} agrees",
+                o.peer
+            ),
         ),
         Asked::Silent(why) => Decision::blocked(
-            format!("the first start needs both nodes, and {} does not answer: {why}", o.peer),
+            format!(
+                "the first start needs both nodes, and {} does not answer: {why}",
+                o.peer
+            ),
             format!(
                 "on {}: `systemctl start two-node-ha-k8s`; if ssh refuses, `two-node-ha peer setup` \
                  on both nodes",
@@ -109,14 +116,23 @@ fn first_start(o: &Observation) -> Decision {
             ),
         ),
         Asked::Answer(report) if report.epoch > 0 => Decision::blocked(
-            format!("{} already knows epoch {}, and the volume here is empty", o.peer, report.epoch),
+            format!(
+                "{} already knows epoch {}, and the volume here is empty",
+                o.peer, report.epoch
+            ),
             "the databases are on another volume or DRBD has lost its data: compare `drbdadm \
              status` on both nodes before anything else",
         ),
         Asked::Answer(report) if report.original_voter != Some(false) => Decision::blocked(
             match report.original_voter {
-                Some(_) => format!("both nodes' cluster.yaml call their own node the voter ({} too)", o.peer),
-                None => format!("{} cannot say whether its databases are voter or spare", o.peer),
+                Some(_) => format!(
+                    "both nodes' cluster.yaml call their own node the voter ({} too)",
+                    o.peer
+                ),
+                None => format!(
+                    "{} cannot say whether its databases are voter or spare",
+                    o.peer
+                ),
             },
             "the newest data must be on the node that starts first: look at `k8s status` on both \
              nodes, and see two-node-ha(8), section FIRST START",
@@ -194,12 +210,21 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         Verdict::Not(decision) => return *decision,
     };
     let (mut steps, reason) = if mine && epoch.complete() {
-        (Vec::new(), format!("the databases are this node's own since epoch {}", epoch.epoch))
+        (
+            Vec::new(),
+            format!(
+                "the databases are this node's own since epoch {}",
+                epoch.epoch
+            ),
+        )
     } else {
         match take_over(o, epoch) {
             Ok(steps) => (
                 steps,
-                format!("the databases carry the identity of {} and become this node's", epoch.owner),
+                format!(
+                    "the databases carry the identity of {} and become this node's",
+                    epoch.owner
+                ),
             ),
             Err(decision) => return *decision,
         }
@@ -230,8 +255,9 @@ fn running(o: &Observation) -> bool {
 /// The epoch's record comes before the links, and the links before the recoveries, which reach
 /// the databases through them.
 fn ordered(steps: Vec<Step>, links: Vec<Step>) -> Vec<Step> {
-    let (begin, recoveries): (Vec<_>, Vec<_>) =
-        steps.into_iter().partition(|step| *step == Step::BeginEpoch);
+    let (begin, recoveries): (Vec<_>, Vec<_>) = steps
+        .into_iter()
+        .partition(|step| *step == Step::BeginEpoch);
     begin.into_iter().chain(links).chain(recoveries).collect()
 }
 
@@ -259,7 +285,8 @@ fn flips(o: &Observation, epoch: &Epoch) -> Vec<Step> {
 /// The steps that make the databases this node's, or why that cannot be.
 fn take_over(o: &Observation, epoch: &Epoch) -> Result<Vec<Step>, Box<Decision>> {
     for (database, d) in &o.databases {
-        let blocked = |reason: String, remedy: &str| Err(Box::new(Decision::blocked(reason, remedy)));
+        let blocked =
+            |reason: String, remedy: &str| Err(Box::new(Decision::blocked(reason, remedy)));
         match &d.volume {
             Holds::Database => {}
             Holds::Missing | Holds::IdentityOnly => {
@@ -276,12 +303,18 @@ fn take_over(o: &Observation, epoch: &Epoch) -> Result<Vec<Step>, Box<Decision>>
                 );
             }
         }
-        let identity = if d.leads == Leads::Directory { &d.original } else { &d.spare };
+        let identity = if d.leads == Leads::Directory {
+            &d.original
+        } else {
+            &d.spare
+        };
         match identity {
             Holds::Database | Holds::IdentityOnly => {}
             Holds::Missing => {
                 return blocked(
-                    format!("this node's identity of {database} is not known: it never was a member"),
+                    format!(
+                        "this node's identity of {database} is not known: it never was a member"
+                    ),
                     "join this node to the Kubernetes cluster while the peer is up",
                 );
             }

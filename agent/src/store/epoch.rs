@@ -55,13 +55,18 @@ impl Epoch {
     /// How far `database` has come. A database that the record does not name is pending.
     #[must_use]
     pub fn phase(&self, database: Database) -> Phase {
-        self.databases.get(&database).copied().unwrap_or(Phase::Pending)
+        self.databases
+            .get(&database)
+            .copied()
+            .unwrap_or(Phase::Pending)
     }
 
     /// Whether every database carries the owner's identity.
     #[must_use]
     pub fn complete(&self) -> bool {
-        Database::ALL.into_iter().all(|d| self.phase(d) == Phase::Done)
+        Database::ALL
+            .into_iter()
+            .all(|d| self.phase(d) == Phase::Done)
     }
 
     /// Reads the record; `None` where the volume holds none.
@@ -89,7 +94,11 @@ mod tests {
     fn a_takeover_raises_the_epoch_by_one_and_leaves_every_database_pending() {
         let second = Epoch::first("haone").taken_over_by("hatwo");
         assert_eq!((second.epoch, second.owner.as_str()), (2, "hatwo"));
-        assert!(Database::ALL.into_iter().all(|d| second.phase(d) == Phase::Pending));
+        assert!(
+            Database::ALL
+                .into_iter()
+                .all(|d| second.phase(d) == Phase::Pending)
+        );
         assert!(!second.complete());
     }
 
@@ -107,7 +116,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("epoch.json");
         std::fs::write(&path, r#"{"format": 2, "epoch": "seven"}"#).unwrap();
-        assert!(matches!(Epoch::read(&path), Err(Error::Newer { found: 2, .. })));
+        assert!(matches!(
+            Epoch::read(&path),
+            Err(Error::Newer { found: 2, .. })
+        ));
     }
 
     #[test]
@@ -118,7 +130,10 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() - 2 {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(matches!(Epoch::read(&path), Err(Error::Malformed { .. })), "{length} bytes");
+            assert!(
+                matches!(Epoch::read(&path), Err(Error::Malformed { .. })),
+                "{length} bytes"
+            );
         }
     }
 }

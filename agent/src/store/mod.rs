@@ -60,20 +60,32 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(Error::Io { action: "cannot read", path: path.into(), source });
+            return Err(Error::Io {
+                action: "cannot read",
+                path: path.into(),
+                source,
+            });
         }
     };
-    let malformed =
-        |error: serde_json::Error| Error::Malformed { path: path.into(), detail: error.to_string() };
+    let malformed = |error: serde_json::Error| Error::Malformed {
+        path: path.into(),
+        detail: error.to_string(),
+    };
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(malformed)?;
     // The format comes before the fields: a newer record may lack or add any of them.
     match value.get("format").and_then(serde_json::Value::as_u64) {
         Some(found) if found > u64::from(FORMAT) => {
-            return Err(Error::Newer { path: path.into(), found });
+            return Err(Error::Newer {
+                path: path.into(),
+                found,
+            });
         }
         Some(_) => {}
         None => {
-            return Err(Error::Malformed { path: path.into(), detail: "no format".into() });
+            return Err(Error::Malformed {
+                path: path.into(),
+                detail: "no format".into(),
+            });
         }
     }
     serde_json::from_value(value).map(Some).map_err(malformed)
@@ -81,7 +93,11 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
 
 /// Replaces a record and makes it durable.
 fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), Error> {
-    let io = |source| Error::Io { action: "cannot replace", path: path.into(), source };
+    let io = |source| Error::Io {
+        action: "cannot replace",
+        path: path.into(),
+        source,
+    };
     let mut text = serde_json::to_vec_pretty(record).map_err(|e| io(e.into()))?;
     text.push(b'\n');
     atomic::replace(path, &text).map_err(io)

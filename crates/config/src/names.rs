@@ -5,10 +5,15 @@ use std::net::IpAddr;
 use crate::reader::Fault;
 
 /// No control characters: values end up in unit files, on terminals and in XML 1.0, which cannot
-/// even escape most of them.
+/// even escape most of them, nor U+FFFE and U+FFFF.
 pub(crate) fn printable(text: &str) -> Result<(), Fault> {
-    match text.chars().find(|c| c.is_control()) {
-        Some(c) => Err(format!("it holds the control character U+{:04X}", u32::from(c)).into()),
+    let bad = |c: &char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(bad) {
+        Some(c) => Err(format!(
+            "a value may not hold the control character U+{:04X}",
+            u32::from(c)
+        )
+        .into()),
         None => Ok(()),
     }
 }
@@ -115,6 +120,17 @@ pub(crate) fn cib_id(text: &str) -> Result<(), Fault> {
     }
     if text.len() > 128 {
         return Err(fault("it is longer than 128 characters"));
+    }
+    // Identifiers are shared by all elements of the CIB; these are the constraints'.
+    const TAKEN: [&str; 5] = [
+        "fs_drbd_colo",
+        "fs_failover_colo",
+        "fs_after_drbd",
+        "failover_after_fs",
+        "cib-bootstrap-options",
+    ];
+    if TAKEN.contains(&text) {
+        return Err(fault("a constraint has that name"));
     }
     Ok(())
 }

@@ -1,0 +1,96 @@
+//! What the kernel is told. The type of the code depends on the handler, so that no handler can
+//! answer what means something else to DRBD: fence-peer has no way to say 0.
+
+/// fence-peer's exit codes (`drbd_nl.c`, `conn_try_outdate_peer`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// Everything else is "broken": I/O stays frozen under resource-and-stonith.
+    Broken = 1,
+}
+
+/// Exit codes of the handlers that are asked before a resync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resync {
+    /// The resync may begin.
+    Proceed = 0,
+}
+
+/// An exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Of fence-peer.
+    Fence(Fence),
+    /// Of before-resync-target and before-resync-source.
+    Resync(Resync),
+    /// Of a handler whose answer DRBD ignores.
+    Ignored,
+}
+
+impl Code {
+    /// The number.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Fence(code) => code as i32,
+            Self::Resync(code) => code as i32,
+            Self::Ignored => 0,
+        }
+    }
+}
+
+/// How loudly an answer is recorded, as in syslog(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Data or availability is lost unless a person acts.
+    Critical = 2,
+    /// Something failed.
+    Error = 3,
+    /// Something may fail.
+    Warning = 4,
+    /// In order, but rare.
+    Notice = 5,
+    /// In order.
+    Info = 6,
+    /// Frequent.
+    Debug = 7,
+}
+
+/// An answer and its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What the kernel is told.
+    pub code: Code,
+    /// One word for programs.
+    pub decision: &'static str,
+    /// Why, and what to do next.
+    pub reason: String,
+    /// How loud.
+    pub level: Level,
+    /// Whether `hooks.alert_command` is run.
+    pub alert: bool,
+}
+
+impl Answer {
+    /// An answer, recorded as an error unless [`Answer::level`] says otherwise.
+    pub fn new(code: Code, decision: &'static str, reason: String) -> Self {
+        Self {
+            code,
+            decision,
+            reason,
+            level: Level::Error,
+            alert: false,
+        }
+    }
+
+    /// An answer to a question whose answer DRBD ignores.
+    pub fn noted(level: Level, reason: impl Into<String>) -> Self {
+        Self {
+            level,
+            ..Self::new(Code::Ignored, "recorded", reason.into())
+        }
+    }
+
+    /// The same, at another level.
+    pub fn at(self, level: Level) -> Self {
+        Self { level, ..self }
+    }
+}

@@ -1,0 +1,258 @@
+//! Leaving: the event for the agent, the record in the journal, the exit code; once, by whoever
+//! answers first.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use two_node_ha_command::{Call as Command, Runner, System};
+use two_node_ha_events::{DIR, Event};
+
+use crate::answer::{Answer, Level};
+use crate::journal::{Journal, Record};
+use crate::request::Request;
+use crate::root::Root;
+use crate::settings::Settings;
+
+/// No code has been decided yet.
+const OPEN: i32 = -1;
+
+/// What writing the event may take once the deadline has passed: a disk that hangs must not hold
+/// up the answer.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long `hooks.alert_command` may take: DRBD waits for the handler, and it for the alert.
+const ALERT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One call of a handler.
+pub struct Call {
+    /// What was asked.
+    pub request: Request,
+    /// Where the files are.
+    pub root: Root,
+    /// When it began.
+    pub started: Instant,
+    /// When it began, for the record.
+    event: Event,
+    /// The exit code, once decided.
+    code: AtomicI32,
+}
+
+impl Call {
+    /// A call that begins now.
+    pub fn new(request: Request, root: Root) -> Self {
+        let event = Event::new(request.handler.name());
+        Self {
+            request,
+            root,
+            started: Instant::now(),
+            event,
+            code: AtomicI32::new(OPEN),
+        }
+    }
+
+    /// Decides the exit code; false when another thread was first.
+    fn decide(&self, answer: &Answer) -> bool {
+        let code = answer.code.number();
+        self.code
+            .compare_exchange(OPEN, code, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    fn event(&self, answer: &Answer, resource: Option<String>) -> Event {
+        let request = &self.request;
+        Event {
+            resource: request.resource.clone().or(resource),
+            peer: request.peer.name(),
+            minors: request.minors(),
+            volumes: request.volume_numbers(),
+            decision: answer.decision.to_owned(),
+            exit_code: answer.code.number(),
+            reason: answer.reason.clone(),
+            duration_us: self
+                .started
+                .elapsed()
+                .as_micros()
+                .try_into()
+                .unwrap_or(u64::MAX),
+            env: request.env.clone(),
+            ..self.event.clone()
+        }
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::open(&self.root)
+    }
+}
+
+/// Answers: keeps the event, records, runs the alert, exits.
+pub fn finish(call: &Call, answer: &Answer, settings: &Settings) -> ! {
+    if !call.decide(answer) {
+        // The watchdog is answering. It ends the process.
+        loop {
+            thread::park();
+        }
+    }
+    let resource = call
+        .request
+        .minors()
+        .first()
+        .and_then(|minor| settings.resource_of(*minor));
+    let event = call.event(answer, resource);
+    let journal = call.journal();
+    // The record first: it does not wait for a disk, and split brain is told at once.
+    journal.send(&record(
+        call,
+        &event,
+        answer.level,
+        settings.problem.as_deref(),
+    ));
+    let written = keep(call, &journal, &event);
+    if answer.alert {
+        alert(call, &journal, settings, &event, written.as_deref());
+    }
+    std::process::exit(answer.code.number());
+}
+
+/// The deadline has passed: answers the fallback, or lets the answer that is on its way end.
+pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
+    let reason = format!(
+        "no answer within {:.1} s (the deadline of this handler): answered the safe code instead",
+        allowed.as_secs_f64()
+    );
+    let answer = call.request.handler.fallback_answer("deadline", reason);
+    if call.decide(&answer) {
+        give_up(call, &answer);
+    }
+    // Decided in time, but the event or the alert still holds it up.
+    thread::sleep(GRACE);
+    std::process::exit(call.code.load(Ordering::SeqCst));
+}
+
+/// A panic, in whatever thread: answers the fallback. Must not panic itself.
+pub fn panicked(call: &Arc<Call>, what: &str) -> ! {
+    let reason = format!("a bug in two-node-ha-hook, please report it: {what}");
+    let answer = call.request.handler.fallback_answer("bug", reason);
+    if call.decide(&answer) {
+        give_up(call, &answer);
+    }
+    std::process::exit(call.code.load(Ordering::SeqCst));
+}
+
+fn give_up(call: &Arc<Call>, answer: &Answer) -> ! {
+    let event = call.event(answer, None);
+    let journal = call.journal();
+    journal.send(&record(call, &event, answer.level, None));
+    let (done, kept) = mpsc::channel();
+    let writing = Arc::clone(call);
+    // In a thread of its own: whatever made us late may make this hang.
+    let started = thread::Builder::new().spawn(move || {
+        keep(&writing, &writing.journal(), &event);
+        let _ = done.send(());
+    });
+    if started.is_ok() {
+        let _ = kept.recv_timeout(GRACE);
+    }
+    std::process::exit(answer.code.number());
+}
+
+/// Writes the event file. Where that fails, the journal has everything that was in it.
+fn keep(call: &Call, journal: &Journal, event: &Event) -> Option<PathBuf> {
+    match two_node_ha_events::write(&call.root.path(DIR), event) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            let text = format!(
+                "the agent will not hear of {} of {}: {}",
+                event.handler,
+                call.request.subject(),
+                chain(&error)
+            );
+            journal.send(&Record::new(Level::Error, text));
+            None
+        }
+    }
+}
+
+fn record(call: &Call, event: &Event, level: Level, config: Option<&str>) -> Record {
+    let request = &call.request;
+    let about = event.resource.clone().unwrap_or_else(|| request.subject());
+    let peer = event
+        .peer
+        .as_deref()
+        .map(|peer| format!(" (peer {peer})"))
+        .unwrap_or_default();
+    let text = format!("{} of {about}{peer}: {}", event.handler, event.reason);
+    let list = |numbers: &[u32]| {
+        numbers
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    // Both nodes being named by number or address only is common: whatever there is.
+    Record::new(level, text)
+        .field("MESSAGE_ID", request.handler.message_id())
+        .field("TWO_NODE_HA_HANDLER", &event.handler)
+        .field(
+            "TWO_NODE_HA_RESOURCE",
+            event.resource.as_deref().unwrap_or_default(),
+        )
+        .field(
+            "TWO_NODE_HA_PEER",
+            event.peer.as_deref().unwrap_or_default(),
+        )
+        .field("TWO_NODE_HA_MINORS", &list(&event.minors))
+        .field("TWO_NODE_HA_VOLUMES", &list(&event.volumes))
+        .field("TWO_NODE_HA_DECISION", &event.decision)
+        .field("TWO_NODE_HA_EXIT_CODE", &event.exit_code.to_string())
+        .field("TWO_NODE_HA_DURATION_US", &event.duration_us.to_string())
+        .field("TWO_NODE_HA_PROBLEMS", &request.problems.join("; "))
+        .field("TWO_NODE_HA_CONFIG", config.unwrap_or_default())
+}
+
+/// Runs `hooks.alert_command RESOURCE`, with DRBD's variables and the event file's path.
+fn alert(call: &Call, journal: &Journal, settings: &Settings, event: &Event, file: Option<&Path>) {
+    let Some(program) = settings.alert_command() else {
+        return;
+    };
+    let resource = event
+        .resource
+        .clone()
+        .unwrap_or_else(|| call.request.subject());
+    let mut command = Command::new(program, ALERT_DEADLINE).args([resource]);
+    command.env.extend(
+        event
+            .env
+            .iter()
+            .map(|(k, v)| (OsString::from(k), OsString::from(v))),
+    );
+    let command = command
+        .env("TWO_NODE_HA_HANDLER", &event.handler)
+        .env("TWO_NODE_HA_EVENT", file.unwrap_or(Path::new("")));
+    let complaint = match System::new().run(&command) {
+        Ok(output) if output.success() => return,
+        Ok(output) => format!(
+            "`{command}` ended with {}: {}",
+            output.exit,
+            output.complaint()
+        ),
+        Err(error) => chain(&error),
+    };
+    let text = format!("the alert of {} failed: {complaint}", event.handler);
+    journal.send(&Record::new(Level::Error, text));
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,195 @@
+//! The handlers by name: what DRBD calls, and udev.
+
+use std::time::Duration;
+
+use crate::answer::{Answer, Code, Fence, Resync};
+
+/// What was called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handler {
+    /// Before this node's data is overwritten; blocks the receiver. Above 0 refuses the resync.
+    BeforeResyncTarget,
+    /// Before the peer's data is overwritten. Above 0 drops the connection.
+    BeforeResyncSource,
+    /// After this node's data was overwritten, also when that failed. The answer is ignored.
+    AfterResyncTarget,
+    /// Both sides have changed what the other does not know, and DRBD could not solve it.
+    SplitBrain,
+    /// As above; DRBD may still solve it by its policies.
+    InitialSplitBrain,
+    /// A primary lost its peer. I/O stands still until the answer.
+    FencePeer,
+    /// The peer is up to date again.
+    UnfencePeer,
+    /// The backing device failed.
+    LocalIoError,
+    /// This primary must become secondary: the peer's data won.
+    PriLost,
+    /// As above, after a split brain.
+    PriLostAfterSb,
+    /// This primary has no good data left anywhere in reach.
+    PriOnInconDegr,
+    /// An online verification found differences.
+    OutOfSync,
+    /// DRBD 9: the resource lost its quorum.
+    QuorumLost,
+    /// DRBD 9: a connection went down.
+    Disconnected,
+    /// A uevent of DRBD's or the backing device.
+    Udev,
+    /// A handler of a later DRBD.
+    Unknown(String),
+}
+
+impl Handler {
+    /// All that have a name.
+    pub const NAMED: &[Self] = &[
+        Self::BeforeResyncTarget,
+        Self::BeforeResyncSource,
+        Self::AfterResyncTarget,
+        Self::SplitBrain,
+        Self::InitialSplitBrain,
+        Self::FencePeer,
+        Self::UnfencePeer,
+        Self::LocalIoError,
+        Self::PriLost,
+        Self::PriLostAfterSb,
+        Self::PriOnInconDegr,
+        Self::OutOfSync,
+        Self::QuorumLost,
+        Self::Disconnected,
+        Self::Udev,
+    ];
+
+    /// The handler of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::NAMED
+            .iter()
+            .find(|handler| handler.name() == name)
+            .cloned()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::BeforeResyncTarget => "before-resync-target",
+            Self::BeforeResyncSource => "before-resync-source",
+            Self::AfterResyncTarget => "after-resync-target",
+            Self::SplitBrain => "split-brain",
+            Self::InitialSplitBrain => "initial-split-brain",
+            Self::FencePeer => "fence-peer",
+            Self::UnfencePeer => "unfence-peer",
+            Self::LocalIoError => "local-io-error",
+            Self::PriLost => "pri-lost",
+            Self::PriLostAfterSb => "pri-lost-after-sb",
+            Self::PriOnInconDegr => "pri-on-incon-degr",
+            Self::OutOfSync => "out-of-sync",
+            Self::QuorumLost => "quorum-lost",
+            Self::Disconnected => "disconnected",
+            Self::Udev => "udev",
+            Self::Unknown(name) => name,
+        }
+    }
+
+    /// How long it may take where the configuration does not say. drbd-utils gives handlers no
+    /// time-out at all.
+    pub fn default_deadline(&self) -> Duration {
+        let seconds = match self {
+            // Below Pacemaker's time-out for the promotion that may wait for this.
+            Self::FencePeer => 60,
+            // The receiver stands still, and with it the peer's writes; after 42 s the link drops.
+            Self::BeforeResyncTarget | Self::BeforeResyncSource | Self::AfterResyncTarget => 20,
+            Self::SplitBrain
+            | Self::InitialSplitBrain
+            | Self::UnfencePeer
+            | Self::LocalIoError
+            | Self::PriLost
+            | Self::PriLostAfterSb
+            | Self::PriOnInconDegr
+            | Self::OutOfSync
+            | Self::QuorumLost
+            | Self::Disconnected
+            | Self::Udev
+            | Self::Unknown(_) => 10,
+        };
+        Duration::from_secs(seconds)
+    }
+
+    /// What is answered when the deadline has come, or when something unforeseen stops us:
+    /// whatever leaves DRBD as safe as without a handler.
+    pub fn fallback(&self) -> Code {
+        match self {
+            // "Broken": DRBD keeps I/O frozen (or goes on, under its policy resource-only), but
+            // takes nothing about the peer for granted.
+            Self::FencePeer => Code::Fence(Fence::Broken),
+            // The resync happens: refusing it would leave the peer's data the only copy. What
+            // `hooks.no_copy = "refuse"` asks for begins to matter with the copies themselves.
+            Self::BeforeResyncTarget | Self::BeforeResyncSource => Code::Resync(Resync::Proceed),
+            Self::AfterResyncTarget
+            | Self::SplitBrain
+            | Self::InitialSplitBrain
+            | Self::UnfencePeer
+            | Self::LocalIoError
+            | Self::PriLost
+            | Self::PriLostAfterSb
+            | Self::PriOnInconDegr
+            | Self::OutOfSync
+            | Self::QuorumLost
+            | Self::Disconnected
+            | Self::Udev
+            | Self::Unknown(_) => Code::Ignored,
+        }
+    }
+
+    /// The fallback as an answer, with its reason.
+    pub fn fallback_answer(&self, decision: &'static str, reason: String) -> Answer {
+        Answer::new(self.fallback(), decision, reason)
+    }
+
+    /// The journal's `MESSAGE_ID` of its records: to find them all, and for a catalog.
+    pub fn message_id(&self) -> &'static str {
+        match self {
+            Self::BeforeResyncTarget => "05646c3dadaa402e97960986a2e0ac69",
+            Self::BeforeResyncSource => "18959b58e35d4dea9793355bcb5c0dea",
+            Self::AfterResyncTarget => "c0441170b70f4937beadf6abd4dfa27c",
+            Self::SplitBrain => "d95f0e286b45445795ac807fbedf24a6",
+            Self::InitialSplitBrain => "d0b25537d6f0472c990ee38b702c91b9",
+            Self::FencePeer => "11604920b1cd4b4bbe6b98c5d2b6a1e2",
+            Self::UnfencePeer => "946b2f5cf2ab4008985aa478dd5c472b",
+            Self::LocalIoError => "85fa192533c346b09e0595694ea521e4",
+            Self::PriLost => "0f700360a3b64c388e8136e867cc1f08",
+            Self::PriLostAfterSb => "b37b2b58ef1a423eaa30336ce720309a",
+            Self::PriOnInconDegr => "6be3f5bb52104dc2881dd2b77aa8fcec",
+            Self::OutOfSync => "b4de17f6f3b6472eac62b2ce3f069aee",
+            Self::QuorumLost => "f04b185b46e5444587f7bb665c5044af",
+            Self::Disconnected => "c875133c4d4b4051b997d389b9bb03cc",
+            Self::Udev => "d3919ab80ff94e31b52b33824c32f3c8",
+            Self::Unknown(_) => "e59284e527574f9c9f786c9ce03c0a70",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_handler_and_has_its_own_message_id() {
+        let mut ids: Vec<_> = Handler::NAMED.iter().map(Handler::message_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), Handler::NAMED.len());
+        for handler in Handler::NAMED {
+            assert_eq!(Handler::of(handler.name()).as_ref(), Some(handler));
+        }
+        assert_eq!(Handler::NAMED.len(), 14 + 1);
+    }
+
+    #[test]
+    fn the_fallback_of_fence_peer_is_never_zero_and_no_other_fallback_is_above() {
+        for handler in Handler::NAMED {
+            let zero = handler.fallback().number() == 0;
+            assert_eq!(zero, *handler != Handler::FencePeer, "{}", handler.name());
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What each handler answers.
+//!
+//! In this version each one observes, records and answers what is neutral to DRBD. Which of them
+//! will act, and how, is said where they are.
+
+mod fence;
+mod loss;
+mod resync;
+mod split_brain;
+mod udev;
+
+use crate::answer::{Answer, Level};
+use crate::handler::Handler;
+use crate::request::Request;
+use crate::settings::Settings;
+
+/// Answers a request.
+pub fn answer(request: &Request, settings: &Settings) -> Answer {
+    match &request.handler {
+        Handler::BeforeResyncTarget => resync::before_target(settings.no_copy()),
+        Handler::BeforeResyncSource => resync::before_source(),
+        Handler::AfterResyncTarget => resync::after_target(),
+        Handler::FencePeer => fence::fence(),
+        Handler::UnfencePeer => fence::unfence(),
+        Handler::SplitBrain => split_brain::unresolved(request),
+        Handler::InitialSplitBrain => split_brain::initial(),
+        Handler::LocalIoError => loss::local_io_error(),
+        Handler::PriLost => loss::primary_lost(),
+        Handler::PriLostAfterSb => loss::primary_lost_after_split_brain(),
+        Handler::PriOnInconDegr => loss::primary_without_data(),
+        Handler::OutOfSync => loss::out_of_sync(),
+        Handler::QuorumLost => loss::quorum(),
+        Handler::Disconnected => Answer::noted(Level::Notice, "a connection to the peer ended"),
+        Handler::Udev => udev::uevent(request),
+        Handler::Unknown(_) => Answer::noted(
+            Level::Warning,
+            "this version does not know the handler; answered 0, as if it were not configured",
+        ),
+    }
+}

@@ -1,0 +1,40 @@
+//! Where the files are.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The root that every path is below: `/`, but for tests.
+#[derive(Debug, Clone)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// `TWO_NODE_HA_ROOT`, which the kernel, drbdadm and udev never set.
+    pub fn from_env() -> Self {
+        Self(
+            std::env::var_os("TWO_NODE_HA_ROOT")
+                .unwrap_or_else(|| "/".into())
+                .into(),
+        )
+    }
+
+    /// `TWO_NODE_HA_HOOK_DEADLINE_MS`: another first deadline, for tests, and heard only below
+    /// another root.
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.0 == Path::new("/") {
+            return None;
+        }
+        let value = std::env::var("TWO_NODE_HA_HOOK_DEADLINE_MS").ok()?;
+        value.parse().ok().map(Duration::from_millis)
+    }
+
+    /// `TWO_NODE_HA_HOOK_PANIC`: a failpoint, under the same condition.
+    pub fn panics(&self) -> bool {
+        self.0 != Path::new("/") && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
+    }
+
+    /// An absolute path, below the root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.0
+            .join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)))
+    }
+}

@@ -1,0 +1,99 @@
+//! What the configuration says about the hooks.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use two_node_ha_config::{Config, Host, NoCopyPolicy, PATH, decode, parse};
+
+use crate::handler::Handler;
+use crate::root::Root;
+
+/// Bytes of the largest file that is read.
+const SIZE_LIMIT: u64 = 1024 * 1024;
+
+/// The settings, or the defaults where the configuration cannot be used.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The configuration; `None` when it is absent or invalid.
+    config: Option<Config>,
+    /// Why it is `None`.
+    pub problem: Option<String>,
+}
+
+impl Settings {
+    /// Reads the configuration. An invalid one must not keep a handler from answering: the kernel
+    /// waits, and the defaults are safe.
+    pub fn load(root: &Root) -> Self {
+        match Self::read(root) {
+            Ok(config) => Self {
+                config: Some(config),
+                problem: None,
+            },
+            Err(problem) => Self {
+                config: None,
+                problem: Some(problem),
+            },
+        }
+    }
+
+    fn read(root: &Root) -> Result<Config, String> {
+        let path = root.path(PATH);
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(SIZE_LIMIT).read_to_end(&mut bytes))
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => format!("{} is not there", path.display()),
+                _ => format!("cannot read {}: {error}", path.display()),
+            })?;
+        let name = path.to_string_lossy();
+        // Which of the two nodes this is matters to no handler yet, and a host name that changed
+        // must not turn off the configured deadlines.
+        decode(&bytes, &name)
+            .and_then(|text| parse(text, &name, Host::Any))
+            .map_err(|diagnostics| {
+                let first = diagnostics.items().first();
+                let line = first.map_or(0, |item| item.line);
+                let message = first.map_or_else(String::new, |item| item.message.clone());
+                format!(
+                    "{name} is invalid ({} errors; line {line}: {message}); run `two-node-ha check`",
+                    diagnostics.errors()
+                )
+            })
+    }
+
+    /// How long a handler may take.
+    pub fn deadline(&self, handler: &Handler) -> Duration {
+        let hooks = self.config.as_ref().map(|config| &config.hooks);
+        let configured = match handler {
+            Handler::FencePeer => hooks.map(|hooks| hooks.fence_peer_deadline),
+            Handler::BeforeResyncTarget
+            | Handler::BeforeResyncSource
+            | Handler::AfterResyncTarget => hooks.map(|hooks| hooks.resync_deadline),
+            _ => None,
+        };
+        configured.unwrap_or_else(|| handler.default_deadline())
+    }
+
+    /// `hooks.no_copy`
+    pub fn no_copy(&self) -> NoCopyPolicy {
+        self.config
+            .as_ref()
+            .map_or(NoCopyPolicy::Proceed, |config| config.hooks.no_copy)
+    }
+
+    /// `hooks.alert_command`
+    pub fn alert_command(&self) -> Option<PathBuf> {
+        self.config
+            .as_ref()
+            .and_then(|config| config.hooks.alert_command.clone())
+    }
+
+    /// The configured resource, where a minor of it is meant: 8.4's kernel names no resource to
+    /// most handlers.
+    pub fn resource_of(&self, minor: u32) -> Option<String> {
+        let volume = &self.config.as_ref()?.volume;
+        (volume.minor == minor).then(|| volume.resource.clone())
+    }
+}
