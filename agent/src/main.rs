@@ -1,23 +1,81 @@
-//! The agent and the operator's commands.
+//! `two-node-ha`: the agent and the operator's commands.
 
+mod act;
 mod commands;
+mod daemon;
+mod database;
+mod exit;
+mod files;
+mod k8s;
+mod logging;
+mod observe;
+mod paths;
+mod peer;
+mod plan;
 mod render;
+mod store;
+mod systemd;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// Highly available Canonical Kubernetes on two nodes.
-#[derive(Parser)]
-#[command(version)]
-enum Cli {
-    Check(commands::check::Args),
-    Render(commands::render::Args),
+use commands::Selection;
+
+/// High availability for Canonical Kubernetes on two nodes.
+#[derive(Debug, Parser)]
+#[command(name = "two-node-ha", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(commands::check::Args),
+    Render(commands::render::Args),
+    /// How this node stands, and why
+    Status(commands::status::Args),
+    /// What the agent is about to do, and why
+    Plan(commands::plan::Args),
+    /// Move the voter to a node, as planned and without losing a write
+    Move(commands::r#move::Args),
+    /// The channel between the two agents
+    #[command(subcommand)]
+    Peer(commands::peer::Command),
+    Loop(commands::loopdev::Args),
+    /// Run the agent (two-node-ha-k8s.service)
+    Agent(Selection),
+    /// Hold the voter role for Pacemaker (two-node-ha-k8s-failover.service)
+    Failover(commands::failover::Args),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions(commands::completions::Args),
+}
+
+/// Runs the command that was named.
 fn main() -> ExitCode {
-    match Cli::parse() {
-        Cli::Check(args) => commands::check::run(&args),
-        Cli::Render(args) => commands::render::run(&args),
+    let cli = Cli::parse();
+    match &cli.command {
+        Command::Check(args) => commands::check::run(args),
+        Command::Render(args) => commands::render::run(args),
+        Command::Status(args) => commands::status::run(args),
+        Command::Plan(args) => commands::plan::run(args),
+        Command::Move(args) => commands::r#move::run(args),
+        Command::Peer(command) => commands::peer::run(command),
+        Command::Loop(args) => commands::loopdev::run(args),
+        Command::Agent(selection) => commands::agent::run(selection),
+        Command::Failover(args) => commands::failover::run(args),
+        Command::Completions(args) => commands::completions::run(args, &mut Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense_to_clap() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,17 @@
-//! One command a file.
+//! The commands, one file each.
 
+pub mod agent;
 pub mod check;
+pub mod completions;
+pub mod failover;
+pub mod loopdev;
+pub mod r#move;
+pub mod peer;
+pub mod plan;
 pub mod render;
+pub mod status;
+
+mod connect;
+mod load;
+
+pub use load::{Selection, load};

@@ -59,7 +59,7 @@ impl Diagnostic {
         let place = source.place(span);
         Self {
             severity,
-            message,
+            message: clean(message),
             line: place.line,
             column: place.column,
             width: place.width,
@@ -67,6 +67,21 @@ impl Diagnostic {
             help: None,
             source: place.text,
         }
+    }
+
+    pub(crate) fn with(mut self, key: Option<String>, help: Option<String>) -> Self {
+        self.key = key.map(clean);
+        self.help = help.map(clean);
+        self
+    }
+}
+
+/// Names out of the file may hold what would steer a terminal.
+fn clean(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, "\u{fffd}")
+    } else {
+        text
     }
 }
 

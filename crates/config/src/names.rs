@@ -9,7 +9,11 @@ use crate::reader::Fault;
 pub(crate) fn printable(text: &str) -> Result<(), Fault> {
     let bad = |c: &char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
     match text.chars().find(bad) {
-        Some(c) => Err(format!("it holds the control character U+{:04X}", u32::from(c)).into()),
+        Some(c) => Err(format!(
+            "a value may not hold the control character U+{:04X}",
+            u32::from(c)
+        )
+        .into()),
         None => Ok(()),
     }
 }

@@ -151,6 +151,10 @@ fn nodes<'t>(r: &mut Reader<'_>, root: &'t DeTable<'t>) -> Option<[Node; 2]> {
     let sections = r.sections(root.get("node"), "node");
     let mut nodes = Vec::new();
     for (s, id) in sections.iter().zip(1..) {
+        let links = r.addresses(s, "corosync_addresses");
+        if let Some(links) = &links {
+            rules::network::link_count(r, nodes.len(), links.len());
+        }
         let name = r.text(s, "name", names::node).unwrap_or_default();
         let address = r.address(s, "address").unwrap_or(NOWHERE);
         nodes.push(Node {
@@ -159,9 +163,7 @@ fn nodes<'t>(r: &mut Reader<'_>, root: &'t DeTable<'t>) -> Option<[Node; 2]> {
                 .unwrap_or_else(|| name.clone()),
             name,
             drbd_address: r.address(s, "drbd_address").unwrap_or(address),
-            corosync_addresses: r
-                .addresses(s, "corosync_addresses")
-                .unwrap_or_else(|| vec![address]),
+            corosync_addresses: links.unwrap_or_else(|| vec![address]),
             address,
             id: r.integer(s, "id").unwrap_or(id),
         });
@@ -183,6 +185,9 @@ fn volume(r: &mut Reader<'_>, s: &Section<'_>) -> Volume {
     let size = r.size(s, "size", 64 << 20, 1 << 50);
     let direct_io = r.boolean(s, "direct_io");
     rules::backing(r);
+    if file.is_none() {
+        r.spoil("volume.backing_file", 0);
+    }
     Volume {
         resource: r
             .text(s, "resource", names::drbd_resource)

@@ -1,7 +1,7 @@
 //! Rules between values. Each speaks only when the values it compares are themselves good, and
 //! points at the one that is the likelier slip.
 
-mod network;
+pub(crate) mod network;
 mod paths;
 mod times;
 
@@ -107,6 +107,7 @@ pub(crate) fn backing(r: &mut Reader<'_>) {
     let device = r.given("volume.backing_device", 0);
     if file && device {
         let line = r.line("volume.backing_file", 0);
+        r.spoil("volume.backing_file", 0);
         let fault = Fault::from("the volume lies either in a file or on a device, not in both")
             .help(format!("remove this line or line {line}"));
         r.error_at("volume.backing_device", 0, fault);
@@ -115,6 +116,7 @@ pub(crate) fn backing(r: &mut Reader<'_>) {
             "add, for example, backing_file = \"/opt/drbd0-backstore\" or backing_device = \"/dev/vg0/drbd0\"",
         );
         r.error_at("volume.backing_file", 0, fault);
+        r.spoil("volume.backing_file", 0);
     } else if device {
         for path in ["volume.loop_symlink", "volume.size", "volume.direct_io"] {
             if r.given(path, 0) {
@@ -166,17 +168,18 @@ fn names(r: &mut Reader<'_>, c: &Config) {
         if let Some((_, other, at)) = other
             && r.usable(&[other, path, "fencing.device.node"])
         {
-            let line = r.line(other, *at);
+            // Points at the one that the file gives: the default of the other is not to blame.
+            let ((here, i), (other, at)) = if r.given(path, index) || !r.given(other, *at) {
+                ((path, index), (*other, *at))
+            } else {
+                ((*other, *at), (path, index))
+            };
+            let line = r.line(other, at);
             let fault = Fault::from(format!("two resources of Pacemaker are called `{name}`"))
                 .help(format!(
                     "the other is `{other}`, line {line}; each needs a name of its own"
                 ));
-            // The default of the one may be the value of the other.
-            if r.given(path, index) || !r.given(other, *at) {
-                r.error_at(path, index, fault);
-            } else {
-                r.error_at(other, *at, fault);
-            }
+            r.error_at(here, i, fault);
         }
         taken.push((name, path, index));
     }
@@ -221,9 +224,12 @@ fn corosync(r: &mut Reader<'_>, c: &Config) {
 }
 
 fn fencing(r: &mut Reader<'_>, c: &Config) {
-    let mut named = true;
+    let mut named = c.nodes[0].name != c.nodes[1].name;
     for (i, device) in c.fencing.devices.iter().enumerate() {
-        if c.node(&device.node).is_none() && r.usable(&["node.name", "fencing.device.node"]) {
+        if c.node(&device.node).is_none()
+            && c.nodes[0].name != c.nodes[1].name
+            && r.usable(&["node.name", "fencing.device.node"])
+        {
             named = false;
             let near = suggest::closest(&device.node, c.nodes.iter().map(|n| n.name.as_str()));
             let help = match near {

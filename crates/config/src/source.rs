@@ -118,22 +118,22 @@ impl<'a> Source<'a> {
     /// the number of characters unchanged.
     fn shown(&self, line: Range<usize>) -> String {
         let text = &self.text[line.clone()];
-        let guessed = if self.within_params(line.start) {
+        let known = |i: usize| self.secrets.iter().any(|s| s.contains(&(line.start + i)));
+        let guessed = if (0..text.len()).any(known) {
+            0..0
+        } else if self.within_params(line.start) {
             text.find('=').map_or(0..0, |at| at + 1..text.len())
         } else {
             guessed_secret(text)
         };
         text.char_indices()
             .map(|(i, c)| {
-                let known = self.secrets.iter().any(|s| s.contains(&(line.start + i)));
-                if known || guessed.contains(&i) {
-                    if c.is_whitespace() || c == '"' || c == '\'' {
-                        c
-                    } else {
-                        '*'
-                    }
-                } else if c.is_control() && c != '\t' {
+                if c.is_control() && c != '\t' {
                     char::REPLACEMENT_CHARACTER
+                } else if (known(i) || guessed.contains(&i))
+                    && !matches!(c, ' ' | '\t' | '"' | '\'')
+                {
+                    '*'
                 } else {
                     c
                 }

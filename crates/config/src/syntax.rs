@@ -72,7 +72,7 @@ fn diagnostic(
     if message == "duplicate key" {
         let key = source.text.get(span.clone()).unwrap_or_default();
         let key = key.trim().to_owned();
-        let mut d = Diagnostic::new(
+        let d = Diagnostic::new(
             source,
             Severity::Error,
             span.clone(),
@@ -81,18 +81,12 @@ fn diagnostic(
         let first = first_key(root, key.trim_matches(['"', '\'']), span.start)
             .map(|at| source.line_of(at))
             .or_else(|| first_header(source, span.start));
-        d.help = first.map(|line| format!("it stands on line {} already", line + 1));
-        d.key = Some(key);
-        return d;
+        let help = first.map(|line| format!("it stands on line {} already", line + 1));
+        return d.with(Some(key), help);
     }
-    let mut d = Diagnostic::new(
-        source,
-        Severity::Error,
-        span.clone(),
-        format!("not TOML: {message}"),
-    );
-    d.help = help(source, &span);
-    d
+    let message = format!("not TOML: {message}");
+    let d = Diagnostic::new(source, Severity::Error, span.clone(), message);
+    d.with(None, help(source, &span))
 }
 
 /// Help for the slip that almost every one of them is: a string without quotes.

@@ -1,6 +1,8 @@
 //! `two-node-ha.toml.example` is written from the table of keys, so that neither lacks anything of
 //! the other. `UPDATE_GOLDEN=1 cargo test -p two-node-ha-config --test example` writes it anew.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 use std::path::PathBuf;
 
 use two_node_ha_config::*;

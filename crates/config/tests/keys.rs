@@ -4,73 +4,64 @@ use std::collections::BTreeSet;
 
 use two_node_ha_config::*;
 
-const BASE: &str = r#"
-[[node]]
-name = "haone"
-address = "10.0.0.1"
-[[node]]
-name = "hatwo"
-address = "10.0.0.2"
-[[fencing.device]]
-node = "haone"
-agent = "fence_ipmilan"
-delay = "5s"
-[[fencing.device]]
-node = "hatwo"
-agent = "fence_ipmilan"
-"#;
+/// Table and its keys.
+type Part<'a> = (&'a str, Vec<(&'a str, String)>);
 
-/// BASE with one key of one table changed.
-fn with(key: &Key, value: &str) -> String {
-    let mut out = String::new();
-    let line = format!("{} = {value}\n", key.name());
-    let header = if TABLES.iter().any(|t| t.name == key.table() && t.array) {
-        format!("[[{}]]", key.table())
-    } else {
-        String::new()
+fn base() -> Vec<Part<'static>> {
+    let part = |name, keys: &[(&'static str, &str)]| {
+        let keys = keys.iter().map(|(k, v)| (*k, format!("\"{v}\"")));
+        (name, keys.collect())
     };
-    let mut done = header.is_empty();
-    for l in BASE.lines() {
-        // Replace the key where the base has it, in the first table of that name only.
-        if !(out.ends_with(&line) && l.starts_with(&format!("{} = ", key.name()))) {
-            out += l;
-            out.push('\n');
-        }
-        if !done && l == header {
-            out += &line;
-            done = true;
-        }
-    }
-    // Drop the base's own line of that key, which is now a duplicate.
-    if !header.is_empty() {
-        let (before, after) = out.split_once(&line).unwrap();
-        let own = format!("\n{} = ", key.name());
-        let end = after.find("\n[[").unwrap_or(after.len());
-        let after = match after[..end].find(&own) {
-            Some(at) => {
-                let rest = after[at + 1..]
-                    .find('\n')
-                    .map_or("", |n| &after[at + 1 + n..]);
-                format!("{}{rest}", &after[..at])
-            }
-            None => after.to_owned(),
+    vec![
+        part("node", &[("name", "haone"), ("address", "10.0.0.1")]),
+        part("node", &[("name", "hatwo"), ("address", "10.0.0.2")]),
+        part("volume", &[("backing_file", "/opt/x")]),
+        part(
+            "fencing.device",
+            &[
+                ("node", "haone"),
+                ("agent", "fence_ipmilan"),
+                ("delay", "5s"),
+            ],
+        ),
+        part(
+            "fencing.device",
+            &[("node", "hatwo"), ("agent", "fence_ipmilan")],
+        ),
+    ]
+}
+
+fn text(parts: &[Part<'_>]) -> String {
+    let mut out = String::new();
+    for (name, keys) in parts {
+        let array = TABLES.iter().any(|t| t.name == *name && t.array);
+        out += &if array {
+            format!("[[{name}]]\n")
+        } else {
+            format!("[{name}]\n")
         };
-        out = format!("{before}{line}{after}");
-    }
-    if !header.is_empty() || key.table() != "volume" {
-        out += "[volume]\nbacking_file = \"/opt/x\"\n";
-    } else if key.name().starts_with("backing_") {
-        out += "[volume]\n";
-    } else {
-        out += "[volume]\nbacking_file = \"/opt/x\"\n";
-    }
-    if header.is_empty() {
-        if key.table() != "volume" {
-            out += &format!("[{}]\n", key.table());
+        for (key, value) in keys {
+            out += &format!("{key} = {value}\n");
         }
-        out += &line;
     }
     out
+}
+
+/// The base with one key of one table changed.
+fn with(key: &Key, value: String) -> String {
+    let mut parts = base();
+    if !parts.iter().any(|(name, _)| *name == key.table()) {
+        parts.push((key.table(), Vec::new()));
+    }
+    for (name, keys) in &mut parts {
+        if *name == key.table() {
+            let rival = key.path == "volume.backing_device";
+            keys.retain(|(k, _)| *k != key.name() && !(rival && *k == "backing_file"));
+            keys.push((key.name(), value));
+            break;
+        }
+    }
+    text(&parts)
 }
 
 /// A valid value that is not the default.
@@ -132,10 +123,9 @@ fn other(key: &Key) -> String {
 
 #[test]
 fn every_key_is_read_and_changes_the_configuration() {
-    let base = format!("{BASE}[volume]\nbacking_file = \"/opt/x\"\n");
-    let base = parse(&base, "base", Host::Any).unwrap();
+    let base = parse(&text(&base()), "base", Host::Any).unwrap();
     for key in KEYS {
-        let text = with(key, &other(key));
+        let text = with(key, other(key));
         match parse(&text, key.path, Host::Any) {
             Ok(c) => {
                 let same = ["node.name", "fencing.device.node"].contains(&key.path);
@@ -153,8 +143,7 @@ fn every_key_is_read_and_changes_the_configuration() {
 /// Field names of the schema's Debug output: every field must have a key and every key a field.
 #[test]
 fn every_field_of_the_schema_has_a_key_and_the_reverse() {
-    let text = format!("{BASE}[volume]\nbacking_file = \"/opt/x\"\n");
-    let debug = format!("{:#?}", parse(&text, "base", Host::Any).unwrap());
+    let debug = format!("{:#?}", parse(&text(&base()), "base", Host::Any).unwrap());
     // A name and what it belongs to, by indentation.
     let mut path: Vec<(usize, String)> = Vec::new();
     let mut fields = BTreeSet::new();

@@ -53,22 +53,18 @@ fn addresses(r: &mut Reader<'_>, c: &Config) {
     }
 }
 
+/// How many links there may be: what knet and a second network need, and no more.
+pub(crate) fn link_count(r: &mut Reader<'_>, node: usize, count: usize) {
+    if !(1..=2).contains(&count) {
+        let fault = format!("Corosync has one link or two here, not {count}");
+        r.error_at("node.corosync_addresses", node, fault);
+        r.spoil("node.corosync_addresses", node);
+    }
+}
+
 fn links(r: &mut Reader<'_>, c: &Config) {
-    if !r.usable(&["node.corosync_addresses"]) {
-        return;
-    }
     let counts = c.nodes.each_ref().map(|n| n.corosync_addresses.len());
-    for (i, count) in counts.into_iter().enumerate() {
-        if !(1..=2).contains(&count) {
-            r.error_at(
-                "node.corosync_addresses",
-                i,
-                format!("Corosync has one link or two here, not {count}"),
-            );
-            return;
-        }
-    }
-    if counts[0] != counts[1] {
+    if counts[0] != counts[1] && r.usable(&["node.corosync_addresses"]) {
         let at = usize::from(r.given("node.corosync_addresses", 1));
         let fault = Fault::from(format!(
             "the first node has {} of Corosync's links, the second {}",

@@ -42,7 +42,7 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
         for ours in OURS {
             if (within(value, ours) || within(ours, value)) && r.usable(&[path]) {
                 let fault = Fault::from(format!(
-                    "`{value}` lies in the agent's own {ours}, or that in it"
+                    "`{path}` ({value}) and the agent's own {ours} lie in each other"
                 ));
                 r.error_at(path, 0, fault);
             }

@@ -1,0 +1,136 @@
+//! The first day: both nodes still have real state directories.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Actor, Error, Outcome, Progress};
+use crate::database::Database;
+use crate::files::{self, tree};
+use crate::observe::{Known, Leads, live};
+use crate::store::Epoch;
+
+impl Actor {
+    /// The voter's databases move onto the volume. One step for both: only the record at its end
+    /// says that the copies are good, and a crash before it starts all over.
+    pub(super) fn move_onto_volume(
+        &mut self,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        self.volume_mounted()?;
+        match self.read_epoch() {
+            Known::Absent => {}
+            Known::Present(_) => return Ok(Outcome::Done),
+            Known::Unreadable(why) => return Err(Error::Guard(why)),
+        }
+        let corner = self.paths.volume_corner(&self.config);
+        files::private_directory(&corner).map_err(Error::io("creating", &corner))?;
+        for database in Database::ALL {
+            let from = self.paths.state_directory(&self.config, database);
+            let to = self.paths.on_volume(&self.config, database);
+            // From an interrupted first start: perhaps older than what is here. Set aside.
+            if to.exists() {
+                let aside = corner.join(format!("unrecorded-{database}-{}", seconds()));
+                tree::rename_new(&to, &aside).map_err(Error::io("setting aside", &to))?;
+            }
+            let copied = tree::copy(&from, &to, &mut |bytes| {
+                progress(&format!(
+                    "moving {database} onto the volume: {} KiB",
+                    bytes / 1024
+                ));
+            })?;
+            tracing::info!(
+                database = database.name(),
+                files = copied.files,
+                bytes = copied.bytes,
+                "{database} was copied onto the volume and read back"
+            );
+        }
+        self.volume_mounted()?;
+        Epoch::first(&self.node.name).write(&self.paths.epoch(&self.config))?;
+        self.journal.saw_epoch(1);
+        Ok(Outcome::Done)
+    }
+
+    /// The spare's directory is copied to where it stays; the link comes with the flip.
+    pub(super) fn keep_original(
+        &mut self,
+        database: Database,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        if live::leads(&self.paths, &self.config, database) != Leads::Directory {
+            return Err(Error::Guard(format!(
+                "the state directory of {database} is no real directory any more"
+            )));
+        }
+        let to = self.paths.spare(database);
+        if !to.exists() {
+            let from = self.paths.state_directory(&self.config, database);
+            tree::copy(&from, &to, &mut |bytes| {
+                progress(&format!("keeping {database}: {} KiB", bytes / 1024));
+            })?;
+        }
+        // The day the two nodes were separated is epoch 1, whoever it belongs to: a later epoch
+        // needs a bundle.
+        self.journal.spare_epoch.entry(database).or_insert(1);
+        Ok(Outcome::Done)
+    }
+
+    /// Moves a replaced directory into the quarantine, and drops the oldest beyond the
+    /// configured number.
+    pub(super) fn quarantine(&self, directory: &Path, database: Database) -> Result<(), Error> {
+        let quarantine = self.paths.quarantine();
+        files::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
+        let to = quarantine.join(format!("{database}-{}", seconds()));
+        tree::rename_new(directory, &to).map_err(Error::io("quarantining", directory))?;
+        let mut kept: Vec<_> = std::fs::read_dir(&quarantine)
+            .map_err(Error::io("reading", &quarantine))?
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter(|path| belongs_to(path, database))
+            .collect();
+        // The names end in seconds since 1970, all of one length for the next centuries.
+        kept.sort();
+        let keep = usize::try_from(self.config.agent.keep_backups).unwrap_or(usize::MAX);
+        let surplus = kept.len().saturating_sub(keep.max(1));
+        for old in kept.into_iter().take(surplus) {
+            tracing::info!(directory = %old.display(), "dropping an old quarantined directory");
+            tree::remove_if_there(&old).map_err(Error::io("removing", &old))?;
+        }
+        Ok(())
+    }
+}
+
+/// `k8sd-1700000000` belongs to k8sd, and `k8sd-dqlite-…` would not.
+fn belongs_to(path: &Path, database: Database) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_prefix(database.name())?.strip_prefix('-'))
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// For names only: a clock that jumps makes an odd name and nothing worse.
+fn seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarantined_directory_is_counted_for_its_own_database_only() {
+        assert!(belongs_to(Path::new("/q/k8sd-1700000000"), Database::K8sd));
+        assert!(!belongs_to(
+            Path::new("/q/k8s-dqlite-1700000000"),
+            Database::K8sd
+        ));
+        assert!(belongs_to(
+            Path::new("/q/k8s-dqlite-1700000000"),
+            Database::K8sDqlite
+        ));
+    }
+}

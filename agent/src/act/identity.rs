@@ -1,0 +1,151 @@
+//! Which node a directory says it is: kept when a node leaves a database, put in place when it
+//! takes one over.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
+
+use super::services::is_kept;
+use super::{Actor, Error, Outcome};
+use crate::database::Database;
+use crate::files::{self, atomic};
+use crate::observe::Leads;
+use crate::observe::live;
+
+impl Actor {
+    /// Copies everything but raft's files from where the database is now into this node's spare
+    /// directory, so that certificates renewed as the voter are not lost to the spare.
+    pub(super) fn keep_identity(&self, database: Database) -> Result<Outcome, Error> {
+        let from = match live::leads(&self.paths, &self.config, database) {
+            Leads::Directory => self.paths.state_directory(&self.config, database),
+            Leads::ToVolume => {
+                self.volume_mounted()?;
+                let volume = self.paths.on_volume(&self.config, database);
+                // A takeover that was interrupted before this node's identity was in place: the
+                // directory is still the peer's, and the spare directory has the right one.
+                let raft = database.raft_directory(&volume);
+                let there = info(&raft)?;
+                let mine = read_info(&database.raft_directory(&self.paths.spare(database)))?;
+                if mine.is_some_and(|mine| mine.id != there.id) {
+                    return Ok(Outcome::Done);
+                }
+                volume
+            }
+            other => {
+                return Err(Error::Guard(format!(
+                    "the state directory of {database} has no identity to keep ({other:?})"
+                )));
+            }
+        };
+        copy_kept(&from, &self.paths.spare(database))?;
+        Ok(Outcome::Done)
+    }
+
+    /// Makes the directory on the volume this node's: its files, the sole voter in the yamls.
+    pub(super) fn install_identity(&self, database: Database) -> Result<(), Error> {
+        let spare = self.paths.spare(database);
+        let volume = self.paths.on_volume(&self.config, database);
+        let me = info(&database.raft_directory(&spare))?;
+        let raft = database.raft_directory(&volume);
+        let mut members = read_cluster(&raft)?.unwrap_or_default();
+        sole_voter(&mut members, &me).map_err(|reason| {
+            Error::Unfit(format!("{}: {reason}", raft.join("cluster.yaml").display()))
+        })?;
+        for name in database.identity_files() {
+            let from = spare.join(name);
+            match std::fs::read(&from) {
+                Ok(content) => atomic::replace(&volume.join(name), &content)
+                    .map_err(Error::io("writing", &volume.join(name)))?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    tracing::debug!(file = %from.display(), "no such identity file here");
+                }
+                Err(error) => return Err(Error::io("reading", &from)(error)),
+            }
+        }
+        write_info(
+            &raft,
+            &NodeInfo {
+                role: Role::Voter,
+                ..me
+            },
+        )?;
+        write_cluster(&raft, &members)?;
+        Ok(())
+    }
+}
+
+/// The identity in a raft directory, which must have one.
+pub(super) fn info(raft: &Path) -> Result<NodeInfo, Error> {
+    read_info(raft)?.ok_or_else(|| Error::Unfit(format!("{} has no info.yaml", raft.display())))
+}
+
+/// Makes `me` the only voter. The member is found by its id: addresses can change.
+fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
+    if !members.iter().any(|member| member.id == me.id) {
+        return Err(format!(
+            "this node (ID {}, {}) is not a member; it must be joined to the cluster again",
+            me.id, me.address
+        ));
+    }
+    for member in members {
+        member.role = if member.id == me.id {
+            Role::Voter
+        } else {
+            Role::Spare
+        };
+    }
+    Ok(())
+}
+
+/// Copies the kept files of a directory over those of another, each atomically.
+pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
+    files::private_directory(to).map_err(Error::io("creating", to))?;
+    let entries = std::fs::read_dir(from).map_err(Error::io("reading", from))?;
+    for entry in entries {
+        let source = entry.map_err(Error::io("reading", from))?.path();
+        if !is_kept(&source) {
+            continue;
+        }
+        let target = to.join(source.file_name().unwrap_or_default());
+        if source.is_dir() {
+            copy_kept(&source, &target)?;
+            continue;
+        }
+        let content = std::fs::read(&source).map_err(Error::io("reading", &source))?;
+        let mode = std::fs::metadata(&source)
+            .map_err(Error::io("reading", &source))?
+            .permissions()
+            .mode();
+        atomic::replace_with_mode(&target, &content, mode & 0o777)
+            .map_err(Error::io("writing", &target))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u64, role: Role) -> NodeInfo {
+        NodeInfo {
+            id,
+            address: format!("10.0.0.{id}:9000"),
+            role,
+        }
+    }
+
+    #[test]
+    fn the_node_becomes_the_only_voter_and_everybody_else_a_spare() {
+        let mut members = vec![member(1, Role::Voter), member(2, Role::Spare)];
+        sole_voter(&mut members, &member(2, Role::Spare)).unwrap();
+        assert_eq!(members, [member(1, Role::Spare), member(2, Role::Voter)]);
+    }
+
+    #[test]
+    fn a_node_that_is_no_member_is_refused() {
+        let mut members = vec![member(1, Role::Voter)];
+        assert!(sole_voter(&mut members, &member(2, Role::Spare)).is_err());
+        assert_eq!(members, [member(1, Role::Voter)]);
+    }
+}

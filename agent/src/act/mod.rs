@@ -1,0 +1,276 @@
+//! Taking steps. Each is idempotent, is journaled before it begins, and rechecks its guard right
+//! before it destroys anything: between the observation and the step the world may have changed.
+
+mod first_day;
+mod guard;
+mod identity;
+mod recover;
+mod rejoin;
+mod services;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use two_node_ha_command::Runner;
+use two_node_ha_config::{Config, Node};
+
+use crate::database::Database;
+use crate::files;
+use crate::k8s;
+use crate::observe::Known;
+use crate::paths::Paths;
+use crate::peer::client::{self, Client};
+use crate::peer::protocol::{Request, Response, VERSION};
+use crate::plan::{Step, Target};
+use crate::store::{self, Epoch, Journal};
+use crate::systemd::{self, Systemd};
+
+pub use services::gated_units;
+
+/// How long the peer may take to stop its databases. They are killed, so this is long.
+const PEER_STOP: Duration = Duration::from_secs(60);
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The world is not as the plan saw it; it will be planned anew.
+    #[error("{0}; nothing was changed")]
+    Guard(String),
+    /// The disk said no.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A copy failed.
+    #[error(transparent)]
+    Copy(#[from] files::tree::Error),
+    /// One of the records.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// systemd.
+    #[error(transparent)]
+    Systemd(#[from] systemd::Error),
+    /// The snap's programs.
+    #[error(transparent)]
+    K8s(#[from] k8s::Error),
+    /// dqlite's yaml files.
+    #[error(transparent)]
+    ReadYaml(#[from] two_node_ha_dqlite::ReadError),
+    /// dqlite's yaml files.
+    #[error(transparent)]
+    WriteYaml(#[from] two_node_ha_dqlite::WriteError),
+    /// The peer.
+    #[error(transparent)]
+    Peer(#[from] client::Error),
+    /// The peer said no.
+    #[error("{peer} refuses: {reason}")]
+    Refused {
+        /// The peer's name.
+        peer: String,
+        /// Its words.
+        reason: String,
+    },
+    /// Something that is not what it has to be.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl Error {
+    /// For `map_err` after a call on `path`.
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// Called now and then during a long step with what it is doing, in words.
+pub type Progress<'a> = dyn FnMut(&str) + 'a;
+
+/// Whoever takes the steps on this node.
+#[derive(Debug)]
+pub struct Actor {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where everything is.
+    pub paths: Paths,
+    /// This node.
+    pub node: Node,
+    /// The other.
+    pub peer: Node,
+    /// The door to systemd.
+    pub systemd: Systemd,
+    /// The door to other programs.
+    pub runner: Box<dyn RunnerSync>,
+    /// The door to the peer.
+    pub client: Client,
+    /// What this node remembers; the file is replaced at every change.
+    pub journal: Journal,
+}
+
+/// A runner that a thread may use.
+pub trait RunnerSync: Runner + Send + Sync + std::fmt::Debug {}
+impl<T: Runner + Send + Sync + std::fmt::Debug> RunnerSync for T {}
+
+/// What a step told, beyond having been taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    Done,
+    /// The voter here works.
+    VoterConfirmed,
+    /// The peer's databases are stopped.
+    PeerStopped,
+}
+
+impl Actor {
+    /// Takes one step. The two questions and the report to Pacemaker are the daemon's.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn take(&mut self, step: &Step, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        self.note(Some(step))?;
+        let outcome = match step {
+            Step::AskPeer | Step::AskPacemaker | Step::ReportReleased => Ok(Outcome::Done),
+            Step::StopPeer => self.stop_peer(),
+            Step::ProtectMountPoint => self.protect_mount_point(),
+            Step::StopServices => self.stop_services(progress),
+            Step::MoveOntoVolume => self.move_onto_volume(progress),
+            Step::RememberEpoch(epoch) => {
+                self.journal.saw_epoch(*epoch);
+                Ok(Outcome::Done)
+            }
+            Step::KeepIdentity(database) => self.keep_identity(*database),
+            Step::KeepOriginal(database) => self.keep_original(*database, progress),
+            Step::Flip(database, target) => self.flip(*database, *target),
+            Step::BeginEpoch => self.begin_epoch(),
+            Step::Recover(database) => self.recover(*database, progress),
+            Step::Rejoin(epoch) => self.rejoin(*epoch, progress),
+            Step::StartServices => self.start_services(progress),
+            Step::ConfirmVoter => self.confirm_voter(progress),
+        }?;
+        self.note(None)?;
+        Ok(outcome)
+    }
+
+    /// Writes the journal with the step in progress.
+    fn note(&mut self, step: Option<&Step>) -> Result<(), Error> {
+        self.journal.in_progress = step.map(Step::describe);
+        let path = self.paths.journal();
+        files::private_directory(&self.paths.state())
+            .map_err(Error::io("creating", &self.paths.state()))?;
+        self.journal.write(&path)?;
+        Ok(())
+    }
+
+    fn stop_peer(&self) -> Result<Outcome, Error> {
+        let epoch = match self.read_epoch() {
+            Known::Present(epoch) => epoch.epoch,
+            Known::Absent => 0,
+            Known::Unreadable(why) => return Err(Error::Guard(why)),
+        };
+        let request = Request::StopSpare {
+            version: VERSION,
+            node: self.node.name.clone(),
+            epoch,
+        };
+        match self.client.ask(&request, PEER_STOP)? {
+            Response::Stopped => Ok(Outcome::PeerStopped),
+            Response::Refused { reason } => self.refused(reason),
+            other => Err(Error::Unfit(format!(
+                "{} answered a request to stop with {other:?}",
+                self.peer.name
+            ))),
+        }
+    }
+
+    fn refused<T>(&self, reason: String) -> Result<T, Error> {
+        Err(Error::Refused {
+            peer: self.peer.name.clone(),
+            reason,
+        })
+    }
+
+    /// I2: an empty mount point that nothing can be written into.
+    fn protect_mount_point(&self) -> Result<Outcome, Error> {
+        let path = self.paths.mount_point(&self.config);
+        match std::fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("creating the mount point", &path)(error)),
+        }
+        // I3: the flag must not land on the volume's own root directory.
+        self.nothing_mounted()?;
+        files::immutable::set(&path, true)
+            .map_err(Error::io("making the mount point immutable", &path))?;
+        Ok(Outcome::Done)
+    }
+
+    fn flip(&self, database: Database, target: Target) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        let (directory, to) = match target {
+            Target::Volume => {
+                self.volume_mounted()?;
+                (self.paths.on_volume(&self.config, database), Target::Volume)
+            }
+            Target::Spare => (self.paths.spare(database), Target::Spare),
+        };
+        let link = self.paths.state_directory(&self.config, database);
+        tracing::info!(
+            database = database.name(),
+            link = %link.display(),
+            to = %directory.display(),
+            "leading {database} {}",
+            if to == Target::Volume { "onto the volume" } else { "to the spare directory" }
+        );
+        files::link::flip(&link, &directory).map_err(Error::io("leading elsewhere", &link))?;
+        Ok(Outcome::Done)
+    }
+
+    fn begin_epoch(&mut self) -> Result<Outcome, Error> {
+        self.volume_mounted()?;
+        let Known::Present(now) = self.read_epoch() else {
+            return Err(Error::Guard("the volume's record cannot be read".into()));
+        };
+        if now.owner == self.node.name {
+            return Ok(Outcome::Done);
+        }
+        let next = now.taken_over_by(&self.node.name);
+        next.write(&self.paths.epoch(&self.config))?;
+        self.journal.saw_epoch(next.epoch);
+        tracing::info!(
+            epoch = next.epoch,
+            from = now.owner,
+            "epoch {} begins",
+            next.epoch
+        );
+        Ok(Outcome::Done)
+    }
+
+    fn confirm_voter(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        let within = self.config.k8s.ready_timeout;
+        progress("waiting for the voter to be ready (`k8s status`)");
+        k8s::confirm_voter(&*self.runner, &self.config, &self.paths, &self.node, within)?;
+        tracing::info!("the voter on {} works", self.node.name);
+        Ok(Outcome::VoterConfirmed)
+    }
+
+    /// The record on the volume.
+    fn read_epoch(&self) -> Known<Epoch> {
+        match Epoch::read(&self.paths.epoch(&self.config)) {
+            Ok(Some(epoch)) => Known::Present(epoch),
+            Ok(None) => Known::Absent,
+            Err(error) => Known::Unreadable(error.to_string()),
+        }
+    }
+}

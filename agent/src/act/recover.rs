@@ -1,0 +1,174 @@
+//! Taking a database over: `k8sd cluster-recover` with this node as the only voter, and the
+//! bundle that lets the peer become its spare.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Actor, Error, Outcome, Progress};
+use crate::database::Database;
+use crate::files::{self, tree};
+use crate::k8s;
+use crate::observe::{Known, Leads, live};
+use crate::store::Phase;
+
+impl Actor {
+    /// Recovers one database and records it as done.
+    pub(super) fn recover(
+        &self,
+        database: Database,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        self.volume_mounted()?;
+        if live::leads(&self.paths, &self.config, database) != Leads::ToVolume {
+            return Err(Error::Guard(format!(
+                "{database} does not lead onto the volume"
+            )));
+        }
+        let Known::Present(mut epoch) = self.read_epoch() else {
+            return Err(Error::Guard("the volume's record cannot be read".into()));
+        };
+        if epoch.owner != self.node.name {
+            return Err(Error::Guard(format!(
+                "the epoch belongs to {}",
+                epoch.owner
+            )));
+        }
+        // I7: once an epoch. The bundle is the last thing made before the record.
+        let bundle = self.paths.volume_bundle(&self.config, epoch.epoch);
+        let kept = bundle.join(format!("{database}.tar.gz"));
+        if epoch.phase(database) == Phase::Pending && !kept.exists() {
+            self.install_identity(database)?;
+            let before = self.tarballs(database)?;
+            self.clear_the_way(database)?;
+            progress(&format!("recovering {database} (`k8sd cluster-recover`)"));
+            k8s::recover(&*self.runner, &self.config, &self.paths, database)?;
+            let made = self
+                .tarballs(database)?
+                .into_iter()
+                .filter(|path| !before.contains(path))
+                .max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok())
+                .ok_or_else(|| {
+                    Error::Unfit(format!(
+                        "`k8sd cluster-recover` succeeded for {database} but left no tarball for \
+                         the peer"
+                    ))
+                })?;
+            keep_bundle(&made, &kept)?;
+            std::fs::remove_file(&made).map_err(Error::io("removing", &made))?;
+            tracing::info!(
+                database = database.name(),
+                epoch = epoch.epoch,
+                "{database} was recovered with {} as its only voter",
+                self.node.name
+            );
+        }
+        epoch.databases.insert(database, Phase::Done);
+        epoch.write(&self.paths.epoch(&self.config))?;
+        self.drop_old(epoch.epoch)?;
+        Ok(Outcome::Done)
+    }
+
+    /// The tarballs that a recovery of this database leaves for the other node.
+    fn tarballs(&self, database: Database) -> Result<BTreeSet<PathBuf>, Error> {
+        match database {
+            Database::K8sd => {
+                let path = self.paths.state_directory(&self.config, database);
+                let path = path.join("recovery_db.tar.gz");
+                Ok(path.exists().then_some(path).into_iter().collect())
+            }
+            Database::K8sDqlite => self.recovery_tarballs("-post-recovery.tar.gz"),
+        }
+    }
+
+    fn recovery_tarballs(&self, suffix: &str) -> Result<BTreeSet<PathBuf>, Error> {
+        let directory = self.paths.at(&self.config.k8s.recovery_dir);
+        let entries = std::fs::read_dir(&directory).map_err(Error::io("reading", &directory))?;
+        Ok(entries
+            .filter_map(Result::ok)
+            .filter(|entry| {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                name.starts_with("recovery-k8s-dqlite-") && name.ends_with(suffix)
+            })
+            .map(|entry| entry.path())
+            .collect())
+    }
+
+    /// `cluster-recover` refuses while `control.socket` exists, even a stale one; and a tarball
+    /// of an interrupted attempt would be taken for this one's.
+    fn clear_the_way(&self, database: Database) -> Result<(), Error> {
+        if database != Database::K8sd {
+            return Ok(());
+        }
+        let state = self.paths.state_directory(&self.config, database);
+        let socket = state.join("control.socket");
+        if std::fs::symlink_metadata(&socket).is_ok_and(|meta| meta.file_type().is_socket()) {
+            std::fs::remove_file(&socket).map_err(Error::io("removing the stale", &socket))?;
+        }
+        let stale = state.join("recovery_db.tar.gz");
+        match std::fs::remove_file(&stale) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("removing the stale", &stale)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number:
+    /// they hold every secret of the cluster, and they fill the disk.
+    fn drop_old(&self, epoch: u64) -> Result<(), Error> {
+        let corner = self.paths.volume_corner(&self.config);
+        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
+            let path = entry.map_err(Error::io("reading", &corner))?.path();
+            let old = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_prefix("bundle-")?.parse::<u64>().ok())
+                .is_some_and(|of| of < epoch);
+            if old {
+                tree::remove_if_there(&path).map_err(Error::io("removing", &path))?;
+            }
+        }
+        let mut backups: Vec<PathBuf> = self
+            .recovery_tarballs("-recovery.tar.gz")?
+            .into_iter()
+            .collect();
+        backups.sort_by_key(|path| path.metadata().and_then(|m| m.modified()).ok());
+        let keep = usize::try_from(self.config.agent.keep_tarballs).unwrap_or(usize::MAX);
+        let surplus = backups.len().saturating_sub(keep);
+        for (index, path) in backups.iter().enumerate() {
+            if index < surplus {
+                std::fs::remove_file(path).map_err(Error::io("removing", path))?;
+            } else {
+                // k8sd makes them 0644, and they hold every secret of the cluster.
+                std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                    .map_err(Error::io("protecting", path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies a tarball into the bundle's directory, private and durable, under its final name only
+/// when it is whole.
+fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
+    let directory = to.parent().unwrap_or(Path::new("/"));
+    files::private_directory(directory).map_err(Error::io("creating", directory))?;
+    let part = tree::staging_name(to);
+    let copy = || -> io::Result<()> {
+        let mut source = File::open(from)?;
+        let mut target = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&part)?;
+        io::copy(&mut source, &mut target)?;
+        target.sync_all()?;
+        files::rename(&part, to)
+    };
+    copy().map_err(Error::io("keeping the bundle", to))
+}

@@ -1,0 +1,226 @@
+//! Becoming the spare of the peer's epoch: this node's own directories are made anew from the
+//! voter's bundle, beside the old ones, and exchanged with them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use two_node_ha_dqlite::{NodeInfo, Role, write_info};
+
+use super::identity::{copy_kept, info};
+use super::services::is_raft_file;
+use super::{Actor, Error, Outcome, Progress};
+use crate::database::Database;
+use crate::files::{self, atomic, tree};
+use crate::peer::protocol::Response;
+
+/// How long a bundle may travel. A big datastore has some hundred megabytes.
+const FETCH: Duration = Duration::from_secs(300);
+
+impl Actor {
+    /// Fetches the bundle, builds both directories, exchanges them.
+    pub(super) fn rejoin(
+        &mut self,
+        epoch: u64,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        let staging = self.paths.staging();
+        progress(&format!(
+            "fetching the bundle of epoch {epoch} from {}",
+            self.peer.name
+        ));
+        match self.client.fetch(epoch, &staging, FETCH)? {
+            Response::Bundle { epoch: of, .. } if of == epoch => {}
+            Response::Bundle { epoch: of, .. } => {
+                return Err(Error::Unfit(format!(
+                    "the bundle is of epoch {of} and not {epoch}"
+                )));
+            }
+            Response::Refused { reason } => return self.refused(reason),
+            other => return Err(Error::Unfit(format!("no bundle but {other:?}"))),
+        }
+        for database in Database::ALL {
+            progress(&format!("making this node's spare directory of {database}"));
+            self.rebuild(database, &staging)?;
+            self.journal.spare_epoch.insert(database, epoch);
+            self.journal.write(&self.paths.journal())?;
+        }
+        tree::remove_if_there(&staging).map_err(Error::io("removing", &staging))?;
+        tracing::info!(epoch, "this node is ready to be the spare of epoch {epoch}");
+        Ok(Outcome::Done)
+    }
+
+    fn rebuild(&self, database: Database, bundle: &Path) -> Result<(), Error> {
+        let spare = self.paths.spare(database);
+        let new = tree::staging_name(&spare);
+        tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
+        // This node's identity, without anything of the old raft: its terms and entries belong to
+        // an epoch that is over.
+        copy_kept(&spare, &new)?;
+        let raft = database.raft_directory(&new);
+        let me = info(&raft)?;
+        write_info(
+            &raft,
+            &NodeInfo {
+                role: Role::Spare,
+                ..me
+            },
+        )?;
+        for name in database.cluster_files() {
+            let from = bundle.join(format!("{database}.{name}"));
+            match std::fs::read(&from) {
+                Ok(content) => atomic::replace(&new.join(name), &content)
+                    .map_err(Error::io("writing", &new.join(name)))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("reading", &from)(error)),
+            }
+        }
+        let tarball = bundle.join(format!("{database}.tar.gz"));
+        match database {
+            // k8sd unpacks it itself at its start: the members' addresses and its trust store
+            // come with it (k8s-snap, cluster_recover.go).
+            Database::K8sd => move_private(&tarball, &new.join("recovery_db.tar.gz"))?,
+            Database::K8sDqlite => unpack(&tarball, &raft)?,
+        }
+        files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
+        files::sync_directory(&new).map_err(Error::io("syncing", &new))?;
+        // An exchange: at no moment is this node without its identity.
+        renameat2(
+            AT_FDCWD,
+            &new,
+            AT_FDCWD,
+            &spare,
+            RenameFlags::RENAME_EXCHANGE,
+        )
+        .map_err(|errno| Error::io("exchanging", &spare)(errno.into()))?;
+        if let Some(parent) = spare.parent() {
+            files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+        }
+        self.quarantine(&new, database)
+    }
+}
+
+fn move_private(from: &Path, to: &Path) -> Result<(), Error> {
+    let copy = || -> io::Result<()> {
+        let mut source = File::open(from)?;
+        let mut target = create_private(to)?;
+        io::copy(&mut source, &mut target)?;
+        target.sync_all()
+    };
+    copy().map_err(Error::io("writing", to))
+}
+
+fn create_private(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Unpacks raft's files and `cluster.yaml` of a recovery tarball; everything else in it is the
+/// other node's own and stays out. Names are taken as file names only, so that no entry can
+/// lead outside.
+fn unpack(tarball: &Path, into: &Path) -> Result<(), Error> {
+    let unpack = || -> io::Result<usize> {
+        let mut archive = tar::Archive::new(GzDecoder::new(File::open(tarball)?));
+        let mut unpacked = 0;
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            let path: PathBuf = entry.path()?.into_owned();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            if name == "cluster.yaml" {
+                let mut text = Vec::new();
+                entry.read_to_end(&mut text)?;
+                atomic::replace(&into.join(name), &text)?;
+            } else if is_raft_file(name) && name != "dqlite-lock" {
+                let mut target = create_private(&into.join(name))?;
+                io::copy(&mut entry, &mut target)?;
+                target.sync_all()?;
+                unpacked += 1;
+            }
+        }
+        Ok(unpacked)
+    };
+    match unpack().map_err(Error::io("unpacking", tarball))? {
+        0 => Err(Error::Unfit(format!(
+            "{} holds none of raft's files",
+            tarball.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tarball(dir: &Path, entries: &[(&str, &str)]) -> PathBuf {
+        let path = dir.join("bundle.tar.gz");
+        let gz = flate2::write::GzEncoder::new(
+            File::create(&path).unwrap(),
+            flate2::Compression::fast(),
+        );
+        let mut builder = tar::Builder::new(gz);
+        for (name, content) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            // set_path would refuse the names that this test is about.
+            let raw = &mut header.as_old_mut().name;
+            raw[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, content.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn only_rafts_files_and_the_members_come_out_of_a_bundle_and_none_leads_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let into = dir.path().join("into");
+        std::fs::create_dir(&into).unwrap();
+        let tarball = tarball(
+            dir.path(),
+            &[
+                ("k8s-dqlite/cluster.yaml", "members"),
+                ("./open-1", "entries"),
+                ("../../0000000000000001-0000000000000002", "segment"),
+                ("info.yaml", "the other's"),
+                ("cluster.key", "the other's"),
+            ],
+        );
+        unpack(&tarball, &into).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(&into)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "0000000000000001-0000000000000002",
+                "cluster.yaml",
+                "open-1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bundle_without_raft_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let tarball = tarball(dir.path(), &[("cluster.yaml", "members")]);
+        assert!(matches!(unpack(&tarball, dir.path()), Err(Error::Unfit(_))));
+    }
+}

@@ -1,0 +1,104 @@
+//! `two-node-ha plan`: the decision and why, from the live system or a saved observation.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::connect::Connection;
+use super::{Selection, load};
+use crate::daemon::control::{Request, Response};
+use crate::exit;
+use crate::observe::Observation;
+use crate::paths::Paths;
+use crate::plan::{Decision, State, plan};
+
+/// Arguments of `plan`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Decide from a saved observation (`plan --json` prints one) instead of asking the agent
+    #[arg(long, value_name = "FILE")]
+    observation: Option<PathBuf>,
+    /// Print the observation and the decision as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+/// Prints a decision. Exit 0 when settled, 3 when blocked, 4 on the way.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    match decide(args) {
+        Err(error) => {
+            eprintln!("error: {error}");
+            exit::FAILURE.into()
+        }
+        Ok((observation, decision)) => {
+            if args.json {
+                let both = serde_json::json!({"observation": observation, "decision": decision});
+                println!("{both:#}");
+            } else {
+                print!("{}", describe(&decision));
+            }
+            code(decision.state, decision.settled)
+        }
+    }
+}
+
+/// 0 when settled, 3 when blocked, 4 on the way.
+#[must_use]
+pub fn code(state: State, settled: bool) -> ExitCode {
+    match (state, settled) {
+        (State::Blocked, _) => exit::BLOCKED.into(),
+        (_, true) => ExitCode::SUCCESS,
+        (_, false) => exit::UNSETTLED.into(),
+    }
+}
+
+fn decide(args: &Args) -> Result<(Observation, Decision), String> {
+    let paths = Paths::from_env();
+    let Some(file) = &args.observation else {
+        return match Connection::open(&paths, &Request::Plan)?.answer()? {
+            Response::Plan {
+                observation,
+                decision,
+            } => Ok((*observation, *decision)),
+            other => Err(format!("the agent answered with {other:?}")),
+        };
+    };
+    let config = load(&args.selection, &paths)?;
+    let text =
+        std::fs::read(file).map_err(|error| format!("reading {}: {error}", file.display()))?;
+    let mut value: serde_json::Value = serde_json::from_slice(&text)
+        .map_err(|error| format!("{} is no observation: {error}", file.display()))?;
+    // What `plan --json` printed, or the observation alone.
+    let observation = match value.get_mut("observation") {
+        Some(inner) => inner.take(),
+        None => value,
+    };
+    let observation: Observation = serde_json::from_value(observation)
+        .map_err(|error| format!("{} is no observation: {error}", file.display()))?;
+    let decision = plan(&observation, &config);
+    Ok((observation, decision))
+}
+
+fn describe(decision: &Decision) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let mut line = |label: &str, words: &str| {
+        let _ = writeln!(text, "{label:<9}{words}");
+    };
+    line("state", decision.state.name());
+    for reason in &decision.reasons {
+        line("because", reason);
+    }
+    for warning in &decision.warnings {
+        line("warning", warning);
+    }
+    if let Some(remedy) = &decision.remedy {
+        line("do", remedy);
+    }
+    for (index, step) in decision.steps.iter().enumerate() {
+        line(if index == 0 { "next" } else { "then" }, &step.describe());
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! Questions whose answers take time: asked from threads, answered as events, so that the loop
+//! can always hear Pacemaker.
+
+use std::thread;
+use std::time::Duration;
+
+use two_node_ha_command::System;
+
+use super::{Daemon, Event};
+use crate::observe::{Asked, live};
+use crate::peer::protocol::{Request, Response, VERSION};
+use crate::plan::Step;
+
+/// On top of ssh's connect time-out: a guest that is busy booting answers slowly.
+const ANSWER: Duration = Duration::from_secs(15);
+
+impl Daemon {
+    /// Asks the peer, unless it is being asked.
+    pub(super) fn ask_peer(&mut self) {
+        if std::mem::replace(&mut self.knowledge.asking_peer, true) {
+            return;
+        }
+        let client = self.actor.client.clone();
+        let within = self.actor.config.peer.connect_timeout + ANSWER;
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            let answer = client.ask(&Request::Report { version: VERSION }, within);
+            // The loop may have ended.
+            let _ = sender.send(Event::PeerAnswered(
+                answer.map_err(|error| error.to_string()),
+            ));
+        });
+    }
+
+    /// Asks Pacemaker, unless it is being asked.
+    pub(super) fn ask_pacemaker(&mut self) {
+        if std::mem::replace(&mut self.knowledge.asking_pacemaker, true) {
+            return;
+        }
+        let peer = self.actor.peer.name.clone();
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            let answer = live::peer_node(&System::new(), &peer);
+            let _ = sender.send(Event::PacemakerAnswered(answer));
+        });
+    }
+
+    /// Tells the peer that something changed here; it asks when it wants to know.
+    pub(super) fn wake_peer(&self) {
+        let client = self.actor.client.clone();
+        let within = self.actor.config.peer.connect_timeout + ANSWER;
+        thread::spawn(move || {
+            if let Err(error) = client.ask(&Request::Wake { version: VERSION }, within) {
+                tracing::debug!(%error, "the peer could not be woken; it will ask by itself");
+            }
+        });
+    }
+
+    pub(super) fn peer_answered(&mut self, answer: Result<Response, String>) {
+        self.knowledge.asking_peer = false;
+        self.knowledge.report = match answer {
+            Ok(Response::Report(report)) if report.node == self.actor.peer.name => {
+                Asked::Answer(report)
+            }
+            Ok(Response::Report(report)) => {
+                Asked::Silent(format!("a node named {} answers in its place", report.node))
+            }
+            Ok(Response::Refused { reason }) => Asked::Silent(reason),
+            Ok(other) => Asked::Silent(format!("it answered with {other:?}")),
+            Err(why) => Asked::Silent(why),
+        };
+    }
+
+    /// The peer is about to be the voter: stops the databases here.
+    pub(super) fn stop_for_peer(&mut self) -> Result<(), String> {
+        tracing::info!(
+            "{} is about to be the voter; stopping here",
+            self.actor.peer.name
+        );
+        self.confirmed = false;
+        // Its last report is from before: only a new one may start the spare again.
+        self.knowledge.forget();
+        let notify = &self.notify;
+        self.actor
+            .take(&Step::StopServices, &mut |_| notify.alive())
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+}

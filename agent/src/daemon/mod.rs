@@ -1,0 +1,249 @@
+//! The agent: observe, plan, act, and sleep until something happens.
+//!
+//! Every source of events is a thread that blocks on its own descriptor and sends into one
+//! channel; the loop below is the only place where anything is decided or changed. A settled
+//! agent has no timer but systemd's watchdog.
+
+mod asking;
+pub mod control;
+mod notify;
+mod serve;
+mod shared;
+mod sources;
+mod turn;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use two_node_ha_command::System;
+use two_node_ha_config::Config;
+
+use crate::act::{Actor, gated_units};
+use crate::observe::{Asked, PeerNode};
+use crate::paths::Paths;
+use crate::peer::client::Client;
+use crate::peer::protocol::{Report, Response};
+use crate::store::Journal;
+use crate::systemd::Systemd;
+
+use notify::Notify;
+use shared::Shared;
+
+/// What wakes the loop.
+#[derive(Debug)]
+pub enum Event {
+    /// Something on this node changed: a unit, a mount, a hold, a hook's event.
+    Changed,
+    /// DRBD said something: what was known of the peer is old.
+    Drbd,
+    /// The peer's agent says that something changed there.
+    PeerWoke,
+    /// The peer's answer to a question, or why there is none.
+    PeerAnswered(Result<Response, String>),
+    /// Pacemaker's answer.
+    PacemakerAnswered(Result<PeerNode, String>),
+    /// The peer is about to be the voter and asks for the databases to be stopped; the answer
+    /// goes back through the channel.
+    StopSpare(Sender<Result<(), String>>),
+    /// SIGTERM or SIGINT.
+    Terminate,
+}
+
+/// What is known of the peer in this round, and what is being asked.
+#[derive(Debug)]
+struct Knowledge {
+    report: Asked<Report>,
+    node: Asked<PeerNode>,
+    stopped: bool,
+    asking_peer: bool,
+    asking_pacemaker: bool,
+}
+
+impl Knowledge {
+    fn nothing() -> Self {
+        Self {
+            report: Asked::NotYet,
+            node: Asked::NotYet,
+            stopped: false,
+            asking_peer: false,
+            asking_pacemaker: false,
+        }
+    }
+
+    /// What was learnt is old; a question that is under way is still welcome.
+    fn forget(&mut self) {
+        self.report = Asked::NotYet;
+        self.node = Asked::NotYet;
+        self.stopped = false;
+    }
+}
+
+/// The loop's state.
+struct Daemon {
+    actor: Actor,
+    shared: Arc<Shared>,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    knowledge: Knowledge,
+    notify: Notify,
+    /// Whether the voter here was confirmed since its services started.
+    confirmed: bool,
+    /// Why the last attempt to be the voter failed; gone with the hold.
+    failure: Option<String>,
+    /// When to look again although nothing happened; `None` when settled.
+    retry: Option<Instant>,
+    /// How long until the retry after the next one.
+    patience: Duration,
+    terminate: bool,
+}
+
+/// The first retry comes after this, each later one after twice the time, up to the longest.
+const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(20);
+
+/// Runs until SIGTERM.
+///
+/// # Errors
+/// When the agent cannot even begin: in words, with what to do.
+pub fn run(config: Config, paths: Paths) -> Result<(), String> {
+    let config = Arc::new(config);
+    let (Some(node), Some(peer)) = (config.this_node().cloned(), config.peer_node().cloned())
+    else {
+        return Err("this host is none of the two nodes".into());
+    };
+    crate::files::private_directory(&paths.state())
+        .map_err(|error| format!("creating {}: {error}", paths.state().display()))?;
+    make_run_directory(&paths.run())?;
+    let journal = Journal::read_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
+    if let Some(step) = &journal.in_progress {
+        tracing::warn!(
+            step,
+            "the last agent ended while it was to {step}; looking what is left"
+        );
+    }
+    let (sender, events) = channel();
+    sources::signals(sender.clone())?;
+    let wake = sender.clone();
+    let systemd = Systemd::connect(&gated_units(&config), move || {
+        // A closed channel means that the loop has ended.
+        let _ = wake.send(Event::Changed);
+    })
+    .map_err(|error| error.to_string())?;
+    let client = Client::new(&config, &peer, &paths);
+    let shared = Arc::new(Shared::new(
+        Arc::clone(&config),
+        paths.clone(),
+        node.clone(),
+        sender.clone(),
+    ));
+    serve::start(&shared)?;
+    sources::mounts(sender.clone())?;
+    sources::drbd(sender.clone())?;
+    let actor = Actor {
+        config,
+        paths,
+        node,
+        peer,
+        systemd,
+        runner: Box::new(System::new()),
+        client,
+        journal,
+    };
+    let mut daemon = Daemon {
+        actor,
+        shared,
+        events,
+        sender,
+        knowledge: Knowledge::nothing(),
+        notify: Notify::new(),
+        confirmed: false,
+        failure: None,
+        retry: None,
+        patience: SHORTEST_RETRY,
+        terminate: false,
+    };
+    daemon.turn();
+    daemon.notify.ready();
+    daemon.work();
+    daemon.notify.stopping();
+    Ok(())
+}
+
+impl Daemon {
+    fn work(&mut self) {
+        while !self.terminate {
+            let now = Instant::now();
+            let until_retry = self.retry.map(|at| at.saturating_duration_since(now));
+            let sleep = [until_retry, self.notify.watchdog_interval()]
+                .into_iter()
+                .flatten()
+                .min()
+                // Without a watchdog and a retry there is nothing to wake for.
+                .unwrap_or(Duration::from_secs(86_400));
+            match self.events.recv_timeout(sleep) {
+                Ok(event) => {
+                    self.handle(event);
+                    self.drain_events();
+                    self.notify.alive();
+                    self.turn();
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.notify.alive();
+                    if self.retry.is_some_and(|at| at <= Instant::now()) {
+                        self.knowledge.forget();
+                        self.turn();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    }
+
+    /// One burst of events is one turn.
+    fn drain_events(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Changed => {}
+            Event::Drbd => {
+                // A spare that runs needs no new answer when DRBD's link drops: asking a dead
+                // peer would only take time. Whoever is about to become the voter asks anew.
+                self.knowledge.node = Asked::NotYet;
+                self.knowledge.stopped = false;
+            }
+            Event::PeerWoke => {
+                self.knowledge.forget();
+                self.patience = SHORTEST_RETRY;
+            }
+            Event::PeerAnswered(answer) => self.peer_answered(answer),
+            Event::PacemakerAnswered(answer) => {
+                self.knowledge.asking_pacemaker = false;
+                self.knowledge.node = match answer {
+                    Ok(node) => Asked::Answer(node),
+                    Err(why) => Asked::Silent(why),
+                };
+            }
+            Event::StopSpare(reply) => {
+                let result = self.stop_for_peer();
+                // The connection may be gone; the databases are stopped all the same.
+                let _ = reply.send(result);
+            }
+            Event::Terminate => self.terminate = true,
+        }
+    }
+}
+
+fn make_run_directory(path: &Path) -> Result<(), String> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(format!("creating {}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

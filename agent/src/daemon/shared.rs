@@ -1,0 +1,226 @@
+//! What the loop shares with the threads that serve sockets.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use two_node_ha_config::{Config, Node};
+
+use super::Event;
+use super::control::{Response, Status};
+use crate::database::Database;
+use crate::observe::{Observation, Request};
+use crate::paths::Paths;
+use crate::peer::protocol::Report;
+use crate::plan::Decision;
+
+/// The failover unit's connection.
+#[derive(Debug)]
+struct Hold {
+    id: u64,
+    releasing: bool,
+    told_working: bool,
+    stream: UnixStream,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    hold: Option<Hold>,
+    next_hold: u64,
+    status: Option<Status>,
+    /// Raised at each change of `status`.
+    generation: u64,
+    last: Option<(Observation, Decision)>,
+    report: Option<Report>,
+}
+
+/// The shared part of the agent.
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where everything is.
+    pub paths: Paths,
+    /// This node.
+    pub node: Node,
+    events: Sender<Event>,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+impl Shared {
+    /// Nothing is known yet.
+    pub fn new(config: Arc<Config>, paths: Paths, node: Node, events: Sender<Event>) -> Self {
+        Self {
+            config,
+            paths,
+            node,
+            events,
+            inner: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// A thread that panicked while it held the lock left plain values behind: they are as good
+    /// as before.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the loop. Nobody listens when the agent ends.
+    pub fn send(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// What Pacemaker asks, by the hold that stands.
+    pub fn request(&self) -> Request {
+        match &self.lock().hold {
+            None => Request::None,
+            Some(hold) if hold.releasing => Request::Release,
+            Some(_) => Request::Hold,
+        }
+    }
+
+    /// A failover unit connected. A hold that stood before is replaced: its process has been
+    /// restarted.
+    pub fn hold(&self, stream: UnixStream, releasing: bool) -> u64 {
+        let mut inner = self.lock();
+        inner.next_hold += 1;
+        let id = inner.next_hold;
+        inner.hold = Some(Hold {
+            id,
+            releasing,
+            told_working: false,
+            stream,
+        });
+        drop(inner);
+        self.send(Event::Changed);
+        id
+    }
+
+    /// The holder wants the volume to be left.
+    pub fn release(&self, id: u64) {
+        if let Some(hold) = self.lock().hold.as_mut().filter(|hold| hold.id == id) {
+            hold.releasing = true;
+        }
+        self.send(Event::Changed);
+    }
+
+    /// The holder is gone.
+    pub fn drop_hold(&self, id: u64) {
+        self.lock().hold.take_if(|hold| hold.id == id);
+        self.send(Event::Changed);
+    }
+
+    /// Tells the holder something. One that does not listen is found out by its reader.
+    pub fn tell_holder(&self, response: &Response) {
+        let mut inner = self.lock();
+        if let Some(hold) = &mut inner.hold {
+            if *response == Response::Working && std::mem::replace(&mut hold.told_working, true) {
+                return;
+            }
+            write_line(&mut hold.stream, response);
+        }
+    }
+
+    /// The volume is free: says so, and ends the hold.
+    pub fn released(&self) {
+        self.tell_holder(&Response::Released);
+        self.lock().hold = None;
+    }
+
+    /// Publishes how the agent stands.
+    pub fn publish(&self, status: Status, last: (Observation, Decision), report: Report) {
+        let mut inner = self.lock();
+        if inner.status.as_ref() != Some(&status) {
+            inner.status = Some(status);
+            inner.generation += 1;
+            self.changed.notify_all();
+        }
+        inner.last = Some(last);
+        inner.report = Some(report);
+    }
+
+    /// The published status.
+    pub fn status(&self) -> Option<Status> {
+        self.lock().status.clone()
+    }
+
+    /// Waits for a status newer than `seen`.
+    pub fn next_status(&self, seen: u64) -> (u64, Option<Status>) {
+        let mut inner = self.lock();
+        while inner.generation == seen {
+            inner = self
+                .changed
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        (inner.generation, inner.status.clone())
+    }
+
+    /// The last observation and decision.
+    pub fn last(&self) -> Option<(Observation, Decision)> {
+        self.lock().last.clone()
+    }
+
+    /// What the peer may rely on.
+    pub fn report(&self) -> Option<Report> {
+        self.lock().report.clone()
+    }
+
+    /// Between a change of the world and the next turn nothing must be promised to the peer.
+    pub fn retract_voter(&self) {
+        if let Some(report) = &mut self.lock().report {
+            report.voter = false;
+        }
+    }
+
+    /// The files of the bundle of `epoch`.
+    ///
+    /// # Errors
+    /// Why this node cannot give it.
+    pub fn bundle(&self, epoch: u64) -> Result<Vec<(Database, String, PathBuf)>, String> {
+        let report = self.report().ok_or("the agent has only just started")?;
+        if !report.voter || report.epoch != epoch {
+            return Err(format!(
+                "{} is {} in epoch {}, and not the voter of epoch {epoch}",
+                self.node.name, report.state, report.epoch
+            ));
+        }
+        let directory = self.paths.volume_bundle(&self.config, epoch);
+        let mut files = Vec::new();
+        for database in Database::ALL {
+            let tarball = directory.join(format!("{database}.tar.gz"));
+            if !tarball.exists() {
+                return Err(format!(
+                    "there is no bundle of {database} for epoch {epoch}: it was begun without a \
+                     recovery. `two-node-ha move` to the other node and back makes one"
+                ));
+            }
+            files.push((database, format!("{database}.tar.gz"), tarball));
+            // Renewed certificates are newer than any bundle.
+            for name in database.cluster_files() {
+                let path = self.paths.on_volume(&self.config, database).join(name);
+                if path.exists() {
+                    files.push((database, format!("{database}.{name}"), path));
+                }
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Writes one line; whoever does not read it will be seen to be gone.
+pub fn write_line(stream: &mut UnixStream, response: &Response) {
+    let written = serde_json::to_vec(response)
+        .map_err(std::io::Error::from)
+        .and_then(|mut line| {
+            line.push(b'\n');
+            stream.write_all(&line)
+        });
+    if let Err(error) = written {
+        tracing::debug!(%error, "a client is gone");
+    }
+}

@@ -1,0 +1,105 @@
+//! The threads that wait for something to happen and say so.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+
+use super::Event;
+
+/// While DRBD's module is not loaded its events cannot be listened to. This is a state of the
+/// boot and of the set-up, never of a settled node.
+const DRBD_RETRY: Duration = Duration::from_secs(3);
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map(|_| ())
+        .map_err(|error| format!("starting the thread for {name}: {error}"))
+}
+
+/// SIGTERM and SIGINT end the loop. To be called before any other thread is there: they inherit
+/// the mask.
+///
+/// # Errors
+/// When the signals cannot be blocked: in words.
+pub fn signals(events: Sender<Event>) -> Result<(), String> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.add(Signal::SIGINT);
+    set.thread_block()
+        .map_err(|error| format!("blocking signals: {error}"))?;
+    spawn("signals", move || {
+        // The first ends the loop between two steps; systemd kills who does not listen.
+        if set.wait().is_ok() {
+            let _ = events.send(Event::Terminate);
+        }
+    })
+}
+
+/// Mounts and unmounts: the kernel marks the list as urgent to read (proc(5), mountinfo).
+///
+/// # Errors
+/// When the list cannot be opened: in words.
+pub fn mounts(events: Sender<Event>) -> Result<(), String> {
+    let list = std::fs::File::open("/proc/self/mountinfo")
+        .map_err(|error| format!("opening /proc/self/mountinfo: {error}"))?;
+    spawn("mounts", move || {
+        loop {
+            let mut fds = [PollFd::new(list.as_fd(), PollFlags::POLLPRI)];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) => {}
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "mounts can no longer be watched");
+                    return;
+                }
+            }
+            if events.send(Event::Changed).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// DRBD's own event stream. A line is only a reason to look.
+///
+/// # Errors
+/// When there is no thread: in words.
+pub fn drbd(events: Sender<Event>) -> Result<(), String> {
+    spawn("drbd", move || {
+        loop {
+            let child = Command::new("drbdsetup")
+                .arg("events2")
+                .env_remove("NOTIFY_SOCKET")
+                .env_remove("WATCHDOG_USEC")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn();
+            match child {
+                Ok(mut child) => {
+                    if let Some(stdout) = child.stdout.take() {
+                        for _ in BufReader::new(stdout).lines().map_while(Result::ok) {
+                            if events.send(Event::Drbd).is_err() {
+                                let _ = child.kill();
+                                let _ = child.wait();
+                                return;
+                            }
+                        }
+                    }
+                    let _ = child.wait();
+                }
+                Err(error) => tracing::warn!(%error, "drbdsetup cannot be run"),
+            }
+            std::thread::sleep(DRBD_RETRY);
+        }
+    })
+}

@@ -1,0 +1,255 @@
+//! One turn: observe, decide, take the first step, and again, until there is nothing to do.
+
+use std::time::Instant;
+
+use super::control::{Response, Status};
+use super::{Daemon, LONGEST_RETRY, SHORTEST_RETRY};
+use crate::act::{Error, Outcome, gated_units};
+use crate::observe::{Asked, Known, Observation, Request, Services, live};
+use crate::peer::protocol::Report;
+use crate::plan::{Decision, State, Step, plan};
+
+impl Daemon {
+    /// Until there is nothing to do but wait.
+    pub(super) fn turn(&mut self) {
+        let mut last_state = self.shared.status().map(|status| status.state);
+        loop {
+            let observation = self.observe();
+            let decision = plan(&observation, &self.actor.config);
+            if last_state != Some(decision.state) {
+                announce(&decision);
+                self.patience = SHORTEST_RETRY;
+                last_state = Some(decision.state);
+            }
+            let was_voter = self.shared.report().is_some_and(|report| report.voter);
+            let is_voter = decision.state == State::PrimaryRunning;
+            self.publish(&observation, &decision, None);
+            if is_voter {
+                self.shared.tell_holder(&Response::Working);
+                if !was_voter {
+                    self.wake_peer();
+                }
+            }
+            self.schedule(&decision);
+            if self.terminate || !self.act(&observation, &decision) {
+                return;
+            }
+            // Pacemaker may have changed its mind in the meantime.
+            self.drain_events();
+            self.notify.alive();
+        }
+    }
+
+    /// Whether a step was taken, so that the world must be looked at again.
+    fn act(&mut self, observation: &Observation, decision: &Decision) -> bool {
+        for step in &decision.steps {
+            match step {
+                Step::AskPeer => self.ask_peer(),
+                Step::AskPacemaker => self.ask_pacemaker(),
+                Step::ReportReleased => {
+                    tracing::info!("the volume is free");
+                    self.shared.released();
+                    return true;
+                }
+                step => {
+                    // A question comes first in a plan; what follows needs its answer.
+                    let asking = self.knowledge.asking_peer || self.knowledge.asking_pacemaker;
+                    if asking && decision.steps.first() != Some(step) {
+                        return false;
+                    }
+                    return self.take(step, observation, decision);
+                }
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, step: &Step, observation: &Observation, decision: &Decision) -> bool {
+        let words = step.describe();
+        tracing::info!(step = ?step, state = decision.state.name(), "{words}");
+        self.publish(observation, decision, Some(&words));
+        self.shared.tell_holder(&Response::Progress {
+            text: words.clone(),
+        });
+        if matches!(step, Step::StopServices | Step::StartServices) {
+            self.confirmed = false;
+            self.shared.retract_voter();
+        }
+        let (notify, shared) = (&mut self.notify, &self.shared);
+        let began = Instant::now();
+        let result = self.actor.take(step, &mut |text| {
+            notify.alive();
+            notify.status(text);
+            shared.tell_holder(&Response::Progress {
+                text: text.to_owned(),
+            });
+        });
+        match result {
+            Ok(outcome) => {
+                tracing::debug!(step = ?step, ms = began.elapsed().as_millis() as u64, "done");
+                match outcome {
+                    Outcome::Done => {}
+                    Outcome::VoterConfirmed => self.confirmed = true,
+                    Outcome::PeerStopped => self.knowledge.stopped = true,
+                }
+                true
+            }
+            Err(error) => {
+                self.failed(step, observation, &error);
+                false
+            }
+        }
+    }
+
+    fn failed(&mut self, step: &Step, observation: &Observation, error: &Error) {
+        tracing::error!(step = ?step, "could not {}: {error}", step.describe());
+        self.retry_later();
+        match (step, error) {
+            // The world has changed under the plan; it is planned anew.
+            (_, Error::Guard(_)) => {}
+            // A peer that does not answer may be dead: Pacemaker knows.
+            (Step::StopPeer, _) => self.knowledge.report = Asked::Silent(error.to_string()),
+            _ if observation.request == Request::Hold => {
+                let reason = format!("could not {}: {error}", step.describe());
+                self.failure = Some(reason.clone());
+                self.shared.tell_holder(&Response::Unhealthy { reason });
+            }
+            _ => {}
+        }
+    }
+
+    fn schedule(&mut self, decision: &Decision) {
+        if decision.settled {
+            self.retry = None;
+            self.patience = SHORTEST_RETRY;
+        } else {
+            self.retry_later();
+        }
+    }
+
+    fn retry_later(&mut self) {
+        let due = self.retry.is_none_or(|at| at <= Instant::now());
+        if due {
+            self.retry = Some(Instant::now() + self.patience);
+            self.patience = (self.patience * 2).min(LONGEST_RETRY);
+        }
+    }
+
+    fn observe(&mut self) -> Observation {
+        let Daemon {
+            actor,
+            shared,
+            knowledge,
+            ..
+        } = self;
+        let request = shared.request();
+        if request != Request::Hold {
+            // A failure belongs to the hold that it ended.
+            self.failure = None;
+        }
+        let (paths, config) = (&actor.paths, &actor.config);
+        let mount = match live::mount(paths, config) {
+            Ok(mount) => mount,
+            Err(error) => crate::observe::Mount::Foreign(format!("unknown: {error}")),
+        };
+        let services = match actor.systemd.states(&gated_units(config)) {
+            Ok(states) => live::services(config, &states),
+            Err(error) => {
+                tracing::error!(%error, "the services' states are unknown");
+                Services::Partly
+            }
+        };
+        let token = paths.token().exists();
+        if services != Services::Running || !token {
+            self.confirmed = false;
+        }
+        Observation {
+            node: actor.node.name.clone(),
+            peer: actor.peer.name.clone(),
+            drbd: live::drbd(&*actor.runner, config),
+            mount_point: live::mount_point(paths, config, &mount),
+            request,
+            epoch: live::epoch(paths, config, &mount),
+            journal: actor.journal.clone(),
+            databases: live::databases(paths, config, &mount),
+            services,
+            token,
+            confirmed: self.confirmed,
+            peer_report: knowledge.report.clone(),
+            peer_node: knowledge.node.clone(),
+            peer_stopped: knowledge.stopped,
+            failure: self.failure.clone(),
+            mount,
+        }
+    }
+
+    fn publish(&mut self, o: &Observation, d: &Decision, doing: Option<&str>) {
+        let status = Status {
+            format: 1,
+            node: o.node.clone(),
+            peer: o.peer.clone(),
+            state: d.state,
+            settled: d.settled,
+            reasons: d.reasons.clone(),
+            warnings: d.warnings.clone(),
+            remedy: d.remedy.clone(),
+            doing: doing.map(str::to_owned),
+            epoch: o.journal.highest_epoch,
+            owner: match &o.epoch {
+                Known::Present(epoch) => Some(epoch.owner.clone()),
+                Known::Absent | Known::Unreadable(_) => None,
+            },
+            drbd: o.drbd.clone(),
+            mount: o.mount.clone(),
+            request: o.request,
+            services: o.services,
+            peer_state: match &o.peer_report {
+                Asked::NotYet => "not asked".into(),
+                Asked::Silent(why) => format!("silent: {why}"),
+                Asked::Answer(report) => format!("{} (epoch {})", report.state, report.epoch),
+            },
+        };
+        let text = match doing {
+            Some(doing) => format!("{}: {doing}", d.state),
+            None => format!("{}: {}", d.state, d.reasons.join("; ")),
+        };
+        self.notify.status(&text);
+        let report = Report {
+            node: o.node.clone(),
+            state: d.state,
+            epoch: o.journal.highest_epoch,
+            voter: d.state == State::PrimaryRunning,
+            datastore_running: o.services != Services::Stopped || o.token,
+            wants_voter: o.request == Request::Hold,
+            original_voter: original_voter(o),
+        };
+        self.shared.publish(status, (o.clone(), d.clone()), report);
+    }
+}
+
+/// What both databases' first day directories say together: voter of both, spare of both, or
+/// nothing that could be relied on.
+fn original_voter(o: &Observation) -> Option<bool> {
+    let mut all = o.databases.values().map(|d| d.original_voter);
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then_some(first)
+}
+
+fn announce(decision: &Decision) {
+    let reasons = decision.reasons.join("; ");
+    for warning in &decision.warnings {
+        tracing::warn!("{warning}");
+    }
+    match &decision.remedy {
+        Some(remedy) => tracing::error!(
+            state = decision.state.name(),
+            "{}: {reasons}. What to do: {remedy}",
+            decision.state
+        ),
+        None => tracing::info!(
+            state = decision.state.name(),
+            "{}: {reasons}",
+            decision.state
+        ),
+    }
+}

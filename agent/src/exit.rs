@@ -1,0 +1,10 @@
+//! Exit codes, the same for every command.
+
+/// It did not work; the reason is on standard error.
+pub const FAILURE: u8 = 1;
+/// `status`, `plan`: the agent is blocked and a person has to look.
+pub const BLOCKED: u8 = 3;
+/// `status`, `plan`: the agent is on its way, not settled.
+pub const UNSETTLED: u8 = 4;
+/// The configuration is not valid: EX_CONFIG of sysexits.h, on which systemd does not restart.
+pub const CONFIG: u8 = 78;

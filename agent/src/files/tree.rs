@@ -1,0 +1,320 @@
+//! Copying a directory so that a crash leaves a whole copy or none.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown, symlink,
+};
+use std::path::{Path, PathBuf};
+
+/// What a copy came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// Regular files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// Why a directory could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system said no.
+    #[error("copying {path}: {source}")]
+    Io {
+        /// The file or directory at hand.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Read back, the copy differs from the original.
+    #[error(
+        "{copy} was copied from {original} and reads back differently: either something still \
+         writes to the original, or the disk under the copy is failing. Nothing was replaced"
+    )]
+    Differs {
+        /// The original file.
+        original: PathBuf,
+        /// Its copy.
+        copy: PathBuf,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
+    move |source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// Makes `to` a verified, durable copy of `from`: copied beside its place, compared byte by byte,
+/// and only then renamed there. `to` must not exist. What an earlier, interrupted call left is
+/// started over.
+///
+/// Sockets are left out: they belong to processes. `progress` is called with the bytes so far.
+///
+/// # Errors
+/// See [`Error`]; then `to` does not exist.
+pub fn copy(from: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied, Error> {
+    let staging = staging_name(to);
+    remove_if_there(&staging).map_err(at(&staging))?;
+    if let Some(parent) = to.parent() {
+        super::private_directory(parent).map_err(at(parent))?;
+    }
+    let mut copied = Copied::default();
+    copy_directory(from, &staging, &mut copied, progress)?;
+    compare(from, &staging)?;
+    rename_new(&staging, to).map_err(at(to))?;
+    Ok(copied)
+}
+
+/// `DIR/.NAME.part`: the copy while it is being made.
+#[must_use]
+pub fn staging_name(to: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(to.file_name().unwrap_or_default());
+    name.push(".part");
+    to.with_file_name(name)
+}
+
+/// Removes a directory that nobody uses yet; one that is missing is fine.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Renames, and refuses to replace anything, even an empty directory.
+///
+/// # Errors
+/// `EEXIST`, or what the system says.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?;
+    for side in [from, to] {
+        if let Some(parent) = side.parent() {
+            super::sync_directory(parent)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_directory(
+    from: &Path,
+    to: &Path,
+    copied: &mut Copied,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
+    // 0700 until it is whole: it may hold keys, and its mode is set last.
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(to)
+        .map_err(at(to))?;
+    for entry in entries(from)? {
+        let source = entry.path();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().map_err(at(&source))?;
+        let meta = fs::symlink_metadata(&source).map_err(at(&source))?;
+        if kind.is_dir() {
+            copy_directory(&source, &target, copied, progress)?;
+        } else if kind.is_file() {
+            copied.bytes += copy_file(&source, &target, &meta).map_err(at(&source))?;
+            copied.files += 1;
+            progress(copied.bytes);
+        } else if kind.is_symlink() {
+            let points_to = fs::read_link(&source).map_err(at(&source))?;
+            symlink(points_to, &target).map_err(at(&target))?;
+            lchown(&target, Some(meta.uid()), Some(meta.gid())).map_err(at(&target))?;
+        } else if !kind.is_socket() {
+            return Err(at(&source)(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "neither a file, a directory, a link nor a socket: it does not belong into a \
+                 state directory; move it away",
+            )));
+        }
+    }
+    let meta = fs::metadata(from).map_err(at(from))?;
+    take_over_metadata(to, &meta).map_err(at(to))?;
+    super::sync_directory(to).map_err(at(to))
+}
+
+fn copy_file(from: &Path, to: &Path, meta: &fs::Metadata) -> io::Result<u64> {
+    let mut source = File::open(from)?;
+    let mut target = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    // io::copy reflinks or copies within the kernel where it can (copy_file_range).
+    let bytes = io::copy(&mut source, &mut target)?;
+    take_over_metadata(to, meta)?;
+    target.set_modified(meta.modified()?)?;
+    target.sync_all()?;
+    Ok(bytes)
+}
+
+fn take_over_metadata(to: &Path, meta: &fs::Metadata) -> io::Result<()> {
+    // The owner first: a change of owner clears set-id bits.
+    chown(to, Some(meta.uid()), Some(meta.gid()))?;
+    fs::set_permissions(to, Permissions::from_mode(meta.mode() & 0o7777))
+}
+
+fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
+    let mut all = fs::read_dir(directory)
+        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+        .map_err(at(directory))?;
+    all.sort_by_key(fs::DirEntry::file_name);
+    Ok(all)
+}
+
+/// Reads both back and compares: contents, names and link targets.
+fn compare(original: &Path, copy: &Path) -> Result<(), Error> {
+    let differs = |original: &Path, copy: &Path| Error::Differs {
+        original: original.to_path_buf(),
+        copy: copy.to_path_buf(),
+    };
+    let mut theirs = entries(copy)?.into_iter();
+    for entry in entries(original)? {
+        let source = entry.path();
+        let kind = entry.file_type().map_err(at(&source))?;
+        if kind.is_socket() {
+            continue;
+        }
+        let Some(other) = theirs
+            .next()
+            .filter(|other| other.file_name() == entry.file_name())
+        else {
+            return Err(differs(&source, copy));
+        };
+        let target = other.path();
+        let same = if kind.is_dir() {
+            compare(&source, &target)?;
+            true
+        } else if kind.is_symlink() {
+            fs::read_link(&source).map_err(at(&source))?
+                == fs::read_link(&target).map_err(at(&target))?
+        } else {
+            same_content(&source, &target).map_err(at(&target))?
+        };
+        if !same {
+            return Err(differs(&source, &target));
+        }
+    }
+    match theirs.next() {
+        Some(extra) => Err(differs(original, &extra.path())),
+        None => Ok(()),
+    }
+}
+
+fn same_content(a: &Path, b: &Path) -> io::Result<bool> {
+    let (mut a, mut b) = (File::open(a)?, File::open(b)?);
+    if a.metadata()?.len() != b.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let n = a.read(&mut left)?;
+        if n == 0 {
+            return Ok(true);
+        }
+        b.read_exact(&mut right[..n])?;
+        if left[..n] != right[..n] {
+            return Ok(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(dir: &Path) {
+        fs::create_dir_all(dir.join("database")).unwrap();
+        fs::write(
+            dir.join("database/0000000000000001-0000000000000002"),
+            [7; 70_000],
+        )
+        .unwrap();
+        fs::write(dir.join("cluster.key"), "secret").unwrap();
+        fs::set_permissions(dir.join("cluster.key"), Permissions::from_mode(0o640)).unwrap();
+        symlink("database", dir.join("link")).unwrap();
+        std::os::unix::net::UnixListener::bind(dir.join("control.socket")).unwrap();
+    }
+
+    #[test]
+    fn a_copy_has_every_file_and_link_and_mode_but_no_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("volume/to"));
+        sample(&from);
+        let copied = copy(&from, &to, &mut |_| {}).unwrap();
+        assert_eq!(
+            copied,
+            Copied {
+                files: 2,
+                bytes: 70_006
+            }
+        );
+        assert_eq!(
+            fs::read_link(to.join("link")).unwrap(),
+            Path::new("database")
+        );
+        assert_eq!(
+            fs::metadata(to.join("cluster.key"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o7777,
+            0o640
+        );
+        assert!(!to.join("control.socket").exists());
+        assert!(!staging_name(&to).exists());
+    }
+
+    #[test]
+    fn what_an_interrupted_copy_left_is_started_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        sample(&from);
+        fs::create_dir(staging_name(&to)).unwrap();
+        fs::write(staging_name(&to).join("half"), "a").unwrap();
+        copy(&from, &to, &mut |_| {}).unwrap();
+        assert!(!to.join("half").exists());
+    }
+
+    #[test]
+    fn a_copy_never_replaces_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        sample(&from);
+        fs::create_dir(&to).unwrap();
+        assert!(copy(&from, &to, &mut |_| {}).is_err());
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_that_reads_back_differently_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        sample(&from);
+        copy(&from, &to, &mut |_| {}).unwrap();
+        for change in [
+            |to: &Path| fs::write(to.join("cluster.key"), "secreT").unwrap(),
+            |to: &Path| fs::write(to.join("extra"), "").unwrap(),
+            |to: &Path| fs::remove_file(to.join("link")).unwrap(),
+        ] {
+            let scratch = dir.path().join("scratch");
+            remove_if_there(&scratch).unwrap();
+            copy(&from, &scratch, &mut |_| {}).unwrap();
+            compare(&from, &scratch).unwrap();
+            change(&scratch);
+            assert!(matches!(
+                compare(&from, &scratch),
+                Err(Error::Differs { .. })
+            ));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Observing this node for real. Nothing here changes anything.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use two_node_ha_command::Runner;
+use two_node_ha_config::Config;
+use two_node_ha_dqlite as dqlite;
+use two_node_ha_drbd as drbd;
+
+use super::{
+    Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Role, Services, mounts,
+};
+use crate::database::Database;
+use crate::files::{immutable, link};
+use crate::paths::Paths;
+use crate::store::Epoch;
+use crate::systemd::UnitState;
+
+/// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
+#[must_use]
+pub fn drbd(runner: &dyn Runner, config: &Config) -> Drbd {
+    let unknown = |summary: String| Drbd {
+        role: Role::Unknown,
+        up_to_date: false,
+        connected: false,
+        peer_role: Role::Unknown,
+        summary,
+    };
+    let state = match drbd::query::now(runner) {
+        Ok(state) => state,
+        Err(error) => return unknown(format!("DRBD does not answer: {error}")),
+    };
+    match state.resource(&config.volume.resource) {
+        None => unknown(format!("the resource {} is not up", config.volume.resource)),
+        Some(resource) => summarise(resource),
+    }
+}
+
+fn role(role: &drbd::Role) -> Role {
+    match role {
+        drbd::Role::Primary => Role::Primary,
+        drbd::Role::Secondary => Role::Secondary,
+        drbd::Role::Unknown | drbd::Role::Unrecognised(_) => Role::Unknown,
+    }
+}
+
+fn summarise(resource: &drbd::Resource) -> Drbd {
+    let disk = resource
+        .volumes
+        .first()
+        .map_or("no disk".into(), |v| v.disk.to_string());
+    let peer = resource.peers.first();
+    let connected = resource.peer_connected();
+    let summary = match peer {
+        Some(peer) if connected => {
+            let volume = peer.volumes.first();
+            let replication = volume.map_or(String::new(), |v| format!(", {}", v.replication));
+            let done = resource
+                .resync_done()
+                .map_or(String::new(), |d| format!(" {d:.0} %"));
+            format!(
+                "{} {disk}, connected to {}{replication}{done}",
+                resource.role, peer.role
+            )
+        }
+        Some(peer) => format!("{} {disk}, peer {}", resource.role, peer.connection),
+        None => format!("{} {disk}, no peer", resource.role),
+    };
+    Drbd {
+        role: role(&resource.role),
+        up_to_date: resource.is_uptodate(),
+        connected,
+        peer_role: peer.map_or(Role::Unknown, |peer| role(&peer.role)),
+        summary,
+    }
+}
+
+/// What is mounted at the mount point.
+///
+/// # Errors
+/// When the kernel's list cannot be read.
+pub fn mount(paths: &Paths, config: &Config) -> io::Result<Mount> {
+    let text = std::fs::read_to_string(paths.at(Path::new("/proc/self/mountinfo")))?;
+    let point = config.volume.mount_point.to_string_lossy();
+    Ok(mounts::read(&text, &point, config.volume.minor))
+}
+
+/// The mount point, given what is mounted on it.
+#[must_use]
+pub fn mount_point(paths: &Paths, config: &Config, mount: &Mount) -> MountPoint {
+    if *mount != Mount::None {
+        return MountPoint::Covered;
+    }
+    let path = paths.mount_point(config);
+    let empty = std::fs::read_dir(&path).map(|mut entries| entries.next().is_none());
+    match empty {
+        Err(_) => MountPoint::Missing,
+        Ok(false) => MountPoint::HoldsFiles,
+        // A file system without such flags cannot be protected; asking for it again and again
+        // would change nothing.
+        Ok(true) => match immutable::get(&path) {
+            Ok(Some(false)) => MountPoint::Open,
+            Ok(Some(true) | None) | Err(_) => MountPoint::Protected,
+        },
+    }
+}
+
+/// The record on the volume, if the volume is mounted.
+#[must_use]
+pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
+    if *mount != Mount::ReadWrite {
+        return Known::Absent;
+    }
+    match Epoch::read(&paths.epoch(config)) {
+        Ok(Some(epoch)) => Known::Present(epoch),
+        Ok(None) => Known::Absent,
+        Err(error) => Known::Unreadable(error.to_string()),
+    }
+}
+
+/// Both databases' directories.
+#[must_use]
+pub fn databases(paths: &Paths, config: &Config, mount: &Mount) -> BTreeMap<Database, Directories> {
+    let mounted = *mount == Mount::ReadWrite;
+    Database::ALL
+        .into_iter()
+        .map(|d| (d, directories(paths, config, d, mounted)))
+        .collect()
+}
+
+/// One database's directories.
+#[must_use]
+pub fn directories(
+    paths: &Paths,
+    config: &Config,
+    database: Database,
+    mounted: bool,
+) -> Directories {
+    let leads = leads(paths, config, database);
+    let state = paths.state_directory(config, database);
+    let (original, original_voter) = if leads == Leads::Directory {
+        (holds(&state, database), voter_by_yaml(&state, database))
+    } else {
+        (Holds::Missing, None)
+    };
+    Directories {
+        leads,
+        original,
+        spare: holds(&paths.spare(database), database),
+        volume: if mounted {
+            holds(&paths.on_volume(config, database), database)
+        } else {
+            Holds::Missing
+        },
+        original_voter,
+    }
+}
+
+/// Where a state directory leads.
+#[must_use]
+pub fn leads(paths: &Paths, config: &Config, database: Database) -> Leads {
+    match link::look(&paths.state_directory(config, database)) {
+        Ok(link::Found::Missing) => Leads::Nowhere,
+        Ok(link::Found::Directory) => Leads::Directory,
+        Ok(link::Found::Foreign) => Leads::Elsewhere("it is no directory".into()),
+        Ok(link::Found::Link(to)) if to == paths.on_volume(config, database) => Leads::ToVolume,
+        Ok(link::Found::Link(to)) if to == paths.spare(database) => Leads::ToSpare,
+        Ok(link::Found::Link(to)) => Leads::Elsewhere(to.display().to_string()),
+        Err(error) => Leads::Elsewhere(error.to_string()),
+    }
+}
+
+fn holds(state: &Path, database: Database) -> Holds {
+    if !state.is_dir() {
+        return Holds::Missing;
+    }
+    // k8sd replaces its whole database by the bundle before dqlite looks at it.
+    let bundle = database == Database::K8sd && state.join("recovery_db.tar.gz").exists();
+    let raft = database.raft_directory(state);
+    if !raft.is_dir() {
+        return Holds::Trap(format!(
+            "{} is missing: k8sd was interrupted while it unpacked a bundle",
+            raft.display()
+        ));
+    }
+    let directory = match dqlite::inspect(&raft) {
+        Ok(directory) => directory,
+        Err(error) => return Holds::Trap(error.to_string()),
+    };
+    if directory.info.is_none() {
+        return Holds::Trap(format!("{} has no info.yaml", raft.display()));
+    }
+    if bundle {
+        return Holds::Database;
+    }
+    let empty = !directory.has_raft_state();
+    match dqlite::identity_trap(&directory) {
+        // Without raft's files it is never started, only made anew from a bundle.
+        Some(_) if empty => Holds::IdentityOnly,
+        Some(trap) => Holds::Trap(trap.to_string()),
+        None if empty => Holds::IdentityOnly,
+        None => Holds::Database,
+    }
+}
+
+/// Whether the node's own cluster.yaml calls it the voter. It is a cache and can be stale, which
+/// is why the peer's is asked as well.
+fn voter_by_yaml(state: &Path, database: Database) -> Option<bool> {
+    let raft = database.raft_directory(state);
+    let me = dqlite::read_info(&raft).ok()??;
+    let members = dqlite::read_cluster(&raft).ok()??;
+    let mine = members.iter().find(|member| member.id == me.id)?;
+    Some(mine.role == dqlite::Role::Voter)
+}
+
+/// The services, reduced to what decides.
+#[must_use]
+pub fn services(
+    config: &Config,
+    states: &std::collections::HashMap<String, UnitState>,
+) -> Services {
+    let state = |service: &String| {
+        states
+            .get(&config.k8s.unit(service))
+            .copied()
+            .unwrap_or(UnitState::NotThere)
+    };
+    let down = |state| matches!(state, UnitState::NotThere | UnitState::Stopped);
+    if config
+        .k8s
+        .services
+        .iter()
+        .all(|service| down(state(service)))
+    {
+        Services::Stopped
+    } else if config
+        .k8s
+        .datastore_services
+        .iter()
+        .all(|s| state(s) == UnitState::Active)
+    {
+        Services::Running
+    } else {
+        Services::Partly
+    }
+}
+
+/// What Pacemaker knows of the peer.
+///
+/// # Errors
+/// Why it does not say, in words.
+pub fn peer_node(runner: &dyn Runner, peer: &str) -> Result<PeerNode, String> {
+    use two_node_ha_pacemaker as pacemaker;
+    let status = pacemaker::query::status(runner).map_err(|error| error.to_string())?;
+    if status.node(peer).is_none() {
+        return Err(format!("Pacemaker does not know a node named {peer}"));
+    }
+    Ok(match status.peer_state(peer) {
+        pacemaker::PeerNode::Online => PeerNode::Online,
+        pacemaker::PeerNode::CleanOffline => PeerNode::Down,
+        pacemaker::PeerNode::UncleanOffline => PeerNode::Lost,
+        pacemaker::PeerNode::Pending | pacemaker::PeerNode::Unknown => PeerNode::Unknown,
+    })
+}

@@ -1,0 +1,205 @@
+//! What the agent knows before it decides: one plain value, without behaviour.
+//!
+//! It can be saved and read back (`two-node-ha plan --observation FILE`), and the decision from
+//! it is the same on any machine.
+
+pub mod live;
+mod mounts;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::database::Database;
+use crate::peer::protocol::Report;
+use crate::store::{Epoch, Journal};
+
+pub use mounts::Mount;
+
+/// Everything a decision rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// This node's name.
+    pub node: String,
+    /// The peer's name.
+    pub peer: String,
+    /// The DRBD resource, as this node sees it.
+    pub drbd: Drbd,
+    /// What is mounted at the mount point.
+    pub mount: Mount,
+    /// The mount point itself, while nothing is mounted on it.
+    pub mount_point: MountPoint,
+    /// What Pacemaker asks of this node, through the failover unit.
+    pub request: Request,
+    /// The record on the volume; only while it is mounted here.
+    pub epoch: Known<Epoch>,
+    /// What this node remembers.
+    pub journal: Journal,
+    /// The two databases' directories.
+    pub databases: BTreeMap<Database, Directories>,
+    /// The snap's services.
+    pub services: Services,
+    /// Whether the token that lets the services start is there.
+    pub token: bool,
+    /// Whether the voter that runs here was confirmed to work since its services started.
+    pub confirmed: bool,
+    /// What the peer said in this round.
+    pub peer_report: Asked<Report>,
+    /// What Pacemaker said of the peer in this round.
+    pub peer_node: Asked<PeerNode>,
+    /// Whether the peer confirmed in this round that its databases are stopped.
+    pub peer_stopped: bool,
+    /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
+    pub failure: Option<String>,
+}
+
+/// Something that is there, is not, or cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Known<T> {
+    /// Not there.
+    Absent,
+    /// There.
+    Present(T),
+    /// There, or perhaps there, and unreadable: never to be taken for absent.
+    Unreadable(String),
+}
+
+/// Something that costs a question over the network or to another program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked<T> {
+    /// Not asked in this round.
+    NotYet,
+    /// The answer.
+    Answer(T),
+    /// No answer, and why.
+    Silent(String),
+}
+
+/// DRBD's role of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// May write.
+    Primary,
+    /// May not.
+    Secondary,
+    /// The resource is not up, or DRBD does not say.
+    Unknown,
+}
+
+/// The DRBD resource, reduced to what decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drbd {
+    /// This node's role.
+    pub role: Role,
+    /// Whether this node's disk is UpToDate.
+    pub up_to_date: bool,
+    /// Whether the replication link is up.
+    pub connected: bool,
+    /// The peer's role, while connected.
+    pub peer_role: Role,
+    /// In words, for people: `Primary UpToDate, connected to Secondary UpToDate`.
+    pub summary: String,
+}
+
+/// The mount point while nothing is mounted on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountPoint {
+    /// Something is mounted: it cannot be seen.
+    Covered,
+    /// There is no such directory yet.
+    Missing,
+    /// Empty, and nothing can be written into it.
+    Protected,
+    /// Empty, and writable.
+    Open,
+    /// There are files in it, which the next mount would hide.
+    HoldsFiles,
+}
+
+/// What Pacemaker asks through `two-node-ha-k8s-failover.service`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Nothing: the failover unit is not running here.
+    None,
+    /// Be the voter.
+    Hold,
+    /// Leave the volume.
+    Release,
+}
+
+/// Where a state directory leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leads {
+    /// Nothing is there.
+    Nowhere,
+    /// A real directory: the first day, or somebody undid the link.
+    Directory,
+    /// Onto the volume.
+    ToVolume,
+    /// To this node's own spare directory.
+    ToSpare,
+    /// Somewhere else.
+    Elsewhere(String),
+}
+
+/// What a directory holds, as far as starting on it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// The directory is not there.
+    Missing,
+    /// An identity and raft's files (or, for k8sd, a bundle that it unpacks at its start).
+    Database,
+    /// An identity only; a start would wait for a leader.
+    IdentityOnly,
+    /// A start would do harm, or cannot work: in words, why.
+    Trap(String),
+}
+
+/// One database's directories on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directories {
+    /// Where the state directory leads.
+    pub leads: Leads,
+    /// What the directory holds that stands where the link should be; [`Holds::Missing`] when
+    /// [`Leads`] is not [`Leads::Directory`].
+    pub original: Holds,
+    /// This node's own spare directory.
+    pub spare: Holds,
+    /// The directory on the volume, while it is mounted here.
+    pub volume: Holds,
+    /// On the first day: whether the local cluster.yaml calls this node the voter.
+    pub original_voter: Option<bool>,
+}
+
+/// The snap's services, reduced to what decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Services {
+    /// No service of the snap runs.
+    Stopped,
+    /// Some run; among them one that writes a database or may start to.
+    Partly,
+    /// All services that write a database run.
+    Running,
+}
+
+/// What Pacemaker knows of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerNode {
+    /// In the cluster.
+    Online,
+    /// Not in the cluster, and with fencing on known to be down: fenced, or left cleanly.
+    Down,
+    /// Not in the cluster, and nobody made sure that it is down.
+    Lost,
+    /// Pacemaker does not say.
+    Unknown,
+}

@@ -1,0 +1,153 @@
+//! Every path of this project on a node, in one place.
+//!
+//! All are taken below a root, `/` except in tests, so that whatever touches the disk can be run
+//! against a scratch tree.
+
+use std::path::{Path, PathBuf};
+
+use two_node_ha_config::Config;
+
+use crate::database::Database;
+
+/// Environment variable that roots everything elsewhere, for tests.
+pub const ROOT_VARIABLE: &str = "TWO_NODE_HA_ROOT";
+
+/// Where things are on this node.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// Below `$TWO_NODE_HA_ROOT`, or `/`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self::rooted(std::env::var_os(ROOT_VARIABLE).map_or_else(|| "/".into(), PathBuf::from))
+    }
+
+    /// Below `root`.
+    #[must_use]
+    pub fn rooted(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// `path`, an absolute path of the node, below the root.
+    #[must_use]
+    pub fn at(&self, path: &Path) -> PathBuf {
+        if self.root == Path::new("/") {
+            return path.to_path_buf();
+        }
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// `/etc/two-node-ha.toml`
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.at(Path::new(two_node_ha_config::PATH))
+    }
+
+    /// `/var/lib/two-node-ha`: what this node keeps across boots. 0700: it holds certificates.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.at(Path::new("/var/lib/two-node-ha"))
+    }
+
+    /// What this node remembers: identity, highest epoch, step in progress.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.state().join("journal.json")
+    }
+
+    /// This node's own directory for one database, used while it is the spare.
+    #[must_use]
+    pub fn spare(&self, database: Database) -> PathBuf {
+        self.state().join("spare").join(database.name())
+    }
+
+    /// Where replaced directories go instead of being deleted.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.state().join("quarantine")
+    }
+
+    /// Where a bundle from the voter is received and unpacked.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.state().join("bundle")
+    }
+
+    /// Event files from the hooks.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.state().join("events")
+    }
+
+    /// The ssh identity towards the peer, and the peer's pinned host keys.
+    #[must_use]
+    pub fn peer_keys(&self) -> PathBuf {
+        self.state().join("peer")
+    }
+
+    /// `/run/two-node-ha`
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.at(Path::new("/run/two-node-ha"))
+    }
+
+    /// The token every gated service of the snap is conditioned on.
+    #[must_use]
+    pub fn token(&self) -> PathBuf {
+        self.run().join("k8s.allowed")
+    }
+
+    /// The agent's socket for root on this node.
+    #[must_use]
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run().join("agent.sock")
+    }
+
+    /// The agent's socket for the peer's forced command.
+    #[must_use]
+    pub fn peer_socket(&self) -> PathBuf {
+        self.run().join("peer.sock")
+    }
+
+    /// Where Pacemaker mounts the volume.
+    #[must_use]
+    pub fn mount_point(&self, config: &Config) -> PathBuf {
+        self.at(&config.volume.mount_point)
+    }
+
+    /// A database's directory on the volume.
+    #[must_use]
+    pub fn on_volume(&self, config: &Config, database: Database) -> PathBuf {
+        self.mount_point(config).join(database.name())
+    }
+
+    /// The record of who owns the volume's databases.
+    #[must_use]
+    pub fn epoch(&self, config: &Config) -> PathBuf {
+        self.mount_point(config).join("epoch.json")
+    }
+
+    /// Our own corner of the volume: staging and bundles.
+    #[must_use]
+    pub fn volume_corner(&self, config: &Config) -> PathBuf {
+        self.mount_point(config).join(".two-node-ha")
+    }
+
+    /// The bundle that the peer fetches to become the spare of `epoch`.
+    #[must_use]
+    pub fn volume_bundle(&self, config: &Config, epoch: u64) -> PathBuf {
+        self.volume_corner(config).join(format!("bundle-{epoch}"))
+    }
+
+    /// Where the snap expects a database: a real directory on the first day, a link afterwards.
+    #[must_use]
+    pub fn state_directory(&self, config: &Config, database: Database) -> PathBuf {
+        self.at(match database {
+            Database::K8sDqlite => &config.k8s.k8s_dqlite_dir,
+            Database::K8sd => &config.k8s.k8sd_dir,
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! Asking the peer: one ssh call a request, with the pinned host key and our own key only.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use two_node_ha_config::{Config, Node};
+
+use super::protocol::{BundleFile, LONGEST_LINE, Request, Response};
+use crate::paths::Paths;
+
+/// Why the peer gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The keys were never exchanged.
+    #[error("no key for the peer at {0}; run `two-node-ha peer setup` on both nodes")]
+    NotSetUp(PathBuf),
+    /// ssh failed before anything was said.
+    #[error("ssh to {host}: {complaint}")]
+    Ssh {
+        /// Where to.
+        host: String,
+        /// The last line ssh printed.
+        complaint: String,
+    },
+    /// Nothing came back in time.
+    #[error("{host} did not answer within {} s", within.as_secs())]
+    Slow {
+        /// Where to.
+        host: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
+    /// What came back was not an answer.
+    #[error("{host} answered with something else: {detail}")]
+    Garbled {
+        /// Where to.
+        host: String,
+        /// In what way.
+        detail: String,
+    },
+    /// A bundle's file could not be stored.
+    #[error("storing the peer's bundle at {path}: {source}")]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The channel to the peer.
+#[derive(Debug, Clone)]
+pub struct Client {
+    host: String,
+    arguments: Vec<String>,
+    key: PathBuf,
+}
+
+impl Client {
+    /// A client for the peer of this host.
+    #[must_use]
+    pub fn new(config: &Config, peer: &Node, paths: &Paths) -> Self {
+        let keys = paths.peer_keys();
+        let key = keys.join(super::keys::KEY);
+        let mut arguments: Vec<String> = Vec::new();
+        for option in [
+            // Nobody is there to type, and nothing of root's own ssh set-up may interfere.
+            "BatchMode=yes".to_owned(),
+            "StrictHostKeyChecking=yes".into(),
+            "IdentitiesOnly=yes".into(),
+            "GlobalKnownHostsFile=none".into(),
+            format!(
+                "UserKnownHostsFile={}",
+                keys.join(super::keys::KNOWN_HOSTS).display()
+            ),
+            format!("HostKeyAlias={}", peer.name),
+            format!(
+                "ConnectTimeout={}",
+                config.peer.connect_timeout.as_secs().max(1)
+            ),
+            "ServerAliveInterval=5".into(),
+            "ServerAliveCountMax=3".into(),
+            "ControlMaster=no".into(),
+            "ControlPath=none".into(),
+            "ForwardAgent=no".into(),
+            "PermitLocalCommand=no".into(),
+            "LogLevel=ERROR".into(),
+        ] {
+            arguments.extend(["-o".into(), option]);
+        }
+        for option in &config.peer.ssh_options {
+            arguments.extend(["-o".into(), option.clone()]);
+        }
+        arguments.extend(["-F".into(), "none".into()]);
+        arguments.extend(["-p".into(), config.peer.ssh_port.to_string()]);
+        arguments.extend(["-i".into(), key.display().to_string()]);
+        arguments.extend(["-l".into(), config.peer.ssh_user.clone()]);
+        arguments.extend(["-T".into(), "--".into(), peer.address.to_string()]);
+        Self {
+            host: peer.name.clone(),
+            arguments,
+            key,
+        }
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`Error`]. A refusal is an answer: [`Response::Refused`].
+    pub fn ask(&self, request: &Request, within: Duration) -> Result<Response, Error> {
+        self.call(request, within, |_, _| Ok(()))
+    }
+
+    /// Fetches a bundle into `directory`, which is emptied first; each file is 0600 from its
+    /// first byte, verified against its announced length and digest, and durable.
+    ///
+    /// # Errors
+    /// See [`Error`]; then `directory` holds nothing to rely on.
+    pub fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error> {
+        let request = Request::Bundle {
+            version: super::protocol::VERSION,
+            epoch,
+        };
+        let directory = directory.to_path_buf();
+        let host = self.host.clone();
+        self.call(&request, within, move |response, stream| {
+            let Response::Bundle { files, .. } = response else {
+                return Ok(());
+            };
+            let store = |path: &Path| {
+                let path = path.to_path_buf();
+                move |source| Error::Store { path, source }
+            };
+            crate::files::tree::remove_if_there(&directory).map_err(store(&directory))?;
+            crate::files::private_directory(&directory).map_err(store(&directory))?;
+            for file in files {
+                receive(&host, file, stream, &directory)?;
+            }
+            crate::files::sync_directory(&directory).map_err(store(&directory))
+        })
+    }
+
+    fn call(
+        &self,
+        request: &Request,
+        within: Duration,
+        rest: impl FnOnce(&Response, &mut dyn BufRead) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Response, Error> {
+        if !self.key.exists() {
+            return Err(Error::NotSetUp(self.key.clone()));
+        }
+        let ssh = |complaint: String| Error::Ssh {
+            host: self.host.clone(),
+            complaint,
+        };
+        let mut child = Command::new("ssh")
+            .args(&self.arguments)
+            // A child must not talk to systemd in the agent's name.
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| ssh(error.to_string()))?;
+        let mut line = serde_json::to_string(request).map_err(|error| ssh(error.to_string()))?;
+        line.push('\n');
+        if let Some(mut stdin) = child.stdin.take() {
+            // A broken pipe here is told better by what ssh says on its standard error.
+            let _ = stdin.write_all(line.as_bytes());
+        }
+        let (send, answer) = channel();
+        let host = self.host.clone();
+        let stdout = child.stdout.take();
+        std::thread::spawn(move || {
+            let result = stdout.map_or(Ok(None), |stdout| read_answer(&host, stdout, rest));
+            let _ = send.send(result);
+        });
+        let result = match answer.recv_timeout(within) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(Error::Slow {
+                    host: self.host.clone(),
+                    within,
+                });
+            }
+        };
+        match result? {
+            Some(response) => {
+                // The answer is complete; how ssh ends is of no interest any more.
+                let _ = child.kill();
+                let _ = child.wait();
+                Ok(response)
+            }
+            None => Err(ssh(complaint(&mut child))),
+        }
+    }
+}
+
+/// `None` where the stream ended before an answer began.
+fn read_answer(
+    host: &str,
+    stdout: impl Read,
+    rest: impl FnOnce(&Response, &mut dyn BufRead) -> Result<(), Error>,
+) -> Result<Option<Response>, Error> {
+    let garbled = |detail: String| Error::Garbled {
+        host: host.to_owned(),
+        detail,
+    };
+    let mut stream = BufReader::new(stdout);
+    let mut line = String::new();
+    let read = (&mut stream).take(LONGEST_LINE).read_line(&mut line);
+    if read.map_err(|error| garbled(error.to_string()))? == 0 {
+        return Ok(None);
+    }
+    let response: Response =
+        serde_json::from_str(&line).map_err(|error| garbled(error.to_string()))?;
+    rest(&response, &mut stream)?;
+    Ok(Some(response))
+}
+
+fn receive(
+    host: &str,
+    file: &BundleFile,
+    stream: &mut dyn BufRead,
+    directory: &Path,
+) -> Result<(), Error> {
+    let garbled = |detail: String| Error::Garbled {
+        host: host.to_owned(),
+        detail,
+    };
+    if file.name.is_empty() || file.name.starts_with('.') || file.name.contains(['/', '\0']) {
+        return Err(garbled(format!(
+            "a file named {:?} in its bundle",
+            file.name
+        )));
+    }
+    let path = directory.join(&file.name);
+    let store = |source| Error::Store {
+        path: path.clone(),
+        source,
+    };
+    let mut out: File = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(store)?;
+    let mut digest = Sha256::new();
+    let mut left = file.length;
+    let mut buffer = vec![0; 1 << 16];
+    while left > 0 {
+        let want = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let n = stream.read(&mut buffer[..want]).map_err(store)?;
+        if n == 0 {
+            return Err(garbled(format!(
+                "{} ends {left} bytes too early",
+                file.name
+            )));
+        }
+        digest.update(&buffer[..n]);
+        out.write_all(&buffer[..n]).map_err(store)?;
+        left -= n as u64;
+    }
+    out.sync_all().map_err(store)?;
+    if super::server::hex(&digest.finalize()) != file.sha256 {
+        return Err(garbled(format!("{} does not match its digest", file.name)));
+    }
+    Ok(())
+}
+
+/// The last line that ssh printed, which names the cause.
+fn complaint(child: &mut Child) -> String {
+    let mut text = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(LONGEST_LINE).read_to_string(&mut text);
+    }
+    let status = child.wait();
+    text.lines()
+        .rfind(|line| !line.trim().is_empty())
+        .map_or_else(
+            || match status {
+                Ok(status) => format!("it ended without a word ({status})"),
+                Err(error) => error.to_string(),
+            },
+            |line| line.trim().to_owned(),
+        )
+}

@@ -1,0 +1,258 @@
+//! `two-node-ha peer setup`: each node's key for the one forced command, and the other's pinned
+//! host keys. No sudo, no shell, no key of root's own.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use two_node_ha_command::{Call, Runner};
+
+use crate::files::{atomic, private_directory};
+use crate::paths::Paths;
+
+/// Our private key, in [`Paths::peer_keys`].
+pub const KEY: &str = "id_ed25519";
+/// The peer's host keys, in [`Paths::peer_keys`].
+pub const KNOWN_HOSTS: &str = "known_hosts";
+/// Home of the account whose only right is the forced command.
+pub const HOME: &str = "/var/lib/two-node-ha-peer";
+/// The only thing that the peer's key may do here.
+const FORCED: &str = "restrict,command=\"/usr/bin/two-node-ha peer serve\"";
+
+/// What one node tells the other: nothing secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// 1
+    pub format: u32,
+    /// The node it is from.
+    pub node: String,
+    /// `ssh-ed25519 AAAA…`
+    pub public_key: String,
+    /// The host keys of its sshd, each `type base64`.
+    pub host_keys: Vec<String>,
+}
+
+/// Why the channel could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk said no.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// ssh-keygen failed.
+    #[error("making a key: {0}")]
+    Keygen(String),
+    /// sshd has no host key yet.
+    #[error("no public host key in {0}: install openssh-server, or make them with `ssh-keygen -A`")]
+    NoHostKey(PathBuf),
+    /// What was given is not a peer's bundle.
+    #[error("this is not what `two-node-ha peer setup --export` prints on the other node: {0}")]
+    NotABundle(String),
+}
+
+/// Makes our key where there is none, and says what the peer must know.
+///
+/// # Errors
+/// See [`Error`].
+pub fn export(paths: &Paths, node: &str, runner: &dyn Runner) -> Result<Bundle, Error> {
+    let directory = paths.peer_keys();
+    let io = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
+    };
+    private_directory(&directory).map_err(io("creating", &directory))?;
+    let key = directory.join(KEY);
+    if !key.exists() {
+        let call = Call::new("ssh-keygen", Duration::from_secs(30)).args([
+            "-q".into(),
+            "-t".into(),
+            "ed25519".into(),
+            "-N".into(),
+            String::new(),
+            "-C".into(),
+            format!("two-node-ha@{node}"),
+            "-f".into(),
+            key.display().to_string(),
+        ]);
+        let output = runner
+            .run(&call)
+            .map_err(|error| Error::Keygen(error.to_string()))?;
+        if !output.success() {
+            return Err(Error::Keygen(output.complaint()));
+        }
+    }
+    let public = directory.join(format!("{KEY}.pub"));
+    let text = std::fs::read_to_string(&public).map_err(io("reading", &public))?;
+    let ssh = paths.at(Path::new("/etc/ssh"));
+    let mut host_keys = Vec::new();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(&ssh)
+        .map_err(io("reading", &ssh))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("ssh_host_") && name.ends_with("_key.pub") {
+            let text = std::fs::read_to_string(&path).map_err(io("reading", &path))?;
+            host_keys.extend(key_and_type(&text));
+        }
+    }
+    if host_keys.is_empty() {
+        return Err(Error::NoHostKey(ssh));
+    }
+    let public_key = key_and_type(&text)
+        .ok_or_else(|| Error::Keygen(format!("{} is empty", public.display())))?;
+    Ok(Bundle {
+        format: 1,
+        node: node.to_owned(),
+        public_key,
+        host_keys,
+    })
+}
+
+/// Installs what the peer printed: its key for the forced command, its host keys pinned.
+///
+/// # Errors
+/// See [`Error`].
+pub fn import(paths: &Paths, peer: &str, text: &str) -> Result<(), Error> {
+    let bundle: Bundle =
+        serde_json::from_str(text).map_err(|error| Error::NotABundle(error.to_string()))?;
+    if bundle.node != peer {
+        return Err(Error::NotABundle(format!(
+            "it is from {:?}, and this node's peer is {peer:?}",
+            bundle.node
+        )));
+    }
+    for key in bundle.host_keys.iter().chain([&bundle.public_key]) {
+        if key_and_type(key).as_ref() != Some(key) {
+            return Err(Error::NotABundle(format!("{key:?} is not an ssh key")));
+        }
+    }
+    let io = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
+    };
+    let directory = paths.peer_keys();
+    private_directory(&directory).map_err(io("creating", &directory))?;
+    let mut known_hosts = String::new();
+    for key in &bundle.host_keys {
+        let _ = writeln!(known_hosts, "{peer} {key}");
+    }
+    let path = directory.join(KNOWN_HOSTS);
+    atomic::replace(&path, known_hosts.as_bytes()).map_err(io("writing", &path))?;
+
+    // Root owns the file and the directories, so that the account cannot widen its own rights;
+    // sshd reads it as the account, so it is readable: a public key is no secret.
+    let home = paths.at(Path::new(HOME));
+    let ssh = home.join(".ssh");
+    for directory in [&home, &ssh] {
+        match std::fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io("creating", directory)(error));
+            }
+            _ => {}
+        }
+        std::fs::set_permissions(
+            directory,
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .map_err(io("setting the mode of", directory))?;
+    }
+    let path = ssh.join("authorized_keys");
+    let line = format!("{FORCED} {} two-node-ha@{peer}\n", bundle.public_key);
+    atomic::replace_with_mode(&path, line.as_bytes(), 0o644).map_err(io("writing", &path))
+}
+
+/// The first two fields of a public key line, if they look like a key.
+fn key_and_type(line: &str) -> Option<String> {
+    let mut fields = line.split_whitespace();
+    let (kind, key) = (fields.next()?, fields.next()?);
+    let plain = |text: &str, extra: &[char]| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+    };
+    (plain(kind, &['-', '@', '.']) && plain(key, &['+', '/', '='])).then(|| format!("{kind} {key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle(node: &str, key: &str) -> String {
+        serde_json::to_string(&Bundle {
+            format: 1,
+            node: node.into(),
+            public_key: key.into(),
+            host_keys: vec!["ssh-ed25519 AAAAhost".into()],
+        })
+        .unwrap()
+    }
+
+    fn scratch() -> (tempfile::TempDir, Paths) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+        let paths = Paths::rooted(dir.path().to_path_buf());
+        (dir, paths)
+    }
+
+    #[test]
+    fn the_peers_key_may_only_run_the_forced_command() {
+        let (dir, paths) = scratch();
+        import(&paths, "hatwo", &bundle("hatwo", "ssh-ed25519 AAAAkey")).unwrap();
+        let keys = dir
+            .path()
+            .join("var/lib/two-node-ha-peer/.ssh/authorized_keys");
+        assert_eq!(
+            std::fs::read_to_string(keys).unwrap(),
+            "restrict,command=\"/usr/bin/two-node-ha peer serve\" ssh-ed25519 AAAAkey \
+             two-node-ha@hatwo\n"
+        );
+        assert_eq!(
+            std::fs::read_to_string(paths.peer_keys().join(KNOWN_HOSTS)).unwrap(),
+            "hatwo ssh-ed25519 AAAAhost\n"
+        );
+    }
+
+    #[test]
+    fn a_key_that_would_smuggle_a_second_line_is_refused() {
+        let (_dir, paths) = scratch();
+        for key in [
+            "ssh-ed25519 AAAA\nssh-ed25519 BBBB",
+            "x y z",
+            "ssh-ed25519",
+            "\"a\" b",
+        ] {
+            assert!(
+                import(&paths, "hatwo", &bundle("hatwo", key)).is_err(),
+                "{key:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_nodes_bundle_is_refused() {
+        let (_dir, paths) = scratch();
+        let text = bundle("haone", "ssh-ed25519 AAAAkey");
+        assert!(matches!(
+            import(&paths, "hatwo", &text),
+            Err(Error::NotABundle(_))
+        ));
+    }
+}

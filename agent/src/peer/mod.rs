@@ -1,0 +1,6 @@
+//! The channel between the two agents: ssh with one forced command, typed requests.
+
+pub mod client;
+pub mod keys;
+pub mod protocol;
+pub mod server;

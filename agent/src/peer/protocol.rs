@@ -1,0 +1,115 @@
+//! What the agents say to each other: one request and one response, each a line of JSON; a
+//! bundle's files follow their response, each of the announced length.
+
+use serde::{Deserialize, Serialize};
+
+use crate::database::Database;
+use crate::plan::State;
+
+/// The protocol's version, raised when an older agent could misunderstand.
+pub const VERSION: u32 = 1;
+
+/// A longer line is not from an agent.
+pub const LONGEST_LINE: u64 = 1 << 20;
+
+/// What one agent asks of the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How do you stand?
+    Report {
+        /// [`VERSION`]
+        version: u32,
+    },
+    /// Stop your databases; I am about to become the voter. Answered once they are stopped.
+    StopSpare {
+        /// [`VERSION`]
+        version: u32,
+        /// Who asks.
+        node: String,
+        /// The epoch that the volume has now; an agent that knows a higher one refuses.
+        epoch: u64,
+    },
+    /// Give me what I need to be the spare of this epoch.
+    Bundle {
+        /// [`VERSION`]
+        version: u32,
+        /// The epoch of the last report.
+        epoch: u64,
+    },
+    /// Something changed here: look again.
+    Wake {
+        /// [`VERSION`]
+        version: u32,
+    },
+}
+
+impl Request {
+    /// The version that the asker speaks.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        match self {
+            Self::Report { version }
+            | Self::StopSpare { version, .. }
+            | Self::Bundle { version, .. }
+            | Self::Wake { version } => *version,
+        }
+    }
+}
+
+/// What the other answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "response", rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Request::Report`].
+    Report(Report),
+    /// To [`Request::StopSpare`]: stopped, and it stays so until a voter is known.
+    Stopped,
+    /// To [`Request::Bundle`]: the files that follow.
+    Bundle {
+        /// The epoch they were made in.
+        epoch: u64,
+        /// In the order in which they follow.
+        files: Vec<BundleFile>,
+    },
+    /// To [`Request::Wake`].
+    Woken,
+    /// No.
+    Refused {
+        /// Why, in words for the administrator.
+        reason: String,
+    },
+}
+
+/// One file of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleFile {
+    /// Which database it belongs to.
+    pub database: Database,
+    /// Its name: no separators.
+    pub name: String,
+    /// Bytes.
+    pub length: u64,
+    /// Of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+/// How a node stands, as its peer may rely on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its name.
+    pub node: String,
+    /// Its agent's state.
+    pub state: State,
+    /// The highest epoch it knows.
+    pub epoch: u64,
+    /// Whether it runs a voter that was confirmed to work, of epoch `epoch`.
+    pub voter: bool,
+    /// Whether anything that writes a database runs there, or may start by itself.
+    pub datastore_running: bool,
+    /// Whether its failover unit asks for the voter.
+    pub wants_voter: bool,
+    /// On the first day: whether its own cluster.yaml files call it the voter. `None` once its
+    /// state directories are links, or when they cannot be read.
+    pub original_voter: Option<bool>,
+}

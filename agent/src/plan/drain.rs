@@ -1,0 +1,28 @@
+//! Leaving the volume: before Pacemaker unmounts it, or when nobody holds the role any more.
+
+use super::{Decision, State, Step, Target, stop_if_needed};
+use crate::observe::{Leads, Mount, Observation, Request};
+
+pub(super) fn plan(o: &Observation) -> Decision {
+    // I4: k8s-dqlite is killed here and hands nothing over, so the peer's spare may go on running.
+    let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
+    for (database, directories) in &o.databases {
+        if directories.leads == Leads::ToVolume {
+            if o.mount == Mount::ReadWrite {
+                // Certificates may have been renewed since this node became the voter.
+                steps.push(Step::KeepIdentity(*database));
+            }
+            steps.push(Step::Flip(*database, Target::Spare));
+        }
+    }
+    let reason = match o.request {
+        Request::Release => "Pacemaker takes the voter role away from this node",
+        Request::None | Request::Hold => {
+            "the failover unit is gone, so Pacemaker may unmount the volume at any moment"
+        }
+    };
+    if o.request == Request::Release {
+        steps.push(Step::ReportReleased);
+    }
+    Decision::act(State::Draining, steps, reason)
+}

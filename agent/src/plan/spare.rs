@@ -1,0 +1,180 @@
+//! Pacemaker asks nothing of this node: it is the spare of the peer's voter, or waits to be.
+
+use two_node_ha_config::Config;
+
+use super::{Decision, State, Step, Target, stop_if_needed};
+use crate::observe::{Asked, Holds, Leads, Mount, MountPoint, Observation, Services};
+use crate::peer::protocol::Report;
+
+pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
+    match &o.mount {
+        Mount::None => {}
+        Mount::ReadWrite | Mount::ReadOnly => {
+            return Decision::wait(
+                State::PrimaryPrep,
+                format!(
+                    "the volume is mounted here; waiting for Pacemaker to start {}",
+                    config.pacemaker.failover_resource
+                ),
+            );
+        }
+        Mount::Foreign(what) => {
+            return Decision::blocked(
+                format!(
+                    "{what} is mounted on {}",
+                    config.volume.mount_point.display()
+                ),
+                "unmount it: Pacemaker could not mount the volume there",
+            );
+        }
+    }
+    if matches!(o.mount_point, MountPoint::Missing | MountPoint::Open) {
+        return Decision::act(
+            State::Probing,
+            vec![Step::ProtectMountPoint],
+            "nothing may be written where the volume will be mounted",
+        );
+    }
+    // I2: after a crash as the voter the links lead to where nothing is mounted any more.
+    let dangling: Vec<Step> = o
+        .databases
+        .iter()
+        .filter(|(_, d)| d.leads == Leads::ToVolume)
+        .map(|(database, _)| Step::Flip(*database, Target::Spare))
+        .collect();
+    if !dangling.is_empty() {
+        let steps = stop_if_needed(o).into_iter().chain(dangling).collect();
+        return Decision::act(
+            State::SecondaryWait,
+            steps,
+            "this node was the voter; its state directories must not lead to the empty mount point",
+        );
+    }
+    match &o.peer_report {
+        Asked::NotYet => Decision::act(
+            waiting(o),
+            vec![Step::AskPeer],
+            format!("whether {} runs a voter is not known yet", o.peer),
+        ),
+        Asked::Silent(why) => {
+            Decision::wait(waiting(o), format!("{} does not answer: {why}", o.peer))
+        }
+        Asked::Answer(report) if report.voter => of_voter(o, report),
+        Asked::Answer(report) => Decision::wait(
+            waiting(o),
+            format!("{} runs no voter yet (it is {})", o.peer, report.state),
+        ),
+    }
+}
+
+/// A spare that already runs goes on while the peer is silent: it forwards, or answers with an
+/// error, and harms nothing.
+fn waiting(o: &Observation) -> State {
+    if o.services == Services::Running {
+        State::SecondaryRunning
+    } else {
+        State::SecondaryWait
+    }
+}
+
+/// The peer runs a confirmed voter.
+fn of_voter(o: &Observation, report: &Report) -> Decision {
+    if report.epoch < o.journal.highest_epoch {
+        return Decision::blocked(
+            format!(
+                "{} runs a voter of epoch {}, and this node has already seen {}: writes may be \
+                 going into an older copy of the data",
+                o.peer, report.epoch, o.journal.highest_epoch
+            ),
+            "this is a split brain that DRBD has not seen or that was resolved the wrong way round: \
+             stop both nodes' services and compare the volumes before anything else",
+        );
+    }
+    if report.epoch > o.journal.highest_epoch {
+        return Decision::act(
+            State::Syncing,
+            vec![Step::RememberEpoch(report.epoch)],
+            "an older volume must be recognisable from now on",
+        );
+    }
+    let epoch = report.epoch;
+    let originals: Vec<_> = o
+        .databases
+        .iter()
+        .filter(|(_, d)| d.leads == Leads::Directory)
+        .map(|(d, _)| *d)
+        .collect();
+    if !originals.is_empty() {
+        if let Some((database, why)) =
+            o.databases
+                .iter()
+                .find_map(|(database, d)| match (&d.leads, &d.original) {
+                    (Leads::Directory, Holds::Trap(why)) => Some((database, why)),
+                    _ => None,
+                })
+        {
+            return Decision::blocked(
+                format!("this node's directory of {database} is not in order: {why}"),
+                "see two-node-ha(8), section FIRST START",
+            );
+        }
+        let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
+        for database in originals {
+            if o.databases[&database].spare == Holds::Missing {
+                steps.push(Step::KeepOriginal(database));
+            }
+            steps.push(Step::Flip(database, Target::Spare));
+        }
+        return Decision::act(
+            State::Syncing,
+            steps,
+            "first start as the spare: the state directories become links",
+        );
+    }
+    let fit = o.databases.iter().all(|(database, d)| {
+        o.journal.spare_epoch.get(database) == Some(&epoch) && d.spare == Holds::Database
+    });
+    if !fit {
+        let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
+        steps.push(Step::Rejoin(epoch));
+        return Decision::act(
+            State::Syncing,
+            steps,
+            format!(
+                "this node's directories are not of epoch {epoch}: it rejoins with {}'s bundle",
+                o.peer
+            ),
+        );
+    }
+    let flips: Vec<Step> = o
+        .databases
+        .iter()
+        .filter(|(_, d)| d.leads != Leads::ToSpare)
+        .map(|(database, _)| Step::Flip(*database, Target::Spare))
+        .collect();
+    if !flips.is_empty() {
+        let steps = stop_if_needed(o).into_iter().chain(flips).collect();
+        return Decision::act(
+            State::Syncing,
+            steps,
+            "the state directories lead elsewhere",
+        );
+    }
+    if o.services != Services::Running || !o.token {
+        return Decision::act(
+            State::Syncing,
+            vec![Step::StartServices],
+            format!(
+                "{} runs the voter of epoch {epoch}; the spare may start",
+                o.peer
+            ),
+        );
+    }
+    Decision::settled(
+        State::SecondaryRunning,
+        format!(
+            "the spare of epoch {epoch} runs here, {} is the voter",
+            o.peer
+        ),
+    )
+}

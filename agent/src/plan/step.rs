@@ -1,0 +1,84 @@
+//! The steps. Each is idempotent and rechecks its own guard right before it destroys anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::database::Database;
+
+/// Where a state directory is to lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The volume.
+    Volume,
+    /// This node's own spare directory.
+    Spare,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Ask the peer's agent how it stands.
+    AskPeer,
+    /// Ask Pacemaker what it knows of the peer.
+    AskPacemaker,
+    /// Ask the peer's agent to stop its databases, and wait until it has.
+    StopPeer,
+    /// Make the mount point, empty and immutable.
+    ProtectMountPoint,
+    /// Take the token away, kill k8s-dqlite, stop the snap's services one by one.
+    StopServices,
+    /// First day, voter: copy both databases onto the volume, verify, record epoch 1.
+    MoveOntoVolume,
+    /// Remember that this epoch exists.
+    RememberEpoch(u64),
+    /// Copy this node's identity from where the database is now into its spare directory.
+    KeepIdentity(Database),
+    /// First day, spare: make the real directory this node's spare directory.
+    KeepOriginal(Database),
+    /// Lead the state directory elsewhere.
+    Flip(Database, Target),
+    /// Record on the volume that this node takes over, every database pending.
+    BeginEpoch,
+    /// Put this node's identity in place, tell raft that it is the only voter, keep the bundle
+    /// for the peer, record the database as done.
+    Recover(Database),
+    /// Fetch the bundle of this epoch and make this node's spare directories from it.
+    Rejoin(u64),
+    /// Give the token and start the snap's services one by one.
+    StartServices,
+    /// Wait until the voter here is the leader and the API is ready.
+    ConfirmVoter,
+    /// Tell Pacemaker that this node is off the volume.
+    ReportReleased,
+}
+
+impl Step {
+    /// In words, for `STATUS=`, the journal and `plan`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::AskPeer => "ask the peer's agent how it stands".into(),
+            Self::AskPacemaker => "ask Pacemaker about the peer".into(),
+            Self::StopPeer => "have the peer stop its databases".into(),
+            Self::ProtectMountPoint => "make the mount point immutable while it is empty".into(),
+            Self::StopServices => "stop the k8s services (k8s-dqlite by SIGKILL)".into(),
+            Self::MoveOntoVolume => "move both databases onto the volume".into(),
+            Self::RememberEpoch(epoch) => format!("remember epoch {epoch}"),
+            Self::KeepIdentity(database) => format!("keep this node's identity of {database}"),
+            Self::KeepOriginal(database) => {
+                format!("make the first day's {database} directory this node's spare directory")
+            }
+            Self::Flip(database, Target::Volume) => format!("lead {database} onto the volume"),
+            Self::Flip(database, Target::Spare) => {
+                format!("lead {database} to this node's spare directory")
+            }
+            Self::BeginEpoch => "record on the volume that this node takes over".into(),
+            Self::Recover(database) => format!("recover {database} with this node as only voter"),
+            Self::Rejoin(epoch) => format!("rejoin as the spare of epoch {epoch}"),
+            Self::StartServices => "start the k8s services".into(),
+            Self::ConfirmVoter => "confirm that the voter works".into(),
+            Self::ReportReleased => "report to Pacemaker that the volume is free".into(),
+        }
+    }
+}

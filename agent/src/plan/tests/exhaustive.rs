@@ -1,0 +1,260 @@
+//! Over every combination of what can be observed, no decision breaks an invariant.
+
+use two_node_ha_config::{Config, FencingMode};
+
+use super::world::*;
+use crate::database::Database;
+use crate::observe::*;
+use crate::plan::{Decision, State, Step, Target, plan};
+use crate::store::{Epoch, Phase};
+
+fn epochs() -> Vec<Known<Epoch>> {
+    let mut half = Epoch::first("hatwo").taken_over_by("haone");
+    half.databases.insert(Database::K8sd, Phase::Done);
+    vec![
+        Known::Absent,
+        Known::Unreadable("x".into()),
+        Known::Present(Epoch::first("haone")),
+        Known::Present(Epoch::first("hatwo")),
+        Known::Present(half),
+    ]
+}
+
+fn reports() -> Vec<Asked<crate::peer::protocol::Report>> {
+    let mut first = report(State::SecondaryWait, 0);
+    first.original_voter = Some(false);
+    let mut all = vec![
+        Asked::NotYet,
+        Asked::Silent("x".into()),
+        Asked::Answer(first),
+    ];
+    for epoch in [1, 2, 3] {
+        for state in [
+            State::PrimaryRunning,
+            State::SecondaryRunning,
+            State::SecondaryWait,
+        ] {
+            all.push(Asked::Answer(report(state, epoch)));
+        }
+    }
+    all
+}
+
+fn directories() -> Vec<Directories> {
+    let mut all = Vec::new();
+    for leads in [Leads::Directory, Leads::ToVolume, Leads::ToSpare] {
+        for spare in [Holds::Missing, Holds::IdentityOnly, Holds::Database] {
+            for volume in [Holds::Missing, Holds::Database] {
+                let directory = leads == Leads::Directory;
+                all.push(Directories {
+                    original: if directory {
+                        Holds::Database
+                    } else {
+                        Holds::Missing
+                    },
+                    original_voter: directory.then_some(true),
+                    leads: leads.clone(),
+                    spare: spare.clone(),
+                    volume,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// Every combination; both databases stand alike, which the steps treat one by one anyway.
+fn every_observation(mut check: impl FnMut(&Observation)) {
+    let services = [
+        (Services::Stopped, false, false),
+        (Services::Stopped, true, false),
+        (Services::Partly, true, false),
+        (Services::Running, true, false),
+        (Services::Running, true, true),
+    ];
+    let mut o = booted();
+    for directories in directories() {
+        each(&mut o, |d| d.clone_from(&directories));
+        for epoch in epochs() {
+            for (mount, role) in [
+                (Mount::None, Role::Secondary),
+                (Mount::ReadWrite, Role::Primary),
+                (Mount::ReadOnly, Role::Primary),
+            ] {
+                o.drbd.role = role;
+                o.mount = mount;
+                // Nothing of a volume can be seen that is not mounted.
+                if o.mount != Mount::ReadWrite && epoch != Known::Absent {
+                    continue;
+                }
+                o.epoch = epoch.clone();
+                for request in [Request::None, Request::Hold, Request::Release] {
+                    o.request = request;
+                    for highest in [0, 1, 2] {
+                        o.journal.highest_epoch = highest;
+                        for (services, token, confirmed) in services {
+                            (o.services, o.token, o.confirmed) = (services, token, confirmed);
+                            for report in reports() {
+                                o.peer_report = report;
+                                for node in [PeerNode::Online, PeerNode::Down, PeerNode::Lost] {
+                                    o.peer_node = Asked::Answer(node);
+                                    for stopped in [false, true] {
+                                        o.peer_stopped = stopped;
+                                        check(&o);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the peer can be relied on not to be a voter (I8).
+fn peer_is_safe(o: &Observation, config: &Config) -> bool {
+    let mine = matches!(&o.epoch, Known::Present(e) if e.owner == o.node && e.complete());
+    let policy =
+        config.fencing.mode != FencingMode::Stonith && config.fencing.promote_without_fencing;
+    o.peer_stopped
+        || match &o.peer_report {
+            Asked::Answer(r) if r.voter || r.wants_voter => false,
+            Asked::Answer(r) => !r.datastore_running || mine,
+            Asked::NotYet | Asked::Silent(_) => {
+                o.peer_node == Asked::Answer(PeerNode::Down) || policy
+            }
+        }
+}
+
+fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'static str> {
+    let ensure = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
+    let known = match &o.epoch {
+        Known::Present(epoch) => Some(epoch.epoch),
+        Known::Absent | Known::Unreadable(_) => None,
+    };
+    if d.settled || d.state == State::Blocked {
+        ensure(
+            d.steps.is_empty(),
+            "an agent that has arrived or is blocked does nothing",
+        )?;
+    }
+    ensure(
+        (d.state == State::Blocked) == d.remedy.is_some(),
+        "blocked, and only then, a remedy",
+    )?;
+    let mut stopped = o.services == Services::Stopped && !o.token;
+    let mut moved = false;
+    for step in &d.steps {
+        let on_volume = matches!(
+            step,
+            Step::BeginEpoch
+                | Step::Recover(_)
+                | Step::MoveOntoVolume
+                | Step::Flip(_, Target::Volume)
+        );
+        if on_volume {
+            ensure(
+                o.mount == Mount::ReadWrite
+                    && o.drbd.role == Role::Primary
+                    && o.request == Request::Hold,
+                "I3: the volume is touched only while it is ours and Pacemaker asks",
+            )?;
+            ensure(
+                moved || known.is_none_or(|epoch| epoch >= o.journal.highest_epoch),
+                "I5: an older volume is not recovered",
+            )?;
+        }
+        match step {
+            Step::StopServices => stopped = true,
+            Step::MoveOntoVolume => {
+                ensure(stopped, "I1: a copy of a running database")?;
+                ensure(
+                    o.epoch == Known::Absent && o.journal.highest_epoch == 0,
+                    "only an empty volume, and only once, is moved onto",
+                )?;
+                ensure(
+                    matches!(&o.peer_report, Asked::Answer(r) if r.original_voter == Some(false)),
+                    "the peer agrees that this is the voter",
+                )?;
+                moved = true;
+            }
+            Step::Flip(..) | Step::Recover(_) | Step::Rejoin(_) | Step::KeepOriginal(_) => {
+                ensure(
+                    stopped,
+                    "I1: links and files change beneath a running database",
+                )?;
+            }
+            Step::BeginEpoch => {
+                ensure(stopped, "I1: a takeover of a running database")?;
+                ensure(
+                    peer_is_safe(o, config),
+                    "I8: a takeover while the peer may write",
+                )?;
+            }
+            Step::StartServices if o.request == Request::Hold => {
+                ensure(
+                    peer_is_safe(o, config),
+                    "I8: a voter while the peer may be one",
+                )?;
+                stopped = false;
+            }
+            Step::StartServices => {
+                let voter = matches!(&o.peer_report, Asked::Answer(r) if r.voter
+                    && r.epoch == o.journal.highest_epoch);
+                ensure(voter, "a spare starts only for a known voter of this epoch")?;
+                ensure(
+                    o.mount == Mount::None,
+                    "a spare does not start on a mounted volume",
+                )?;
+            }
+            Step::AskPeer
+            | Step::AskPacemaker
+            | Step::StopPeer
+            | Step::ProtectMountPoint
+            | Step::RememberEpoch(_)
+            | Step::KeepIdentity(_)
+            | Step::ConfirmVoter
+            | Step::ReportReleased => {}
+        }
+        if let Step::Rejoin(epoch) = step {
+            ensure(
+                o.request == Request::None && *epoch >= o.journal.highest_epoch,
+                "a spare's directories are made anew only for the newest epoch",
+            )?;
+        }
+    }
+    if d.steps.contains(&Step::ReportReleased) {
+        ensure(stopped, "Pacemaker may unmount only when nothing runs")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn no_observation_leads_to_a_decision_that_breaks_an_invariant() {
+    let stonith = config();
+    let mut loose = config();
+    loose.fencing.mode = FencingMode::None;
+    loose.fencing.promote_without_fencing = true;
+    let mut seen = 0_u64;
+    let mut states = std::collections::HashSet::new();
+    every_observation(|o| {
+        // The policy matters only to who holds.
+        let configs: &[&Config] = if o.request == Request::Hold {
+            &[&stonith, &loose]
+        } else {
+            &[&stonith]
+        };
+        for config in configs {
+            let decision = plan(o, config);
+            if let Err(broken) = invariants(o, config, &decision) {
+                panic!("{broken}\n{o:#?}\n{decision:#?}");
+            }
+            states.insert(decision.state);
+            seen += 1;
+        }
+    });
+    // A check that never saw a state would prove nothing about it.
+    assert!(seen > 100_000, "{seen}");
+    assert_eq!(states.len(), 8, "{states:?}");
+}

@@ -1,0 +1,208 @@
+//! The four ways: first start, voter after the peer's power loss, spare after return, planned
+//! move. Each runs to its end, and from every point on the way after a crash.
+
+use super::world::*;
+use crate::database::Database::{K8sDqlite, K8sd};
+use crate::observe::*;
+use crate::plan::Target::{Spare, Volume};
+use crate::plan::{State, Step};
+use crate::store::Epoch;
+
+#[test]
+fn on_the_first_day_the_voter_moves_onto_the_volume_after_its_peer_has_stopped() {
+    let mut o = first_day(true);
+    given_the_volume(&mut o, Known::Absent);
+    let mut peer = report(State::SecondaryWait, 0);
+    peer.original_voter = Some(false);
+    peer.datastore_running = true;
+    let (taken, end) = live(&mut o, &peer);
+    assert_eq!(
+        taken,
+        [
+            Step::AskPeer,
+            Step::StopPeer,
+            Step::StopServices,
+            Step::MoveOntoVolume,
+            Step::KeepIdentity(K8sDqlite),
+            Step::Flip(K8sDqlite, Volume),
+            Step::KeepIdentity(K8sd),
+            Step::Flip(K8sd, Volume),
+            Step::StartServices,
+            Step::ConfirmVoter,
+        ]
+    );
+    assert_eq!(end.state, State::PrimaryRunning);
+}
+
+#[test]
+fn on_the_first_day_the_spare_keeps_its_directories_and_leads_to_them() {
+    let mut o = first_day(false);
+    let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 1));
+    assert_eq!(
+        taken,
+        [
+            Step::AskPeer,
+            Step::RememberEpoch(1),
+            Step::StopServices,
+            Step::KeepOriginal(K8sDqlite),
+            Step::Flip(K8sDqlite, Spare),
+            Step::KeepOriginal(K8sd),
+            Step::Flip(K8sd, Spare),
+            Step::StartServices,
+        ]
+    );
+    assert_eq!(end.state, State::SecondaryRunning);
+    assert!(end.settled);
+}
+
+#[test]
+fn after_the_peers_power_loss_the_spare_becomes_the_voter_of_the_next_epoch() {
+    let mut o = booted();
+    o.services = Services::Running;
+    o.token = true;
+    given_the_volume(
+        &mut o,
+        Known::Present(Epoch::first("hatwo").taken_over_by("hatwo")),
+    );
+    o.epoch = match o.epoch {
+        Known::Present(mut epoch) => {
+            epoch
+                .databases
+                .values_mut()
+                .for_each(|p| *p = crate::store::Phase::Done);
+            Known::Present(epoch)
+        }
+        other => other,
+    };
+    o.peer_node = Asked::Answer(PeerNode::Down);
+    let (taken, end) = live(&mut o, &report(State::Probing, 0));
+    assert_eq!(
+        taken,
+        [
+            Step::StopServices,
+            Step::BeginEpoch,
+            Step::Flip(K8sDqlite, Volume),
+            Step::Flip(K8sd, Volume),
+            Step::Recover(K8sd),
+            Step::Recover(K8sDqlite),
+            Step::StartServices,
+            Step::ConfirmVoter,
+        ]
+    );
+    assert_eq!(end.state, State::PrimaryRunning);
+    assert_eq!(o.journal.highest_epoch, 3);
+}
+
+#[test]
+fn a_voter_that_returns_from_the_dead_leaves_the_mount_point_and_rejoins_as_spare() {
+    let mut o = booted();
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 3));
+    assert_eq!(
+        taken,
+        [
+            Step::Flip(K8sDqlite, Spare),
+            Step::Flip(K8sd, Spare),
+            Step::AskPeer,
+            Step::RememberEpoch(3),
+            Step::Rejoin(3),
+            Step::StartServices,
+        ]
+    );
+    assert_eq!(end.state, State::SecondaryRunning);
+}
+
+#[test]
+fn a_release_stops_the_voter_and_leaves_the_volume_before_pacemaker_hears_of_it() {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.journal.highest_epoch = 1;
+    o.services = Services::Running;
+    o.token = true;
+    o.confirmed = true;
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    assert_eq!(decide(&o).state, State::PrimaryRunning);
+    o.request = Request::Release;
+    let mut taken = Vec::new();
+    while o.request == Request::Release {
+        let step = decide(&o).steps[0].clone();
+        take(&mut o, &step, &report(State::SecondaryRunning, 1));
+        taken.push(step);
+    }
+    assert_eq!(
+        taken,
+        [
+            Step::StopServices,
+            Step::KeepIdentity(K8sDqlite),
+            Step::Flip(K8sDqlite, Spare),
+            Step::KeepIdentity(K8sd),
+            Step::Flip(K8sd, Spare),
+            Step::ReportReleased,
+        ]
+    );
+}
+
+#[test]
+fn a_voter_whose_failover_unit_died_leaves_the_volume_at_once() {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.services = Services::Running;
+    o.token = true;
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    o.request = Request::None;
+    let decision = decide(&o);
+    assert_eq!(decision.state, State::Draining);
+    assert_eq!(decision.steps[0], Step::StopServices);
+}
+
+#[test]
+fn the_volumes_owner_starts_again_without_a_recovery() {
+    let mut o = booted();
+    o.journal.highest_epoch = 1;
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.peer_node = Asked::Answer(PeerNode::Down);
+    let (taken, end) = live(&mut o, &report(State::Probing, 0));
+    assert!(
+        !taken
+            .iter()
+            .any(|s| matches!(s, Step::Recover(_) | Step::BeginEpoch)),
+        "{taken:?}"
+    );
+    assert_eq!(end.state, State::PrimaryRunning);
+}
+
+/// I9, as far as the plan goes: what a power cut takes away is the token, the services and what
+/// was learnt of the peer; from every point on the way the same end is reached.
+#[test]
+fn after_a_power_cut_at_any_step_of_a_takeover_the_next_start_goes_on_by_itself() {
+    let mut start = booted();
+    start.services = Services::Running;
+    start.token = true;
+    given_the_volume(&mut start, Known::Present(Epoch::first("hatwo")));
+    start.journal.highest_epoch = 1;
+    for cut_after in 0..12 {
+        let mut o = start.clone();
+        for _ in 0..cut_after {
+            let Some(step) = decide(&o).steps.first().cloned() else {
+                break;
+            };
+            take(&mut o, &step, &report(State::Probing, 1));
+        }
+        o.services = Services::Stopped;
+        o.token = false;
+        o.confirmed = false;
+        o.peer_report = Asked::NotYet;
+        o.peer_node = Asked::NotYet;
+        o.peer_stopped = false;
+        let (_, end) = live(&mut o, &report(State::Probing, 1));
+        assert_eq!(
+            end.state,
+            State::PrimaryRunning,
+            "cut after {cut_after} steps: {end:?}"
+        );
+        assert_eq!(
+            o.journal.highest_epoch, 2,
+            "one epoch, however often it is begun"
+        );
+    }
+}

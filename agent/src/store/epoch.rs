@@ -1,0 +1,139 @@
+//! `epoch.json` on the volume: how often the databases have changed hands, and to whom.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, FORMAT};
+use crate::database::Database;
+
+/// How far one database has come in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The new owner's identity is to be put in place and raft to be told.
+    Pending,
+    /// raft knows the owner as its only voter.
+    Done,
+}
+
+/// The record itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Epoch {
+    format: u32,
+    /// 1 when the databases first came onto the volume, one more at each change of hands.
+    pub epoch: u64,
+    /// The node whose identity the databases carry.
+    pub owner: String,
+    /// Each database's progress in this epoch.
+    pub databases: BTreeMap<Database, Phase>,
+}
+
+impl Epoch {
+    /// The first epoch: `owner` has moved its databases onto the volume.
+    #[must_use]
+    pub fn first(owner: &str) -> Self {
+        Self::new(1, owner, Phase::Done)
+    }
+
+    /// The epoch that begins when `owner` takes over.
+    #[must_use]
+    pub fn taken_over_by(&self, owner: &str) -> Self {
+        Self::new(self.epoch + 1, owner, Phase::Pending)
+    }
+
+    fn new(epoch: u64, owner: &str, phase: Phase) -> Self {
+        Self {
+            format: FORMAT,
+            epoch,
+            owner: owner.to_owned(),
+            databases: Database::ALL.into_iter().map(|d| (d, phase)).collect(),
+        }
+    }
+
+    /// How far `database` has come. A database that the record does not name is pending.
+    #[must_use]
+    pub fn phase(&self, database: Database) -> Phase {
+        self.databases
+            .get(&database)
+            .copied()
+            .unwrap_or(Phase::Pending)
+    }
+
+    /// Whether every database carries the owner's identity.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        Database::ALL
+            .into_iter()
+            .all(|d| self.phase(d) == Phase::Done)
+    }
+
+    /// Reads the record; `None` where the volume holds none.
+    ///
+    /// # Errors
+    /// See [`Error`]; a record that cannot be read is never taken for none.
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+        super::read(path)
+    }
+
+    /// Replaces the record atomically and durably.
+    ///
+    /// # Errors
+    /// See [`Error`]; the old record is still whole.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        super::write(path, self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_raises_the_epoch_by_one_and_leaves_every_database_pending() {
+        let second = Epoch::first("haone").taken_over_by("hatwo");
+        assert_eq!((second.epoch, second.owner.as_str()), (2, "hatwo"));
+        assert!(
+            Database::ALL
+                .into_iter()
+                .all(|d| second.phase(d) == Phase::Pending)
+        );
+        assert!(!second.complete());
+    }
+
+    #[test]
+    fn a_record_survives_being_written_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("epoch.json");
+        assert_eq!(Epoch::read(&path).unwrap(), None);
+        Epoch::first("haone").write(&path).unwrap();
+        assert_eq!(Epoch::read(&path).unwrap(), Some(Epoch::first("haone")));
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_and_not_guessed_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("epoch.json");
+        std::fs::write(&path, r#"{"format": 2, "epoch": "seven"}"#).unwrap();
+        assert!(matches!(
+            Epoch::read(&path),
+            Err(Error::Newer { found: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn half_a_record_is_an_error_and_not_an_absent_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("epoch.json");
+        Epoch::first("haone").write(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() - 2 {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(
+                matches!(Epoch::read(&path), Err(Error::Malformed { .. })),
+                "{length} bytes"
+            );
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `journal.json` on the node: what it must remember even when the volume is elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, FORMAT};
+use crate::database::Database;
+
+/// The record itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Journal {
+    format: u32,
+    /// The node that wrote it: a copied disk must not pass for its original.
+    pub node: String,
+    /// The highest epoch this node has ever seen on the volume or heard of. A volume with a
+    /// lower one is stale.
+    pub highest_epoch: u64,
+    /// For each database, the epoch that this node's own spare directory was made for.
+    pub spare_epoch: BTreeMap<Database, u64>,
+    /// The step that was begun and not yet ended: after a crash it says where.
+    pub in_progress: Option<String>,
+}
+
+impl Journal {
+    /// What a node knows before it has seen anything.
+    #[must_use]
+    pub fn new(node: &str) -> Self {
+        Self {
+            format: FORMAT,
+            node: node.to_owned(),
+            highest_epoch: 0,
+            spare_epoch: BTreeMap::new(),
+            in_progress: None,
+        }
+    }
+
+    /// Reads the record, or starts one where there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn read_or_new(path: &Path, node: &str) -> Result<Self, Error> {
+        Ok(super::read(path)?.unwrap_or_else(|| Self::new(node)))
+    }
+
+    /// Replaces the record atomically and durably.
+    ///
+    /// # Errors
+    /// See [`Error`]; the old record is still whole.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        super::write(path, self)
+    }
+
+    /// Remembers that `epoch` exists.
+    pub fn saw_epoch(&mut self, epoch: u64) {
+        self.highest_epoch = self.highest_epoch.max(epoch);
+    }
+}

@@ -1,0 +1,308 @@
+//! The door to systemd: units are started, stopped and killed by name over D-Bus, and their
+//! changes arrive as signals, so that nothing is polled.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use zbus::blocking::fdo::DBusProxy;
+use zbus::blocking::{Connection, MessageIterator};
+use zbus::message::Type;
+use zbus::zvariant::OwnedObjectPath;
+
+/// SIGKILL, as KillUnit takes it.
+const SIGKILL: i32 = 9;
+
+/// Why systemd did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bus, or systemd's answer on it.
+    #[error("{action} {unit} over D-Bus: {source}")]
+    Bus {
+        /// What was asked.
+        action: &'static str,
+        /// Of which unit.
+        unit: String,
+        /// What the bus said.
+        source: zbus::Error,
+    },
+    /// The job ended otherwise than `done`.
+    #[error("{action} {unit}: systemd says {result:?}; see `journalctl -u {unit}`")]
+    Job {
+        /// `start` or `stop`.
+        action: &'static str,
+        /// The unit.
+        unit: String,
+        /// systemd's word (org.freedesktop.systemd1(5), JobRemoved).
+        result: String,
+    },
+    /// The job did not end in time.
+    #[error("{action} {unit}: not done after {} s; see `systemctl list-jobs` and `journalctl -u {unit}`", waited.as_secs())]
+    Slow {
+        /// `start` or `stop`.
+        action: &'static str,
+        /// The unit.
+        unit: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+#[zbus::proxy(
+    interface = "org.freedesktop.systemd1.Manager",
+    default_service = "org.freedesktop.systemd1",
+    default_path = "/org/freedesktop/systemd1",
+    gen_async = false
+)]
+trait Manager {
+    fn subscribe(&self) -> zbus::Result<()>;
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
+    fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
+    fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    #[allow(clippy::type_complexity)]
+    fn list_units_by_names(&self, names: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
+}
+
+/// One row of ListUnitsByNames: name, description, load, active and sub state, followed unit,
+/// path, job id, type and path.
+type ListedUnit = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    OwnedObjectPath,
+    u32,
+    String,
+    OwnedObjectPath,
+);
+
+/// A unit's state, reduced to what decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitState {
+    /// There is no such unit, or it is masked.
+    NotThere,
+    /// Not running, and nothing will start it by itself.
+    Stopped,
+    /// Running.
+    Active,
+    /// On the way up or down, or waiting for its restart.
+    Changing,
+}
+
+/// The door.
+pub struct Systemd {
+    manager: ManagerProxy<'static>,
+    jobs: Receiver<(OwnedObjectPath, String)>,
+}
+
+impl std::fmt::Debug for Systemd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Systemd")
+    }
+}
+
+impl Systemd {
+    /// Connects to the system bus and subscribes to jobs and to changes of `watched` units, each
+    /// of which calls `changed` from a thread of its own.
+    ///
+    /// # Errors
+    /// When the bus or systemd does not answer.
+    pub fn connect(watched: &[String], changed: impl Fn() + Send + 'static) -> Result<Self, Error> {
+        let setup = |source: zbus::Error| Error::Bus {
+            action: "connecting to",
+            unit: "systemd".into(),
+            source,
+        };
+        let connection = Connection::system().map_err(setup)?;
+        let manager = ManagerProxy::new(&connection).map_err(setup)?;
+        manager.subscribe().map_err(setup)?;
+        // A connection of its own for the signals: its queue is drained by one thread only.
+        let signals = Connection::system().map_err(setup)?;
+        ManagerProxy::new(&signals)
+            .map_err(setup)?
+            .subscribe()
+            .map_err(setup)?;
+        let bus = DBusProxy::new(&signals).map_err(setup)?;
+        let sender = "sender='org.freedesktop.systemd1',type='signal'";
+        let mut rules = vec![format!(
+            "{sender},interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"
+        )];
+        for unit in watched {
+            let path = manager.load_unit(unit).map_err(setup)?;
+            rules.push(format!(
+                "{sender},interface='org.freedesktop.DBus.Properties',\
+                 member='PropertiesChanged',path='{}'",
+                path.as_str()
+            ));
+        }
+        for rule in &rules {
+            let rule = zbus::MatchRule::try_from(rule.as_str()).map_err(setup)?;
+            bus.add_match_rule(rule)
+                .map_err(|error| setup(error.into()))?;
+        }
+        let (send, jobs) = channel();
+        std::thread::Builder::new()
+            .name("dbus".into())
+            .spawn(move || listen(&signals, &send, &changed))
+            .map_err(|error| setup(zbus::Error::InputOutput(std::sync::Arc::new(error))))?;
+        Ok(Self { manager, jobs })
+    }
+
+    /// The state of each unit, in one question.
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    pub fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error> {
+        let names: Vec<&str> = units.iter().map(String::as_str).collect();
+        let listed = self
+            .manager
+            .list_units_by_names(&names)
+            .map_err(|source| Error::Bus {
+                action: "asking for the state of",
+                unit: units.join(" "),
+                source,
+            })?;
+        Ok(listed
+            .into_iter()
+            .map(|(name, _, load, active, ..)| {
+                let state = match (load.as_str(), active.as_str()) {
+                    ("not-found" | "masked", "inactive" | "failed") => UnitState::NotThere,
+                    (_, "inactive" | "failed") => UnitState::Stopped,
+                    (_, "active") => UnitState::Active,
+                    _ => UnitState::Changing,
+                };
+                (name, state)
+            })
+            .collect())
+    }
+
+    /// Starts the units, one job each, and waits for all of them.
+    ///
+    /// # Errors
+    /// The first job that failed or was too slow; the others were started all the same.
+    pub fn start(
+        &self,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), Error> {
+        for unit in units {
+            // A unit that failed too often would refuse (start-limit); whether it may run is
+            // decided here, once, and not by its history. It may not be loaded at all.
+            let _ = self.manager.reset_failed_unit(unit);
+        }
+        self.run("start", units, within, alive, |unit| {
+            self.manager.start_unit(unit, "replace")
+        })
+    }
+
+    /// Stops the units, one job each, and waits for all of them.
+    ///
+    /// # Errors
+    /// As [`Systemd::start`].
+    pub fn stop(
+        &self,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), Error> {
+        self.run("stop", units, within, alive, |unit| {
+            self.manager.stop_unit(unit, "replace")
+        })
+    }
+
+    /// Kills every process of the unit at once. A unit without processes is fine.
+    pub fn kill(&self, unit: &str) {
+        if let Err(error) = self.manager.kill_unit(unit, "all", SIGKILL) {
+            tracing::debug!(unit, %error, "nothing to kill");
+        }
+    }
+
+    fn run(
+        &self,
+        action: &'static str,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+        ask: impl Fn(&str) -> zbus::Result<OwnedObjectPath>,
+    ) -> Result<(), Error> {
+        // What ended before is of no interest.
+        while self.jobs.try_recv().is_ok() {}
+        let mut pending: HashMap<OwnedObjectPath, &String> = HashMap::new();
+        for unit in units {
+            let job = ask(unit).map_err(|source| Error::Bus {
+                action,
+                unit: unit.clone(),
+                source,
+            })?;
+            pending.insert(job, unit);
+        }
+        let deadline = Instant::now() + within;
+        let mut failed = None;
+        while !pending.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.jobs.recv_timeout(left.min(Duration::from_secs(2))) {
+                Ok((job, result)) => {
+                    if let Some(unit) = pending.remove(&job) {
+                        if result != "done" && failed.is_none() {
+                            failed = Some(Error::Job {
+                                action,
+                                unit: unit.clone(),
+                                result,
+                            });
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    let unit = pending.into_values().next().cloned().unwrap_or_default();
+                    return Err(Error::Slow {
+                        action,
+                        unit,
+                        waited: within,
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Bus {
+                        action,
+                        unit: units.join(" "),
+                        source: zbus::Error::Failure("the bus connection was lost".into()),
+                    });
+                }
+            }
+            alive();
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Sorts the signals: jobs to who waits for them, changes to who decides.
+fn listen(connection: &Connection, jobs: &Sender<(OwnedObjectPath, String)>, changed: &dyn Fn()) {
+    for message in MessageIterator::from(connection.clone()) {
+        let Ok(message) = message else { break };
+        let header = message.header();
+        if header.message_type() != Type::Signal {
+            continue;
+        }
+        match header.member().map(|member| member.as_str()) {
+            Some("JobRemoved") => {
+                let body = message.body();
+                if let Ok((_, job, _, result)) =
+                    body.deserialize::<(u32, OwnedObjectPath, String, String)>()
+                {
+                    // Nobody waits any more when the agent ends.
+                    let _ = jobs.send((job, result));
+                }
+            }
+            Some("PropertiesChanged") => changed(),
+            _ => {}
+        }
+    }
+    tracing::error!("the connection to D-Bus was lost");
+    // The supervisor starts the agent again; without the bus it can do nothing.
+    changed();
+}

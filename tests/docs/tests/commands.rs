@@ -1,0 +1,208 @@
+//! two-node-ha(8) and the README against the program itself.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use two_node_ha_docs::{items, plain, read, repository};
+
+const PAGE: &str = "man/two-node-ha.8";
+
+/// Builds the program as the other tests do, and says where it is. A binary of another package has
+/// no `CARGO_BIN_EXE_*` here.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--package", "two-node-ha"])
+            .current_dir(repository())
+            .status()
+            .expect("cargo starts");
+        assert!(
+            built.success(),
+            "cargo build --package two-node-ha: {built}"
+        );
+        let test = std::env::current_exe().expect("the test has a path");
+        // …/debug/deps/commands-0123456789abcdef
+        let debug = test.ancestors().nth(2).expect("deps lies in debug");
+        debug.join("two-node-ha")
+    })
+}
+
+fn output(arguments: &[&str]) -> String {
+    let output = Command::new(program())
+        .args(arguments)
+        .env("COLUMNS", "100")
+        .output()
+        .expect("the program starts");
+    assert!(
+        output.status.success(),
+        "two-node-ha {}: {}\n{}",
+        arguments.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("help is UTF-8")
+}
+
+/// Names in the list of commands of a `--help`, and hidden ones as the completions know them.
+fn commands(path: &[&str]) -> Vec<String> {
+    let mut arguments = path.to_vec();
+    arguments.push("--help");
+    let help = output(&arguments);
+    let mut names = Vec::new();
+    let mut inside = false;
+    for line in help.lines() {
+        if line == "Commands:" {
+            inside = true;
+        } else if inside && line.is_empty() {
+            break;
+        } else if inside
+            && let Some(rest) = line.strip_prefix("  ")
+            && !rest.starts_with(' ')
+        {
+            names.extend(rest.split_whitespace().next().map(str::to_owned));
+        }
+    }
+    names.retain(|name| name != "help");
+    names
+}
+
+/// Long options in a `--help`.
+fn options(path: &[&str]) -> Vec<String> {
+    let mut arguments = path.to_vec();
+    arguments.push("--help");
+    output(&arguments)
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            let line = line.strip_prefix('-')?;
+            let at = line
+                .find("-")
+                .filter(|_| line.starts_with('-') || line.contains(", --"))?;
+            let long = line[at..].trim_start_matches('-');
+            let end = long
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .unwrap_or(long.len());
+            Some(long[..end].to_owned())
+        })
+        .collect()
+}
+
+/// Whether the words stand in the page's synopsis: `.Ic check`, or `.Ic peer` with `.Cm setup`.
+fn synopsis() -> Vec<String> {
+    read(PAGE)
+        .split(".Sh SYNOPSIS\n")
+        .nth(1)
+        .and_then(|rest| rest.split(".Sh ").next())
+        .expect("the page has a synopsis")
+        .split(".Nm\n")
+        .map(|usage| {
+            let words: Vec<_> = plain(usage)
+                .split_whitespace()
+                .filter(|word| !matches!(*word, ".Ic" | ".Cm" | ".Op" | ".Ar" | "|" | "Ar" | "Fl"))
+                .map(str::to_owned)
+                .collect();
+            words.join(" ")
+        })
+        .filter(|usage| !usage.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_command_is_in_the_synopsis_and_described() {
+    let synopsis = synopsis();
+    let described: Vec<String> = items(&read(PAGE))
+        .into_iter()
+        .map(|item| item.tag)
+        .collect();
+    let top = commands(&[]);
+    assert!(
+        top.len() >= 8,
+        "the list of commands was not understood: {top:?}"
+    );
+    for command in &top {
+        assert!(
+            synopsis
+                .iter()
+                .any(|usage| usage.split(' ').next() == Some(command)),
+            "{PAGE}: `{command}` is not in the synopsis {synopsis:?}"
+        );
+        assert!(
+            described
+                .iter()
+                .any(|tag| tag == &format!("Ic {command}")
+                    || tag.starts_with(&format!("Ic {command} "))),
+            "{PAGE}: no `.Ic {command}` in a list"
+        );
+        for inner in commands(&[command]) {
+            assert!(
+                synopsis.iter().any(|usage| {
+                    let mut words = usage.split(' ');
+                    words.next() == Some(command) && words.any(|word| word == inner)
+                }),
+                "{PAGE}: `{command} {inner}` is not in the synopsis"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_synopsis_exists() {
+    for usage in synopsis() {
+        let mut words = usage.split(' ');
+        let command = words.next().unwrap();
+        // Hidden commands are not listed; their help is there all the same.
+        let help = output(&[command, "--help"]);
+        assert!(help.contains("Usage: two-node-ha"), "{command}: {help}");
+    }
+}
+
+#[test]
+fn every_option_is_in_the_page() {
+    let page = plain(&read(PAGE));
+    for command in commands(&[]) {
+        let mut paths = vec![vec![command.clone()]];
+        for inner in commands(&[&command]) {
+            paths.push(vec![command.clone(), inner]);
+        }
+        for path in paths {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            for option in options(&path) {
+                assert!(
+                    page.contains(&format!("Fl -{option}")),
+                    "{PAGE}: --{option} of `{}` is not mentioned",
+                    path.join(" ")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_types_only_commands_that_exist() {
+    let readme = read("README.md");
+    let known = commands(&[]);
+    for (at, _) in readme.match_indices("two-node-ha ") {
+        let rest = &readme[at + "two-node-ha ".len()..];
+        // Prose goes on with "is", "does", …; commands stand in code.
+        let before = &readme[..at];
+        let in_code = before.rsplit('\n').next().is_some_and(|line| {
+            line.matches('`').count() % 2 == 1 || before.matches("\n```").count() % 2 == 1
+        });
+        if !in_code {
+            continue;
+        }
+        let word: String = rest
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '-')
+            .collect();
+        if word.is_empty() || word.starts_with('-') {
+            continue;
+        }
+        assert!(
+            known.contains(&word) || word == "completions",
+            "README.md: `two-node-ha {word}`, and there is no such command in {known:?}"
+        );
+    }
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/canonical/go-dqlite/v2/app"
+)
+
+// viewCluster asks the leader who is in the cluster, and as what.
+func viewCluster(ctx context.Context, node *app.App) (clusterView, error) {
+	leader, err := node.FindLeader(ctx)
+	if err != nil {
+		return clusterView{}, fmt.Errorf("find the dqlite leader: %w", err)
+	}
+	defer leader.Close()
+	info, err := leader.Leader(ctx)
+	if err != nil {
+		return clusterView{}, fmt.Errorf("ask for the dqlite leader: %w", err)
+	}
+	nodes, err := leader.Cluster(ctx)
+	if err != nil {
+		return clusterView{}, fmt.Errorf("ask the dqlite leader for the members: %w", err)
+	}
+	view := clusterView{Leader: info.Address}
+	for _, node := range nodes {
+		view.Members = append(view.Members, memberView{
+			ID:      fmt.Sprint(node.ID),
+			Address: node.Address,
+			Role:    node.Role.String(),
+		})
+	}
+	return view, nil
+}

@@ -1,0 +1,3 @@
+module two-node-ha/standins
+
+go 1.24

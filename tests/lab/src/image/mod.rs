@@ -1,0 +1,134 @@
+//! What the nodes boot from, in layers, each cached under a digest of what it is made of.
+//!
+//! | layer | made of | cost when cold |
+//! |---|---|---|
+//! | kernel | bookworm's `user-mode-linux`, the last whose kernel starts on every host from bookworm on | 5 s |
+//! | builder | trixie with Go and libdqlite | a minute |
+//! | stand-ins | their sources, in the builder | a minute |
+//! | base | trixie with `guest/packages` | a minute |
+//! | system | base, stand-ins, guest files, the project's package, as an ext4 image | seconds |
+
+mod cache;
+mod system;
+
+use crate::host;
+use crate::places::Places;
+use anyhow::{Context, Result};
+use cache::Recipe;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use cache::{Recipe as CacheRecipe, entry as cache_entry};
+pub use system::{Parts, system};
+
+/// Debian of the nodes.
+const SUITE: &str = "trixie";
+
+/// Debian of their kernel; see facts in the module's table.
+const KERNEL_SUITE: &str = "bookworm";
+
+/// A kernel tree: `usr/bin/linux.uml` and `usr/lib/uml/modules/VERSION`.
+#[derive(Debug, Clone)]
+pub struct Kernel(PathBuf);
+
+impl Kernel {
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.0.join("usr/bin/linux.uml")
+    }
+
+    /// Directory with one directory of modules, named by version.
+    #[must_use]
+    pub fn modules(&self) -> PathBuf {
+        self.0.join("usr/lib/uml/modules")
+    }
+}
+
+/// The kernel, fetched if it is not cached.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn kernel(places: &Places) -> Result<Kernel> {
+    let recipe = Recipe::new("kernel", 1);
+    let path = cache::entry(&places.cache, "kernel", "fetching the kernel of the nodes", recipe, |dir| {
+        mmdebstrap(KERNEL_SUITE, "extract", &["user-mode-linux".to_owned()], dir)
+    })?;
+    Ok(Kernel(path))
+}
+
+/// The tree of installed packages.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn base(places: &Places) -> Result<PathBuf> {
+    let mut packages = package_list(&places.guest().join("packages"))?;
+    packages.extend(package_list(&places.guest().join("standins/packages.run"))?);
+    tree(places, "base", "installing the packages of the nodes (a minute or two, once)", &packages)
+}
+
+/// The stand-ins for the k8s snap, compiled.
+///
+/// # Errors
+/// When the builder cannot be made or the compilation fails.
+pub fn standins(places: &Places) -> Result<PathBuf> {
+    let sources = places.guest().join("standins");
+    let packages = package_list(&sources.join("packages.build"))?;
+    let mut recipe = Recipe::new("standins", 1);
+    recipe.add_tree(&sources)?;
+    packages.iter().for_each(|p| recipe.add(p.as_bytes()));
+    cache::entry(&places.cache, "standins", "compiling the stand-ins of the k8s snap", recipe, |dir| {
+        let builder = tree(places, "builder", "installing a Go compiler (a minute or two, once)", &packages)?;
+        let go_cache = places.cache.join("go-build");
+        fs::create_dir_all(&go_cache)?;
+        let mut command = Command::new("sh");
+        command.arg(sources.join("build.sh")).arg(builder).arg(dir).env("STANDINS_GOCACHE", go_cache);
+        host::run_long(&command).map(drop)
+    })
+}
+
+fn tree(places: &Places, kind: &str, what: &str, packages: &[String]) -> Result<PathBuf> {
+    let mut recipe = Recipe::new(kind, 1);
+    recipe.add(SUITE.as_bytes());
+    packages.iter().for_each(|p| recipe.add(p.as_bytes()));
+    let path = cache::entry(&places.cache, kind, what, recipe, |dir| {
+        mmdebstrap(SUITE, "minbase", packages, &dir.join("tree"))
+    })?;
+    Ok(path.join("tree"))
+}
+
+/// Lists of package names: one a line, `#` starts a comment.
+fn package_list(path: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let mut names: Vec<String> = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn mmdebstrap(suite: &str, variant: &str, packages: &[String], target: &Path) -> Result<()> {
+    // The mirror is the built-in one of the suite; the keyring is named for hosts that are not Debian.
+    let mut command = Command::new("mmdebstrap");
+    command
+        .arg(format!("--variant={variant}"))
+        .arg(format!("--include={}", packages.join(",")))
+        .arg("--keyring=/usr/share/keyrings/debian-archive-keyring.gpg")
+        .arg("--aptopt=Acquire::Retries \"3\"")
+        .arg("--aptopt=APT::Install-Recommends \"false\"");
+    if variant == "minbase" {
+        // Manuals and translations are never read in there, and would make every image larger.
+        for path in ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"] {
+            command.arg(format!("--dpkgopt=path-exclude={path}"));
+        }
+    }
+    command.arg(suite).arg(target);
+    host::run_long(&command)
+        .with_context(|| format!("install Debian {suite} packages into {}", target.display()))
+        .map(drop)
+}

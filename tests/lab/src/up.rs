@@ -1,0 +1,146 @@
+//! Bringing an instance up.
+
+use crate::client::Lab;
+use crate::cluster::{NODES, Node};
+use crate::image::{self, Parts};
+use crate::places::Places;
+use crate::supervisor::protocol::Spec;
+use crate::supervisor::try_lock;
+use crate::{host, progress, wait};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A boot takes 15 s on an idle machine of two cores; this is for one that builds something else.
+pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
+
+/// What an instance is to be made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Memory of each node, in MiB.
+    pub memory: u32,
+    /// The project's package; none for bare nodes.
+    pub package: Option<PathBuf>,
+}
+
+/// Makes or finds the images.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> {
+    let kernel = image::kernel(places)?;
+    let parts = Parts {
+        base: image::base(places)?,
+        standins: if places.guest().join("standins/build.sh").is_file() { Some(image::standins(places)?) } else { None },
+        package: plan.package.clone(),
+        kernel: kernel.clone(),
+    };
+    let system = image::system(places, &parts)?;
+    Ok((kernel, system))
+}
+
+/// Starts the supervisor and lays out the nodes with these disks; boots nothing yet.
+///
+/// # Errors
+/// When the instance is up already or cannot be set up.
+pub fn lay_out(places: &Places, plan: &Plan, kernel: &image::Kernel, disks: [&Path; 2]) -> Result<Lab> {
+    if Lab::is_up(places) {
+        bail!("the lab {:?} is up already; `two-node-ha-lab down` ends it", places.name);
+    }
+    fs::create_dir_all(&places.instance).with_context(|| format!("make {}", places.instance.display()))?;
+    if try_lock(&places.instance)?.is_none() {
+        bail!("the lab {:?} is just being started or ended by another process", places.name);
+    }
+    // Everything else of a crashed run died with its supervisor; the directory is what may be left.
+    fs::remove_dir_all(&places.instance).with_context(|| format!("remove {}", places.instance.display()))?;
+    for (node, disk) in NODES.into_iter().zip(disks) {
+        let bin = places.host_dir(node.name()).join("bin");
+        fs::create_dir_all(&bin).with_context(|| format!("make {}", bin.display()))?;
+        install_hands(&bin.join("lab"))?;
+        copy_disk(disk, &places.node(node.name()).join("disk.img"))?;
+    }
+    let spec = Spec {
+        kernel: kernel.program(),
+        memory: plan.memory,
+        instance: places.name.clone(),
+        dir: places.instance.clone(),
+        socket: places.socket.clone(),
+    };
+    Lab::start(places, &spec)
+}
+
+/// Copies an image, sparse, sharing blocks where the file system can.
+///
+/// # Errors
+/// When the copy fails.
+pub fn copy_disk(from: &Path, to: &Path) -> Result<()> {
+    host::run("cp", &["--sparse=always".as_ref(), "--reflink=auto".as_ref(), from.as_os_str(), to.as_os_str()])
+        .with_context(|| format!("copy {}", from.display()))
+        .map(drop)
+}
+
+/// This program, where the nodes find it: it is their hands and their fence agent, too.
+fn install_hands(to: &Path) -> Result<()> {
+    let own = std::env::current_exe().context("find this program")?;
+    // Smaller is faster: the nodes read it page by page through hostfs.
+    if host::find("strip").is_none() || host::run("strip", &["-o".as_ref(), to.as_os_str(), own.as_os_str()]).is_err() {
+        fs::copy(&own, to).with_context(|| format!("copy {}", own.display()))?;
+    }
+    Ok(())
+}
+
+/// Boots these nodes and waits until they have started everything.
+///
+/// # Errors
+/// When one does not come up.
+pub fn boot(lab: &Lab, nodes: &[Node]) -> Result<()> {
+    let names: Vec<&str> = nodes.iter().map(|n| n.name()).collect();
+    progress::step(&format!("booting {}", names.join(" and ")), || {
+        for node in nodes {
+            lab.boot(*node)?;
+        }
+        for node in nodes {
+            hands(lab, *node)?;
+        }
+        for node in nodes {
+            settled(lab, *node)?;
+        }
+        Ok(())
+    })
+}
+
+/// Waits until the node's hands answer.
+///
+/// # Errors
+/// When the node goes down again or takes too long.
+pub fn hands(lab: &Lab, node: Node) -> Result<()> {
+    wait::quietly(&format!("{node} to start"), BOOT_LIMIT, || {
+        let status = lab.status()?;
+        let status = status.node(node);
+        if let Some(why) = &status.off_because {
+            bail!("{node} went down while it started: {why}");
+        }
+        Ok(match &status.boot_id {
+            Some(_) => wait::Seen::Ready(()),
+            None => wait::Seen::NotYet("its hands have not reported yet".to_owned()),
+        })
+    })
+}
+
+/// Waits until the node has no start jobs left.
+///
+/// # Errors
+/// When it takes too long; says which jobs are left.
+pub fn settled(lab: &Lab, node: Node) -> Result<()> {
+    let state = lab.try_run(node, &["systemctl", "is-system-running", "--wait"], BOOT_LIMIT);
+    match state {
+        Ok(output) if ["running", "degraded"].contains(&output.out.trim()) => Ok(()),
+        other => {
+            let jobs = lab.try_run(node, &["systemctl", "list-jobs", "--no-pager"], Duration::from_secs(20));
+            let jobs = jobs.map_or_else(|e| format!("{e:#}"), |o| o.out);
+            let seen = other.map_or_else(|e| format!("{e:#}"), |o| format!("{}{}", o.out, o.err));
+            bail!("{node} has not finished its start: {}\njobs under way:\n{jobs}", seen.trim())
+        }
+    }
+}
