@@ -40,7 +40,11 @@ impl Status {
     }
 
     fn words(&self) -> String {
-        let settled = if self.settled { "settled" } else { "not settled" };
+        let settled = if self.settled {
+            "settled"
+        } else {
+            "not settled"
+        };
         let mut words = format!("{} ({settled}): {}", self.state, self.reasons.join("; "));
         if let Some(remedy) = &self.remedy {
             words += &format!("; to do: {remedy}");
@@ -54,9 +58,18 @@ impl Status {
 /// # Errors
 /// When there is no agent, or its answer cannot be read.
 pub fn status(lab: &Lab, node: Node) -> Result<Status> {
-    let output = lab.try_run(node, &["two-node-ha", "status", "--json"], Duration::from_secs(30))?;
-    serde_json::from_str(&output.out)
-        .map_err(|_| anyhow::anyhow!("{node}: two-node-ha status: {}{}", output.out.trim(), output.err.trim()))
+    let output = lab.try_run(
+        node,
+        &["two-node-ha", "status", "--json"],
+        Duration::from_secs(30),
+    )?;
+    serde_json::from_str(&output.out).map_err(|_| {
+        anyhow::anyhow!(
+            "{node}: two-node-ha status: {}{}",
+            output.out.trim(),
+            output.err.trim()
+        )
+    })
 }
 
 /// Waits for a status of the agent. It is told of each change, so that waiting costs the node nothing.
@@ -73,31 +86,41 @@ pub fn wait_for(
     let start = Instant::now();
     let mut last = "no agent has answered".to_owned();
     wait::until(&format!("{what} on {node}"), limit, || {
-        let left = limit.saturating_sub(start.elapsed()).max(Duration::from_secs(1));
+        let left = limit
+            .saturating_sub(start.elapsed())
+            .max(Duration::from_secs(1));
         let mut found = None;
         let mut text = String::new();
-        let watched = lab.stream(node, &["two-node-ha", "status", "--json", "--watch"], left, |_| {}, |event| {
-            match event {
-                Event::Out(data) => text.push_str(&String::from_utf8_lossy(&data)),
-                Event::Err(data) => last = String::from_utf8_lossy(&data).trim().to_owned(),
-                Event::Exit(_) | Event::Lost(_) => {}
-            }
-            while let Some((line, rest)) = text.split_once('\n') {
-                if let Ok(status) = serde_json::from_str::<Status>(line) {
-                    last = status.words();
-                    if found.is_none() && wanted(&status) {
-                        found = Some(status);
-                    }
+        let watched = lab.stream(
+            node,
+            &["two-node-ha", "status", "--json", "--watch"],
+            left,
+            |_| {},
+            |event| {
+                match event {
+                    Event::Out(data) => text.push_str(&String::from_utf8_lossy(&data)),
+                    Event::Err(data) => last = String::from_utf8_lossy(&data).trim().to_owned(),
+                    Event::Exit(_) | Event::Lost(_) => {}
                 }
-                text = rest.to_owned();
-            }
-            found.is_none()
-        });
+                while let Some((line, rest)) = text.split_once('\n') {
+                    if let Ok(status) = serde_json::from_str::<Status>(line) {
+                        last = status.words();
+                        if found.is_none() && wanted(&status) {
+                            found = Some(status);
+                        }
+                    }
+                    text = rest.to_owned();
+                }
+                found.is_none()
+            },
+        );
         match (found, watched) {
             (Some(status), _) => Ok(Seen::Ready(status)),
             // The agent is not there (yet, or just now): look again.
             (None, Ok(_)) => Ok(Seen::NotYet(last.clone())),
-            (None, Err(error)) if start.elapsed() >= limit => Ok(Seen::NotYet(format!("{last} ({error:#})"))),
+            (None, Err(error)) if start.elapsed() >= limit => {
+                Ok(Seen::NotYet(format!("{last} ({error:#})")))
+            }
             (None, Err(error)) => Err(error),
         }
     })

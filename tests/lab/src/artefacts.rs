@@ -11,21 +11,47 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// What each node is asked; file name and shell line.
 const QUESTIONS: [(&str, &str); 7] = [
-    ("journal.txt", "journalctl --no-pager -o short-iso-precise -b"),
-    ("cluster.txt", "timeout 20 crm_mon -1 -A -f -r -n 2>&1; timeout 20 cibadmin -Ql"),
-    ("drbd.txt", "cat /proc/drbd; timeout 10 drbdsetup status --verbose --statistics"),
-    ("units.txt", "systemctl --no-pager --failed; systemctl --no-pager list-jobs; systemctl --no-pager list-units '*k8s*' '*two-node*' pacemaker corosync"),
-    ("agent.txt", "timeout 20 two-node-ha status 2>&1; timeout 20 two-node-ha plan 2>&1"),
-    ("processes.txt", "ps axfww -o pid,stat,wchan:20,etime,args; df -h; free -m"),
-    ("files.txt", "ls -laR /var/lib/two-node-ha /run/two-node-ha /mnt/drbd0 /var/snap/k8s/common 2>&1"),
+    (
+        "journal.txt",
+        "journalctl --no-pager -o short-iso-precise -b",
+    ),
+    (
+        "cluster.txt",
+        "timeout 20 crm_mon -1 -A -f -r -n 2>&1; timeout 20 cibadmin -Ql",
+    ),
+    (
+        "drbd.txt",
+        "cat /proc/drbd; timeout 10 drbdsetup status --verbose --statistics",
+    ),
+    (
+        "units.txt",
+        "systemctl --no-pager --failed; systemctl --no-pager list-jobs; systemctl --no-pager list-units '*k8s*' '*two-node*' pacemaker corosync",
+    ),
+    (
+        "agent.txt",
+        "timeout 20 two-node-ha status 2>&1; timeout 20 two-node-ha plan 2>&1",
+    ),
+    (
+        "processes.txt",
+        "ps axfww -o pid,stat,wchan:20,etime,args; df -h; free -m",
+    ),
+    (
+        "files.txt",
+        "ls -laR /var/lib/two-node-ha /run/two-node-ha /mnt/drbd0 /var/snap/k8s/common 2>&1",
+    ),
 ];
 
 /// Collects from both nodes into a new directory under `.lab/artefacts`, and says where. Goes on
 /// through errors: half of the evidence is better than none.
 pub fn collect(lab: &Lab, why: &str) {
     let places = lab.places();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let dir = places.repo.join(".lab/artefacts").join(format!("{why}-{now}"));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
+    let dir = places
+        .repo
+        .join(".lab/artefacts")
+        .join(format!("{why}-{now}"));
     for node in NODES {
         let own = dir.join(node.name());
         if let Err(error) = fs::create_dir_all(&own) {
@@ -35,7 +61,11 @@ pub fn collect(lab: &Lab, why: &str) {
         let from = places.node(node.name());
         let _ = fs::copy(from.join("console.log"), own.join("console.txt"));
         let on = lab.status().is_ok_and(|s| s.node(node).on);
-        if on { ask(lab, node, &own) } else { dig(&from.join("disk.img"), &own) }
+        if on {
+            ask(lab, node, &own)
+        } else {
+            dig(&from.join("disk.img"), &own)
+        }
     }
     let _ = fs::copy(places.supervisor_log(), dir.join("supervisor.txt"));
     eprintln!("journals and states of both nodes: {}", dir.display());
@@ -51,12 +81,15 @@ fn ask(lab: &Lab, node: Node, dir: &Path) {
     }
 }
 
-/// The journal of a node that is off, from its disk. `journalctl -D DIR` reads it.
-fn dig(disk: &Path, dir: &Path) {
+/// The journal of a node that is off, from its disk into `DIR/journal/journal`.
+pub fn dig(disk: &Path, dir: &Path) {
     if host::find("debugfs").is_some() {
         let to: PathBuf = dir.join("journal");
         let _ = fs::create_dir_all(&to);
         let request = format!("rdump /var/log/journal {}", to.display());
-        let _ = host::run("debugfs", &["-R".as_ref(), request.as_ref(), disk.as_os_str()]);
+        let _ = host::run(
+            "debugfs",
+            &["-R".as_ref(), request.as_ref(), disk.as_os_str()],
+        );
     }
 }

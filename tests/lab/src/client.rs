@@ -41,8 +41,11 @@ impl Lab {
     /// # Errors
     /// When the instance runs already, or the supervisor cannot set it up.
     pub fn start(places: &Places, spec: &Spec) -> Result<Self> {
-        fs::write(places.instance.join("spec.json"), serde_json::to_vec_pretty(spec)?)
-            .with_context(|| format!("write into {}", places.instance.display()))?;
+        fs::write(
+            places.instance.join("spec.json"),
+            serde_json::to_vec_pretty(spec)?,
+        )
+        .with_context(|| format!("write into {}", places.instance.display()))?;
         let log = File::create(places.supervisor_log()).context("open the supervisor's log")?;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("internal-supervisor")
@@ -54,18 +57,29 @@ impl Lab {
             .context("start the supervisor")?;
         let lifeline = child.stdin.take();
         interrupt::answer_for(places);
-        let lab = Self { places: places.clone(), lifeline };
+        let lab = Self {
+            places: places.clone(),
+            lifeline,
+        };
         let mut said = String::new();
         if let Some(out) = child.stdout.take() {
-            BufReader::new(out).read_line(&mut said).context("wait for the supervisor")?;
+            BufReader::new(out)
+                .read_line(&mut said)
+                .context("wait for the supervisor")?;
         }
         if said.trim() != "ready" {
             let log = fs::read_to_string(places.supervisor_log()).unwrap_or_default();
             bail!("the supervisor could not set up the lab: {}", log.trim());
         }
-        let record = Keeper { pid: child.id(), started: started(child.id()).unwrap_or(0) };
-        fs::write(places.instance.join("supervisor.json"), serde_json::to_vec(&record)?)
-            .context("record the supervisor")?;
+        let record = Keeper {
+            pid: child.id(),
+            started: started(child.id()).unwrap_or(0),
+        };
+        fs::write(
+            places.instance.join("supervisor.json"),
+            serde_json::to_vec(&record)?,
+        )
+        .context("record the supervisor")?;
         Ok(lab)
     }
 
@@ -74,10 +88,16 @@ impl Lab {
     /// # Errors
     /// When none does.
     pub fn connect(places: &Places) -> Result<Self> {
-        let lab = Self { places: places.clone(), lifeline: None };
+        let lab = Self {
+            places: places.clone(),
+            lifeline: None,
+        };
         match UnixStream::connect(&places.socket) {
             Ok(_) => Ok(lab),
-            Err(_) => bail!("no lab called {:?} is up; start it with `two-node-ha-lab up`", places.name),
+            Err(_) => bail!(
+                "no lab called {:?} is up; start it with `two-node-ha-lab up`",
+                places.name
+            ),
         }
     }
 
@@ -99,7 +119,9 @@ impl Lab {
     /// When the supervisor is gone.
     pub fn detach(mut self) -> Result<()> {
         if let Some(mut lifeline) = self.lifeline.take() {
-            lifeline.write_all(b"d").context("let go of the supervisor")?;
+            lifeline
+                .write_all(b"d")
+                .context("let go of the supervisor")?;
         }
         interrupt::answer_for_nothing();
         Ok(())
@@ -109,11 +131,17 @@ impl Lab {
         let mut connection = self.open()?;
         send(&mut connection, request)?;
         let mut reader = BufReader::new(Patient::new(connection, limit)?);
-        receive(&mut reader)?.ok_or_else(|| anyhow!("the supervisor hung up; see {}", self.places.supervisor_log().display()))
+        receive(&mut reader)?.ok_or_else(|| {
+            anyhow!(
+                "the supervisor hung up; see {}",
+                self.places.supervisor_log().display()
+            )
+        })
     }
 
     fn open(&self) -> Result<UnixStream> {
-        UnixStream::connect(&self.places.socket).context("reach the supervisor of the lab; is it up?")
+        UnixStream::connect(&self.places.socket)
+            .context("reach the supervisor of the lab; is it up?")
     }
 
     fn order(&self, request: &Request, limit: Duration) -> Result<()> {
@@ -140,7 +168,10 @@ impl Lab {
     /// When it is on, or the host refuses.
     pub fn boot(&self, node: Node, words: &[&str]) -> Result<()> {
         let words = words.iter().map(|&w| w.to_owned()).collect();
-        self.order(&Request::Boot(node.name().to_owned(), words), Duration::from_secs(20))
+        self.order(
+            &Request::Boot(node.name().to_owned(), words),
+            Duration::from_secs(20),
+        )
     }
 
     /// Power cut; returns once the node's kernel is dead.
@@ -148,7 +179,10 @@ impl Lab {
     /// # Errors
     /// When it does not die.
     pub fn cut(&self, node: Node) -> Result<()> {
-        self.order(&Request::Cut(node.name().to_owned()), Duration::from_secs(30))
+        self.order(
+            &Request::Cut(node.name().to_owned()),
+            Duration::from_secs(30),
+        )
     }
 
     /// Waits until the node has turned itself off.
@@ -165,7 +199,10 @@ impl Lab {
     /// # Errors
     /// When the host refuses.
     pub fn partition(&self, node: Option<Node>) -> Result<()> {
-        self.order(&Request::Partition(node.map(|n| n.name().to_owned())), Duration::from_secs(10))
+        self.order(
+            &Request::Partition(node.map(|n| n.name().to_owned())),
+            Duration::from_secs(10),
+        )
     }
 
     /// Ends every partition.
@@ -199,11 +236,14 @@ impl Lab {
     ) -> Result<i32> {
         let what = argv.join(" ");
         let mut connection = self.open()?;
-        send(&mut connection, &Request::Run {
-            node: node.name().to_owned(),
-            argv: argv.iter().map(|&a| a.to_owned()).collect(),
-            read: false,
-        })?;
+        send(
+            &mut connection,
+            &Request::Run {
+                node: node.name().to_owned(),
+                argv: argv.iter().map(|&a| a.to_owned()).collect(),
+                read: false,
+            },
+        )?;
         feed(Feeder(connection.try_clone()?));
         self.collect(node, &what, connection, limit, &mut take)
     }
@@ -231,7 +271,8 @@ impl Lab {
                 Ok(None) => bail!("{node}: {what}: the lab ended meanwhile"),
                 Err(error) => {
                     killer.signal(SIGKILL);
-                    return Err(error).with_context(|| format!("{node}: {what} (limit {} s)", limit.as_secs()));
+                    return Err(error)
+                        .with_context(|| format!("{node}: {what} (limit {} s)", limit.as_secs()));
                 }
             }
         }
@@ -243,16 +284,26 @@ impl Lab {
     /// As [`Lab::stream`].
     pub fn try_run(&self, node: Node, argv: &[&str], limit: Duration) -> Result<Output> {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = self.stream(node, argv, limit, |mut input| input.close(), |event| {
-            match event {
-                Event::Out(data) => out.extend(data),
-                Event::Err(data) => err.extend(data),
-                Event::Exit(_) | Event::Lost(_) => {}
-            }
-            true
-        })?;
+        let code = self.stream(
+            node,
+            argv,
+            limit,
+            |mut input| input.close(),
+            |event| {
+                match event {
+                    Event::Out(data) => out.extend(data),
+                    Event::Err(data) => err.extend(data),
+                    Event::Exit(_) | Event::Lost(_) => {}
+                }
+                true
+            },
+        )?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Output { code, out: text(out), err: text(err) })
+        Ok(Output {
+            code,
+            out: text(out),
+            err: text(err),
+        })
     }
 
     /// Runs a program in a node that has to succeed; returns its standard output.
@@ -262,7 +313,14 @@ impl Lab {
     pub fn run(&self, node: Node, argv: &[&str], limit: Duration) -> Result<String> {
         let output = self.try_run(node, argv, limit)?;
         if output.code != 0 {
-            bail!("{node}: {}: exit {}\n  {}", argv.join(" "), output.code, format!("{}{}", output.err, output.out).trim().replace('\n', "\n  "));
+            bail!(
+                "{node}: {}: exit {}\n  {}",
+                argv.join(" "),
+                output.code,
+                format!("{}{}", output.err, output.out)
+                    .trim()
+                    .replace('\n', "\n  ")
+            );
         }
         Ok(output.out)
     }
@@ -286,14 +344,23 @@ impl Lab {
             input.write(data);
             input.close();
         };
-        let code = self.stream(node, &["sh", "-euc", script, "sh", path], Duration::from_secs(60), feed, |event| {
-            if let Event::Err(data) = event {
-                said.extend(data);
-            }
-            true
-        })?;
+        let code = self.stream(
+            node,
+            &["sh", "-euc", script, "sh", path],
+            Duration::from_secs(60),
+            feed,
+            |event| {
+                if let Event::Err(data) = event {
+                    said.extend(data);
+                }
+                true
+            },
+        )?;
         if code != 0 {
-            bail!("{node}: write {path}: {}", String::from_utf8_lossy(&said).trim());
+            bail!(
+                "{node}: write {path}: {}",
+                String::from_utf8_lossy(&said).trim()
+            );
         }
         Ok(())
     }
@@ -305,14 +372,27 @@ impl Lab {
     /// When the node is off or dies.
     pub fn read(&self, node: Node, path: &str) -> Result<Option<String>> {
         let mut connection = self.open()?;
-        send(&mut connection, &Request::Run { node: node.name().to_owned(), argv: vec![path.to_owned()], read: true })?;
+        send(
+            &mut connection,
+            &Request::Run {
+                node: node.name().to_owned(),
+                argv: vec![path.to_owned()],
+                read: true,
+            },
+        )?;
         let mut out = Vec::new();
-        let code = self.collect(node, path, connection, Duration::from_secs(15), &mut |event| {
-            if let Event::Out(data) = event {
-                out.extend(data);
-            }
-            true
-        })?;
+        let code = self.collect(
+            node,
+            path,
+            connection,
+            Duration::from_secs(15),
+            &mut |event| {
+                if let Event::Out(data) = event {
+                    out.extend(data);
+                }
+                true
+            },
+        )?;
         Ok((code == 0).then(|| String::from_utf8_lossy(&out).into_owned()))
     }
 
@@ -324,12 +404,21 @@ impl Lab {
         if !places.instance.exists() {
             return Ok(());
         }
-        let lab = Self { places: places.clone(), lifeline: None };
+        let lab = Self {
+            places: places.clone(),
+            lifeline: None,
+        };
         if Self::is_up(places) {
             // The supervisor may be gone before its answer is out.
             let _ = lab.order(&Request::Shutdown, END_LIMIT);
         }
-        let freed = || Ok(if try_lock(&places.instance)?.is_some() { wait::Seen::Ready(()) } else { wait::Seen::NotYet("its lock is held".into()) });
+        let freed = || {
+            Ok(if try_lock(&places.instance)?.is_some() {
+                wait::Seen::Ready(())
+            } else {
+                wait::Seen::NotYet("its lock is held".into())
+            })
+        };
         if wait::quietly("the supervisor to end", END_LIMIT, freed).is_err() {
             kill_recorded(places)?;
             wait::quietly("the killed supervisor to end", END_LIMIT, freed)?;
@@ -339,7 +428,8 @@ impl Lab {
             // Only if no other instance has a socket there.
             let _ = fs::remove_dir(dir);
         }
-        fs::remove_dir_all(&places.instance).with_context(|| format!("remove {}", places.instance.display()))
+        fs::remove_dir_all(&places.instance)
+            .with_context(|| format!("remove {}", places.instance.display()))
     }
 }
 
@@ -382,7 +472,10 @@ struct Patient {
 
 impl Patient {
     fn new(inner: UnixStream, limit: Duration) -> Result<Self> {
-        Ok(Self { inner, deadline: Instant::now() + limit })
+        Ok(Self {
+            inner,
+            deadline: Instant::now() + limit,
+        })
     }
 }
 
@@ -390,11 +483,16 @@ impl std::io::Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "no answer in time",
+            ));
         }
         self.inner.set_read_timeout(Some(left))?;
         self.inner.read(buffer).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"),
+            std::io::ErrorKind::WouldBlock => {
+                std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time")
+            }
             _ => error,
         })
     }
@@ -411,17 +509,31 @@ struct Keeper {
 /// Field 22 of /proc/PID/stat (proc(5)).
 fn started(pid: u32) -> Option<u64> {
     let mut text = String::new();
-    File::open(format!("/proc/{pid}/stat")).ok()?.read_to_string(&mut text).ok()?;
+    File::open(format!("/proc/{pid}/stat"))
+        .ok()?
+        .read_to_string(&mut text)
+        .ok()?;
     // The name, in parentheses, may hold anything; the fields after it are plain.
-    text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    text.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 fn kill_recorded(places: &Places) -> Result<()> {
     let path = places.instance.join("supervisor.json");
-    let record: Keeper = serde_json::from_slice(&fs::read(&path).context("find the supervisor that does not answer")?)?;
+    let record: Keeper = serde_json::from_slice(
+        &fs::read(&path).context("find the supervisor that does not answer")?,
+    )?;
     if started(record.pid) != Some(record.started) {
-        bail!("the lab's lock is held, but not by the recorded supervisor {}", record.pid);
+        bail!(
+            "the lab's lock is held, but not by the recorded supervisor {}",
+            record.pid
+        );
     }
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(record.pid).context("a process id too large")?);
+    let pid =
+        nix::unistd::Pid::from_raw(i32::try_from(record.pid).context("a process id too large")?);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).context("kill the supervisor")
 }

@@ -70,7 +70,13 @@ impl Node {
     /// When there is none.
     pub fn parse(name: &str) -> Result<Self> {
         NODES.into_iter().find(|n| n.name() == name).map_or_else(
-            || bail!("no node is called {name:?}: there are {} and {}", Self::One, Self::Two),
+            || {
+                bail!(
+                    "no node is called {name:?}: there are {} and {}",
+                    Self::One,
+                    Self::Two
+                )
+            },
             Ok,
         )
     }

@@ -21,10 +21,17 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Result<String> {
 /// As [`run`].
 pub fn run_command(command: &mut Command) -> Result<String> {
     let what = describe(command);
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {what}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {what}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = if said.trim().is_empty() { String::from_utf8_lossy(&output.stdout) } else { said };
+        let said = if said.trim().is_empty() {
+            String::from_utf8_lossy(&output.stdout)
+        } else {
+            said
+        };
         let lines: Vec<&str> = said.lines().collect();
         let tail = lines[lines.len().saturating_sub(20)..].join("\n  ");
         bail!("{what}: {}\n  {tail}", output.status);
@@ -36,7 +43,11 @@ fn describe(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|a| a.to_string_lossy().into_owned()));
     let line = words.join(" ");
-    if line.len() > 160 { format!("{}…", line.chars().take(159).collect::<String>()) } else { line }
+    if line.len() > 160 {
+        format!("{}…", line.chars().take(159).collect::<String>())
+    } else {
+        line
+    }
 }
 
 /// As [`run_command`], for a program that takes long: told to end if the lab is killed meanwhile.
@@ -46,7 +57,10 @@ fn describe(command: &Command) -> String {
 /// As [`run`].
 pub fn run_long(command: &Command) -> Result<String> {
     let mut wrapped = Command::new("setpriv");
-    wrapped.args(["--pdeathsig", "TERM", "--"]).arg(command.get_program()).args(command.get_args());
+    wrapped
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
             wrapped.env(name, value);
@@ -90,13 +104,19 @@ pub fn check_requirements() -> Result<()> {
         packages.push("debian-archive-keyring");
     }
     if !packages.is_empty() {
-        bail!("the host lacks packages for the lab; install them with\n  apt-get install {}", packages.join(" "));
+        bail!(
+            "the host lacks packages for the lab; install them with\n  apt-get install {}",
+            packages.join(" ")
+        );
     }
     if !Path::new("/dev/net/tun").exists() {
         bail!("/dev/net/tun is missing: load the tun module (modprobe tun)");
     }
     if std::env::consts::ARCH != "x86_64" {
-        bail!("User Mode Linux runs on x86-64 only; this machine is {}", std::env::consts::ARCH);
+        bail!(
+            "User Mode Linux runs on x86-64 only; this machine is {}",
+            std::env::consts::ARCH
+        );
     }
     Ok(())
 }

@@ -23,10 +23,14 @@ pub fn answer_for_nothing() {
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn listen() -> Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("watch for signals")?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .context("watch for signals")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let places = ANSWER_FOR.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let places = ANSWER_FOR
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some(places) = places {
                 eprintln!("\ninterrupted: ending the lab");
                 if let Err(error) = Lab::end(&places) {

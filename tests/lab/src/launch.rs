@@ -28,13 +28,21 @@ pub const NOT_STARTED: i32 = 70;
 /// When the host refuses namespaces or mounts.
 pub fn keeper(args: &[String]) -> Result<i32> {
     die_with_parent()?;
-    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).context("make namespaces for the kernel")?;
+    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS)
+        .context("make namespaces for the kernel")?;
     let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("make mounts private")?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .context("make mounts private")?;
     // The guest's memory is a file there. A tmpfs of its own is large enough on every host and ends
     // with the namespace.
-    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), Some("size=90%,mode=1777"))
-        .context("mount a tmpfs for the kernel's memory")?;
+    mount(
+        Some("tmpfs"),
+        "/dev/shm",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("size=90%,mode=1777"),
+    )
+    .context("mount a tmpfs for the kernel's memory")?;
     let status = Command::new(std::env::current_exe()?)
         .arg("internal-init")
         .args(args)
@@ -69,7 +77,9 @@ pub fn init(args: &[String]) -> Result<i32> {
     loop {
         match waitpid(None, None) {
             Ok(WaitStatus::Exited(pid, code)) if pid == kernel => return Ok(code),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == kernel => return Ok(128 + signal as i32),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == kernel => {
+                return Ok(128 + signal as i32);
+            }
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error).context("wait for the kernel"),
         }
@@ -89,5 +99,8 @@ fn die_with_parent() -> Result<()> {
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
-    status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(NOT_STARTED)
+    status
+        .code()
+        .or(status.signal().map(|s| 128 + s))
+        .unwrap_or(NOT_STARTED)
 }

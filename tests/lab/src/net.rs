@@ -27,11 +27,14 @@ fn ip(words: &str) -> Result<()> {
 /// # Errors
 /// When the kernel or `ip` refuses.
 pub fn build() -> Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+        .context("make a network namespace")?;
     ip("link set lo up")?;
     for (link, net) in LINKS.iter().enumerate() {
         let bridge = bridge(link);
-        ip(&format!("link add {bridge} type bridge forward_delay 0 mcast_snooping 0"))?;
+        ip(&format!(
+            "link add {bridge} type bridge forward_delay 0 mcast_snooping 0"
+        ))?;
         ip(&format!("addr add {net}.{HOST_BYTE}/{PREFIX} dev {bridge}"))?;
         ip(&format!("link set {bridge} up"))?;
         for node in NODES {
@@ -66,7 +69,11 @@ pub fn isolate() -> Result<()> {
 pub fn heal() -> Result<()> {
     for node in NODES {
         for link in 0..LINKS.len() {
-            ip(&format!("link set {} master {}", tap(node, link), bridge(link)))?;
+            ip(&format!(
+                "link set {} master {}",
+                tap(node, link),
+                bridge(link)
+            ))?;
         }
     }
     set_isolation("off")
@@ -75,7 +82,10 @@ pub fn heal() -> Result<()> {
 fn set_isolation(value: &str) -> Result<()> {
     for node in NODES {
         for link in 0..LINKS.len() {
-            host::run("bridge", &["link", "set", "dev", &tap(node, link), "isolated", value])?;
+            host::run(
+                "bridge",
+                &["link", "set", "dev", &tap(node, link), "isolated", value],
+            )?;
         }
     }
     Ok(())
@@ -88,5 +98,6 @@ fn set_isolation(value: &str) -> Result<()> {
 pub fn enter(supervisor: u32) -> Result<()> {
     let path = format!("/proc/{supervisor}/ns/net");
     let namespace = File::open(Path::new(&path)).with_context(|| format!("open {path}"))?;
-    nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).context("enter the lab's network")
+    nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)
+        .context("enter the lab's network")
 }

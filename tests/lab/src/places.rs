@@ -30,7 +30,8 @@ impl Places {
             bail!("instance name {name:?}: use letters, digits and dashes only");
         }
         let repo = find_repo()?;
-        let cache = env::var_os("TWO_NODE_HA_LAB_CACHE").map_or_else(|| repo.join(".lab/cache"), PathBuf::from);
+        let cache = env::var_os("TWO_NODE_HA_LAB_CACHE")
+            .map_or_else(|| repo.join(".lab/cache"), PathBuf::from);
         let instance = repo.join(".lab/run").join(name);
         // Instances of two clones of the repository may have the same name.
         let digest = Sha256::digest(instance.as_os_str().as_encoded_bytes());
@@ -80,5 +81,8 @@ fn find_repo() -> Result<PathBuf> {
     if is_repo(&built) {
         return built.canonicalize().context("find the repository");
     }
-    bail!("no tests/lab/guest/packages in {} or above: run the lab inside the repository", here.display())
+    bail!(
+        "no tests/lab/guest/packages in {} or above: run the lab inside the repository",
+        here.display()
+    )
 }

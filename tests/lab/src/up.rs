@@ -32,7 +32,11 @@ pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> 
     let kernel = image::kernel(places)?;
     let parts = Parts {
         base: image::base(places)?,
-        standins: if places.guest().join("standins/build.sh").is_file() { Some(image::standins(places)?) } else { None },
+        standins: if places.guest().join("standins/build.sh").is_file() {
+            Some(image::standins(places)?)
+        } else {
+            None
+        },
         package: plan.package.clone(),
         kernel: kernel.clone(),
     };
@@ -59,16 +63,29 @@ pub fn bring(places: &Places, plan: &Plan) -> Result<Lab> {
 ///
 /// # Errors
 /// When the instance is up already or cannot be set up.
-pub fn lay_out(places: &Places, plan: &Plan, kernel: &image::Kernel, disks: [&Path; 2]) -> Result<Lab> {
+pub fn lay_out(
+    places: &Places,
+    plan: &Plan,
+    kernel: &image::Kernel,
+    disks: [&Path; 2],
+) -> Result<Lab> {
     if Lab::is_up(places) {
-        bail!("the lab {:?} is up already; `two-node-ha-lab down` ends it", places.name);
+        bail!(
+            "the lab {:?} is up already; `two-node-ha-lab down` ends it",
+            places.name
+        );
     }
-    fs::create_dir_all(&places.instance).with_context(|| format!("make {}", places.instance.display()))?;
+    fs::create_dir_all(&places.instance)
+        .with_context(|| format!("make {}", places.instance.display()))?;
     if try_lock(&places.instance)?.is_none() {
-        bail!("the lab {:?} is just being started or ended by another process", places.name);
+        bail!(
+            "the lab {:?} is just being started or ended by another process",
+            places.name
+        );
     }
     // Everything else of a crashed run died with its supervisor; the directory is what may be left.
-    fs::remove_dir_all(&places.instance).with_context(|| format!("remove {}", places.instance.display()))?;
+    fs::remove_dir_all(&places.instance)
+        .with_context(|| format!("remove {}", places.instance.display()))?;
     for (node, disk) in NODES.into_iter().zip(disks) {
         let bin = places.host_dir(node.name()).join("bin");
         fs::create_dir_all(&bin).with_context(|| format!("make {}", bin.display()))?;
@@ -90,16 +107,26 @@ pub fn lay_out(places: &Places, plan: &Plan, kernel: &image::Kernel, disks: [&Pa
 /// # Errors
 /// When the copy fails.
 pub fn copy_disk(from: &Path, to: &Path) -> Result<()> {
-    host::run("cp", &["--sparse=always".as_ref(), "--reflink=auto".as_ref(), from.as_os_str(), to.as_os_str()])
-        .with_context(|| format!("copy {}", from.display()))
-        .map(drop)
+    host::run(
+        "cp",
+        &[
+            "--sparse=always".as_ref(),
+            "--reflink=auto".as_ref(),
+            from.as_os_str(),
+            to.as_os_str(),
+        ],
+    )
+    .with_context(|| format!("copy {}", from.display()))
+    .map(drop)
 }
 
 /// This program, where the nodes find it: it is their hands and their fence agent, too.
 fn install_hands(to: &Path) -> Result<()> {
     let own = std::env::current_exe().context("find this program")?;
     // Smaller is faster: the nodes read it page by page through hostfs.
-    if host::find("strip").is_none() || host::run("strip", &["-o".as_ref(), to.as_os_str(), own.as_os_str()]).is_err() {
+    if host::find("strip").is_none()
+        || host::run("strip", &["-o".as_ref(), to.as_os_str(), own.as_os_str()]).is_err()
+    {
         fs::copy(&own, to).with_context(|| format!("copy {}", own.display()))?;
     }
     Ok(())
@@ -156,14 +183,25 @@ pub fn hands(lab: &Lab, node: Node) -> Result<()> {
 /// # Errors
 /// When it takes too long; says which jobs are left.
 pub fn settled(lab: &Lab, node: Node) -> Result<()> {
-    let state = lab.try_run(node, &["systemctl", "is-system-running", "--wait"], BOOT_LIMIT);
+    let state = lab.try_run(
+        node,
+        &["systemctl", "is-system-running", "--wait"],
+        BOOT_LIMIT,
+    );
     match state {
         Ok(output) if ["running", "degraded"].contains(&output.out.trim()) => Ok(()),
         other => {
-            let jobs = lab.try_run(node, &["systemctl", "list-jobs", "--no-pager"], Duration::from_secs(20));
+            let jobs = lab.try_run(
+                node,
+                &["systemctl", "list-jobs", "--no-pager"],
+                Duration::from_secs(20),
+            );
             let jobs = jobs.map_or_else(|e| format!("{e:#}"), |o| o.out);
             let seen = other.map_or_else(|e| format!("{e:#}"), |o| format!("{}{}", o.out, o.err));
-            bail!("{node} has not finished its start: {}\njobs under way:\n{jobs}", seen.trim())
+            bail!(
+                "{node} has not finished its start: {}\njobs under way:\n{jobs}",
+                seen.trim()
+            )
         }
     }
 }

@@ -17,7 +17,11 @@ pub enum Seen<T> {
 ///
 /// # Errors
 /// When the limit has passed, or a look fails.
-pub fn quietly<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Seen<T>>) -> Result<T> {
+pub fn quietly<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Seen<T>>,
+) -> Result<T> {
     let start = Instant::now();
     // Grows, because a look costs the nodes time that they need for getting there.
     let mut pause = Duration::from_millis(50);
@@ -27,7 +31,11 @@ pub fn quietly<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<
             Seen::NotYet(seen) => seen,
         };
         if start.elapsed() > limit {
-            bail!("waited {} for {what}; last seen: {}", progress::seconds(limit), seen.trim());
+            bail!(
+                "waited {} for {what}; last seen: {}",
+                progress::seconds(limit),
+                seen.trim()
+            );
         }
         std::thread::sleep(pause);
         pause = (pause * 5 / 4).min(Duration::from_millis(500));
@@ -39,5 +47,7 @@ pub fn quietly<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<
 /// # Errors
 /// As [`quietly`].
 pub fn until<T>(what: &str, limit: Duration, look: impl FnMut() -> Result<Seen<T>>) -> Result<T> {
-    progress::step(&format!("waiting for {what}"), || quietly(what, limit, look))
+    progress::step(&format!("waiting for {what}"), || {
+        quietly(what, limit, look)
+    })
 }

@@ -48,14 +48,21 @@ pub fn main(args: &[String]) -> Result<i32> {
         "validate-all" => return Ok(0),
         _ => {}
     }
-    let target = options.get("port").or_else(|| options.get("nodename")).map_or("-", String::as_str);
-    let mut socket =
-        UnixStream::connect(FENCE_SOCKET).with_context(|| format!("reach the lab at {FENCE_SOCKET}"))?;
+    let target = options
+        .get("port")
+        .or_else(|| options.get("nodename"))
+        .map_or("-", String::as_str);
+    let mut socket = UnixStream::connect(FENCE_SOCKET)
+        .with_context(|| format!("reach the lab at {FENCE_SOCKET}"))?;
     writeln!(socket, "{action} {target}").context("ask the lab")?;
     let mut answer = String::new();
-    BufReader::new(socket).read_line(&mut answer).context("hear from the lab")?;
+    BufReader::new(socket)
+        .read_line(&mut answer)
+        .context("hear from the lab")?;
     let mut words = answer.split_whitespace();
-    let Some(code) = words.next().and_then(|w| w.parse().ok()) else { bail!("the lab closed the line without an answer") };
+    let Some(code) = words.next().and_then(|w| w.parse().ok()) else {
+        bail!("the lab closed the line without an answer")
+    };
     for word in words {
         println!("{word}");
     }

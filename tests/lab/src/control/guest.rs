@@ -121,7 +121,10 @@ fn start(id: u32, argv: Vec<Vec<u8>>, line: &Line, jobs: &Jobs) {
         .current_dir("/root")
         .env("HOME", "/root")
         .env("LANG", "C.UTF-8")
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .env_remove("INVOCATION_ID")
         .env_remove("JOURNAL_STREAM")
         .process_group(0)
@@ -138,7 +141,10 @@ fn start(id: u32, argv: Vec<Vec<u8>>, line: &Line, jobs: &Jobs) {
             std::thread::spawn(move || follow(id, child, &line, &jobs));
         }
         Err(error) => {
-            line.say(&FromGuest::Err(id, format!("{}: {error}\n", program.to_string_lossy()).into_bytes()));
+            line.say(&FromGuest::Err(
+                id,
+                format!("{}: {error}\n", program.to_string_lossy()).into_bytes(),
+            ));
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             line.say(&FromGuest::Exit(id, if missing { 127 } else { 126 }));
         }
@@ -149,10 +155,19 @@ fn start(id: u32, argv: Vec<Vec<u8>>, line: &Line, jobs: &Jobs) {
 fn follow(id: u32, mut child: Child, line: &Line, jobs: &Jobs) {
     let (ended, end) = channel::<()>();
     let pipes: [Option<Box<dyn Read + Send>>; 2] = [
-        child.stdout.take().map(|p| Box::new(p) as Box<dyn Read + Send>),
-        child.stderr.take().map(|p| Box::new(p) as Box<dyn Read + Send>),
+        child
+            .stdout
+            .take()
+            .map(|p| Box::new(p) as Box<dyn Read + Send>),
+        child
+            .stderr
+            .take()
+            .map(|p| Box::new(p) as Box<dyn Read + Send>),
     ];
-    for (pipe, wrap) in pipes.into_iter().zip([FromGuest::Out as fn(u32, Vec<u8>) -> FromGuest, FromGuest::Err]) {
+    for (pipe, wrap) in pipes.into_iter().zip([
+        FromGuest::Out as fn(u32, Vec<u8>) -> FromGuest,
+        FromGuest::Err,
+    ]) {
         let (line, ended) = (line.clone(), ended.clone());
         std::thread::spawn(move || {
             if let Some(mut pipe) = pipe {
@@ -170,7 +185,10 @@ fn follow(id: u32, mut child: Child, line: &Line, jobs: &Jobs) {
     }
     lock(jobs).remove(&id);
     let code = match status {
-        Ok(status) => status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(126),
+        Ok(status) => status
+            .code()
+            .or(status.signal().map(|s| 128 + s))
+            .unwrap_or(126),
         Err(_) => 126,
     };
     line.say(&FromGuest::Exit(id, code));
@@ -196,7 +214,10 @@ fn send_file(id: u32, path: Vec<u8>, line: &Line) {
             0
         }
         Err(error) => {
-            line.say(&FromGuest::Err(id, format!("{}: {error}\n", path.to_string_lossy()).into_bytes()));
+            line.say(&FromGuest::Err(
+                id,
+                format!("{}: {error}\n", path.to_string_lossy()).into_bytes(),
+            ));
             1
         }
     };
@@ -205,14 +226,17 @@ fn send_file(id: u32, path: Vec<u8>, line: &Line) {
 
 fn listen_for_fencing(line: Line, fences: Fences) -> Result<()> {
     let _ = fs::remove_file(FENCE_SOCKET);
-    let listener = UnixListener::bind(FENCE_SOCKET).with_context(|| format!("listen on {FENCE_SOCKET}"))?;
+    let listener =
+        UnixListener::bind(FENCE_SOCKET).with_context(|| format!("listen on {FENCE_SOCKET}"))?;
     fs::set_permissions(FENCE_SOCKET, fs::Permissions::from_mode(0o600))?;
     std::thread::spawn(move || {
         let mut id = 0;
         for socket in listener.incoming().flatten() {
             id += 1;
             let mut request = String::new();
-            let Ok(copy) = socket.try_clone() else { continue };
+            let Ok(copy) = socket.try_clone() else {
+                continue;
+            };
             let _ = socket.set_read_timeout(Some(Duration::from_secs(2)));
             if BufReader::new(copy).read_line(&mut request).is_err() {
                 continue;

@@ -58,7 +58,10 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || text.len() % 2 != 0 {
         return None;
     }
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
+        .collect()
 }
 
 impl ToGuest {
@@ -73,7 +76,9 @@ impl ToGuest {
             Self::Read(id, path) => format!("read {id} {}\n", hex(path)),
             Self::In(id, data) => format!("in {id} {}\n", hex(data)),
             Self::Kill(id, signal) => format!("kill {id} {signal}\n"),
-            Self::Fenced(id, code, words) => format!("fenced {id} {code} {}\n", hex(words.as_bytes())),
+            Self::Fenced(id, code, words) => {
+                format!("fenced {id} {code} {}\n", hex(words.as_bytes()))
+            }
         }
     }
 
@@ -84,7 +89,13 @@ impl ToGuest {
         let verb = words.next()?;
         let id = words.next()?.parse().ok()?;
         Some(match verb {
-            "run" => Self::Run(id, words.map(unhex).collect::<Option<Vec<_>>>().filter(|argv| !argv.is_empty())?),
+            "run" => Self::Run(
+                id,
+                words
+                    .map(unhex)
+                    .collect::<Option<Vec<_>>>()
+                    .filter(|argv| !argv.is_empty())?,
+            ),
             "read" => Self::Read(id, unhex(words.next()?)?),
             "in" => Self::In(id, unhex(words.next()?)?),
             "kill" => Self::Kill(id, words.next()?.parse().ok()?),
@@ -119,7 +130,9 @@ impl FromGuest {
             ["out", id, data] => Self::Out(id.parse().ok()?, unhex(data)?),
             ["err", id, data] => Self::Err(id.parse().ok()?, unhex(data)?),
             ["exit", id, code] => Self::Exit(id.parse().ok()?, code.parse().ok()?),
-            ["fence", id, action, node] => Self::Fence(id.parse().ok()?, action.to_owned(), node.to_owned()),
+            ["fence", id, action, node] => {
+                Self::Fence(id.parse().ok()?, action.to_owned(), node.to_owned())
+            }
             _ => return None,
         })
     }
@@ -132,13 +145,24 @@ mod tests {
     #[test]
     fn every_record_to_the_guest_comes_back_as_it_was() {
         for record in [
-            ToGuest::Run(1, vec![b"sh".to_vec(), b"-c".to_vec(), b"echo \xff\n".to_vec(), Vec::new()]),
+            ToGuest::Run(
+                1,
+                vec![
+                    b"sh".to_vec(),
+                    b"-c".to_vec(),
+                    b"echo \xff\n".to_vec(),
+                    Vec::new(),
+                ],
+            ),
             ToGuest::Read(2, b"/proc/drbd".to_vec()),
             ToGuest::In(3, Vec::new()),
             ToGuest::Kill(4, 15),
             ToGuest::Fenced(5, 0, "haone hatwo".to_owned()),
         ] {
-            assert_eq!(ToGuest::decode(record.encode().trim_end_matches('\n')), Some(record));
+            assert_eq!(
+                ToGuest::decode(record.encode().trim_end_matches('\n')),
+                Some(record)
+            );
         }
     }
 
@@ -151,13 +175,26 @@ mod tests {
             FromGuest::Exit(9, 143),
             FromGuest::Fence(2, "off".to_owned(), "hatwo".to_owned()),
         ] {
-            assert_eq!(FromGuest::decode(record.encode().trim_end_matches('\n')), Some(record));
+            assert_eq!(
+                FromGuest::decode(record.encode().trim_end_matches('\n')),
+                Some(record)
+            );
         }
     }
 
     #[test]
     fn a_torn_line_is_no_record() {
-        for line in ["", "out", "out 1", "out 1 abc", "out 1 zz", "exit 1", "run 1", "run x 00", "out 1 00 00"] {
+        for line in [
+            "",
+            "out",
+            "out 1",
+            "out 1 abc",
+            "out 1 zz",
+            "exit 1",
+            "run 1",
+            "run x 00",
+            "out 1 00 00",
+        ] {
             assert_eq!(FromGuest::decode(line), None, "{line:?}");
             assert_eq!(ToGuest::decode(line), None, "{line:?}");
         }

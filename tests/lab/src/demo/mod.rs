@@ -61,7 +61,14 @@ pub fn fail_over(lab: &Lab) -> Result<Outcome> {
     writer.wait_count(more, Duration::from_secs(120))?;
     let acks = writer.stop();
     let lost = writer::missing(supervisor, survivor, &acks)?;
-    Ok(Outcome { survivor, cut, in_flight, acks, first, lost })
+    Ok(Outcome {
+        survivor,
+        cut,
+        in_flight,
+        acks,
+        first,
+        lost,
+    })
 }
 
 /// Waits for a moment with writes under way: the interesting ones are those that a cut interrupts.
@@ -84,13 +91,17 @@ pub fn report(lab: &Lab, outcome: &Outcome) -> Result<i32> {
     let records = timeline::journal(lab, outcome.survivor, outcome.cut)?;
     let mut steps = timeline::steps(&records, outcome.cut);
     steps.push(("first write accepted", epoch(outcome.first.acked)));
+    anyhow::ensure!(outcome.first.by == outcome.survivor, "a dead node acknowledged a write");
     // Clocks are one, but records are not written in order.
     steps.sort_by(|a, b| a.1.total_cmp(&b.1));
     let cut = epoch(outcome.cut);
     let mut last = cut;
     println!("\n{:>8}  {:>8}", "since", "step");
     println!("{:>8}  {:>8}", "the cut", "took");
-    println!("{:8.2}  {:8.2}  power cut, {} writes under way", 0.0, 0.0, outcome.in_flight);
+    println!(
+        "{:8.2}  {:8.2}  power cut, {} writes under way",
+        0.0, 0.0, outcome.in_flight
+    );
     for (name, at) in steps {
         println!("{:8.2}  {:8.2}  {name}", at - cut, at - last);
         last = at;

@@ -67,7 +67,10 @@ impl Writer {
                 let (shared, prefix) = (Arc::clone(&shared), prefix.to_owned());
                 std::thread::spawn(move || {
                     if let Err(error) = net::enter(supervisor) {
-                        *shared.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
+                        *shared
+                            .last_refusal
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
                         return;
                     }
                     write(&shared, &prefix, NODES[stream % NODES.len()]);
@@ -92,7 +95,12 @@ impl Writer {
     /// The first write that was sent after `when` and acknowledged.
     #[must_use]
     pub fn first_after(&self, when: SystemTime) -> Option<Ack> {
-        self.shared.acks().iter().filter(|ack| ack.sent > when).min_by_key(|ack| ack.acked).cloned()
+        self.shared
+            .acks()
+            .iter()
+            .filter(|ack| ack.sent > when)
+            .min_by_key(|ack| ack.acked)
+            .cloned()
     }
 
     /// Waits for that many acknowledged writes.
@@ -102,7 +110,11 @@ impl Writer {
     pub fn wait_count(&self, count: usize, limit: Duration) -> Result<()> {
         wait::until(&format!("{count} acknowledged writes"), limit, || {
             let now = self.count();
-            Ok(if now >= count { Seen::Ready(()) } else { Seen::NotYet(format!("{now}; {}", self.refusal())) })
+            Ok(if now >= count {
+                Seen::Ready(())
+            } else {
+                Seen::NotYet(format!("{now}; {}", self.refusal()))
+            })
         })
     }
 
@@ -112,13 +124,23 @@ impl Writer {
     /// When none comes in time; says what the last refusal was.
     pub fn wait_after(&self, when: SystemTime, limit: Duration) -> Result<Ack> {
         wait::until("the first accepted write", limit, || {
-            Ok(self.first_after(when).map_or_else(|| Seen::NotYet(self.refusal()), Seen::Ready))
+            Ok(self
+                .first_after(when)
+                .map_or_else(|| Seen::NotYet(self.refusal()), Seen::Ready))
         })
     }
 
     fn refusal(&self) -> String {
-        let refusal = self.shared.last_refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusal.is_empty() { "no write was refused".to_owned() } else { format!("the last refusal: {refusal}") }
+        let refusal = self
+            .shared
+            .last_refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if refusal.is_empty() {
+            "no write was refused".to_owned()
+        } else {
+            format!("the last refusal: {refusal}")
+        }
     }
 
     /// Stops, and returns what was acknowledged.
@@ -154,9 +176,18 @@ fn write(shared: &Shared, prefix: &str, first: Node) {
         let answer = http::request(node, "PUT", &format!("/kv/{key}"), &value, WRITE_LIMIT);
         shared.in_flight.fetch_sub(1, Ordering::SeqCst);
         match answer {
-            Ok(_) => shared.acks().push(Ack { key, value, sent, acked: SystemTime::now(), by: node }),
+            Ok(_) => shared.acks().push(Ack {
+                key,
+                value,
+                sent,
+                acked: SystemTime::now(),
+                by: node,
+            }),
             Err(error) => {
-                *shared.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
+                *shared
+                    .last_refusal
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = format!("{error:#}");
                 node = node.peer();
                 std::thread::sleep(PAUSE);
             }
@@ -172,16 +203,31 @@ pub fn missing(supervisor: u32, node: Node, acks: &[Ack]) -> Result<Vec<String>>
     let listing = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             net::enter(supervisor)?;
-            wait::quietly(&format!("{node} to list all keys"), Duration::from_secs(60), || {
-                Ok(match http::request(node, "GET", "/kv", "", Duration::from_secs(25)) {
-                    Ok(listing) => Seen::Ready(listing),
-                    Err(error) => Seen::NotYet(format!("{error:#}")),
-                })
-            })
+            wait::quietly(
+                &format!("{node} to list all keys"),
+                Duration::from_secs(60),
+                || {
+                    Ok(
+                        match http::request(node, "GET", "/kv", "", Duration::from_secs(25)) {
+                            Ok(listing) => Seen::Ready(listing),
+                            Err(error) => Seen::NotYet(format!("{error:#}")),
+                        },
+                    )
+                },
+            )
         });
-        thread.join().unwrap_or_else(|_| bail!("the reader panicked"))
+        thread
+            .join()
+            .unwrap_or_else(|_| bail!("the reader panicked"))
     })
     .with_context(|| format!("read all keys from {node}"))?;
-    let there: HashMap<&str, &str> = listing.lines().filter_map(|line| line.split_once('\t')).collect();
-    Ok(acks.iter().filter(|ack| there.get(ack.key.as_str()) != Some(&ack.value.as_str())).map(|ack| ack.key.clone()).collect())
+    let there: HashMap<&str, &str> = listing
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    Ok(acks
+        .iter()
+        .filter(|ack| there.get(ack.key.as_str()) != Some(&ack.value.as_str()))
+        .map(|ack| ack.key.clone())
+        .collect())
 }

@@ -19,28 +19,50 @@ const STEP: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// When a step of the forming fails.
-pub fn disks(places: &Places, plan: &up::Plan, kernel: &Kernel, system: &Path) -> Result<[PathBuf; 2]> {
-    let toml = fs::read_to_string(places.repo.join("tests/lab/two-node-ha.toml")).context("read the cluster's TOML file")?;
+pub fn disks(
+    places: &Places,
+    plan: &up::Plan,
+    kernel: &Kernel,
+    system: &Path,
+) -> Result<[PathBuf; 2]> {
+    let toml = fs::read_to_string(places.repo.join("tests/lab/two-node-ha.toml"))
+        .context("read the cluster's TOML file")?;
     let mut recipe = image::Recipe::new("formed", 1);
     recipe.add(system.as_os_str().as_encoded_bytes());
     recipe.add(toml.as_bytes());
     recipe.add(include_bytes!("mod.rs"));
-    let dir = image::cache_entry(&places.cache, "formed", "forming the cluster", recipe, |dir| {
-        let forming = Places::new("forming")?;
-        let lab = up::lay_out(&forming, plan, kernel, [system, system])?;
-        form(&lab, &toml).inspect_err(|_| crate::artefacts::collect(&lab, "forming"))?;
-        for node in NODES {
-            fs::rename(forming.node(node.name()).join("disk.img"), dir.join(node.name()))
+    let dir = image::cache_entry(
+        &places.cache,
+        "formed",
+        "forming the cluster",
+        recipe,
+        |dir| {
+            let forming = Places::new("forming")?;
+            let lab = up::lay_out(&forming, plan, kernel, [system, system])?;
+            form(&lab, &toml).inspect_err(|_| crate::artefacts::collect(&lab, "forming"))?;
+            for node in NODES {
+                fs::rename(
+                    forming.node(node.name()).join("disk.img"),
+                    dir.join(node.name()),
+                )
                 .with_context(|| format!("keep the disk of {node}"))?;
-        }
-        Ok(())
-    })?;
+            }
+            Ok(())
+        },
+    )?;
     Ok(NODES.map(|n| dir.join(n.name())))
 }
 
 fn form(lab: &Lab, toml: &str) -> Result<()> {
     // Without a configuration of their own they would only cost time.
-    up::boot_with(lab, &NODES, &["systemd.mask=corosync.service", "systemd.mask=pacemaker.service"])?;
+    up::boot_with(
+        lab,
+        &NODES,
+        &[
+            "systemd.mask=corosync.service",
+            "systemd.mask=pacemaker.service",
+        ],
+    )?;
     kubernetes(lab)?;
     progress::step("configuring both nodes from one TOML file", || {
         both(|node| configure(lab, node, toml))?;
@@ -60,9 +82,17 @@ fn form(lab: &Lab, toml: &str) -> Result<()> {
 fn kubernetes(lab: &Lab) -> Result<()> {
     progress::step("forming the k8s cluster", || {
         let [one, two] = NODES;
-        lab.run(one, &["lab-cluster", "bootstrap", one.name(), &one.address()], STEP)?;
+        lab.run(
+            one,
+            &["lab-cluster", "bootstrap", one.name(), &one.address()],
+            STEP,
+        )?;
         let token = lab.run(one, &["lab-cluster", "join-token", two.name()], STEP)?;
-        lab.run(two, &["lab-cluster", "join", token.trim(), &two.address()], STEP)?;
+        lab.run(
+            two,
+            &["lab-cluster", "join", token.trim(), &two.address()],
+            STEP,
+        )?;
         lab.run(one, &["lab-cluster", "wait", "--members", "2"], STEP)?;
         // The spare first, so that the voter has nobody to hand over to.
         lab.run(two, &["snap", "stop", "k8s"], STEP)?;
@@ -97,11 +127,28 @@ fn share_keys(lab: &Lab) -> Result<()> {
     let [one, two] = NODES;
     lab.sh(one, "corosync-keygen -l >/dev/null", STEP)?;
     let key = lab.sh(one, "base64 -w0 /etc/corosync/authkey", STEP)?;
-    lab.sh(two, &format!("umask 077; echo {} | base64 -d >/etc/corosync/authkey", key.trim()), STEP)?;
+    lab.sh(
+        two,
+        &format!(
+            "umask 077; echo {} | base64 -d >/etc/corosync/authkey",
+            key.trim()
+        ),
+        STEP,
+    )?;
     for node in NODES {
         let bundle = lab.run(node, &["two-node-ha", "peer", "setup", "--export"], STEP)?;
         lab.write(node.peer(), "/run/peer-bundle", bundle.as_bytes())?;
-        lab.run(node.peer(), &["two-node-ha", "peer", "setup", "--import", "/run/peer-bundle"], STEP)?;
+        lab.run(
+            node.peer(),
+            &[
+                "two-node-ha",
+                "peer",
+                "setup",
+                "--import",
+                "/run/peer-bundle",
+            ],
+            STEP,
+        )?;
     }
     Ok(())
 }
@@ -109,10 +156,18 @@ fn share_keys(lab: &Lab) -> Result<()> {
 /// Once: both copies equal, a file system on them, everything down again.
 fn volume(lab: &Lab) -> Result<()> {
     both(|node| lab.sh(node, "drbdadm up r0", STEP).map(drop))?;
-    lab.sh(Node::One, "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q /dev/drbd0", STEP)?;
+    lab.sh(
+        Node::One,
+        "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q /dev/drbd0",
+        STEP,
+    )?;
     wait::quietly("both copies to be equal", STEP, || {
         let state = lab.read(Node::One, "/proc/drbd")?.unwrap_or_default();
-        Ok(if state.contains("ds:UpToDate/UpToDate") { wait::Seen::Ready(()) } else { wait::Seen::NotYet(state) })
+        Ok(if state.contains("ds:UpToDate/UpToDate") {
+            wait::Seen::Ready(())
+        } else {
+            wait::Seen::NotYet(state)
+        })
     })?;
     lab.sh(Node::One, "drbdadm secondary r0", STEP)?;
     both(|node| lab.sh(node, "drbdadm down r0", STEP)).map(drop)
@@ -141,7 +196,12 @@ pub fn first_start(lab: &Lab) -> Result<()> {
             cibadmin -M -c -o configuration -p </run/pacemaker.xml 2>&1";
         let output = lab.try_run(Node::One, &["sh", "-euc", script], STEP)?;
         if output.code != 0 {
-            bail!("Pacemaker refuses the rendered resources: exit {}\n{}{}", output.code, output.out, output.err);
+            bail!(
+                "Pacemaker refuses the rendered resources: exit {}\n{}{}",
+                output.code,
+                output.out,
+                output.err
+            );
         }
         Ok(())
     })

@@ -43,10 +43,19 @@ impl Recipe {
         self.add(path.file_name().unwrap_or_default().as_bytes());
         self.add(&meta.permissions().mode().to_le_bytes());
         if meta.is_symlink() {
-            self.add(fs::read_link(path).with_context(context)?.as_os_str().as_bytes());
+            self.add(
+                fs::read_link(path)
+                    .with_context(context)?
+                    .as_os_str()
+                    .as_bytes(),
+            );
         } else if meta.is_dir() {
             let mut entries = fs::read_dir(path)
-                .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
+                .and_then(|entries| {
+                    entries
+                        .map(|e| e.map(|e| e.path()))
+                        .collect::<Result<Vec<_>, _>>()
+                })
                 .with_context(context)?;
             entries.sort();
             self.add(&(entries.len() as u64).to_le_bytes());
@@ -61,7 +70,12 @@ impl Recipe {
 
     /// 16 hexadecimal digits: enough for a cache.
     fn finish(self) -> String {
-        self.0.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
+        self.0
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|b| format!("{b:02x}"))
+            .collect()
     }
 }
 
@@ -105,12 +119,21 @@ pub fn entry(
 
 fn lock(cache: &Path, kind: &str) -> Result<Flock<File>> {
     let path = cache.join(format!("{kind}.lock"));
-    let file = File::options().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
-        Err((file, _)) => progress::step(&format!("waiting for another lab that makes the same {kind}"), || {
-            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).with_context(|| format!("lock {}", path.display()))
-        }),
+        Err((file, _)) => progress::step(
+            &format!("waiting for another lab that makes the same {kind}"),
+            || {
+                Flock::lock(file, FlockArg::LockExclusive)
+                    .map_err(|(_, e)| e)
+                    .with_context(|| format!("lock {}", path.display()))
+            },
+        ),
     }
 }
 
@@ -129,16 +152,24 @@ fn touch(path: &Path) {
 /// Removes the entries of the kind that were not used for longest, and not within the last hour,
 /// so that no running lab loses its kernel.
 fn prune(cache: &Path, kind: &str, new: &Path) {
-    let Ok(entries) = fs::read_dir(cache) else { return };
+    let Ok(entries) = fs::read_dir(cache) else {
+        return;
+    };
     let prefix = format!("{kind}-");
     let mut old: Vec<(i64, PathBuf)> = entries
         .flatten()
-        .filter(|e| e.file_name().to_string_lossy().starts_with(&prefix) && e.path() != new && e.path().is_dir())
+        .filter(|e| {
+            e.file_name().to_string_lossy().starts_with(&prefix)
+                && e.path() != new
+                && e.path().is_dir()
+        })
         .filter_map(|e| Some((e.metadata().ok()?.mtime(), e.path())))
         .collect();
     old.sort();
     let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    let limit = hour_ago.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
+    let limit = hour_ago
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs().cast_signed());
     let surplus = (old.len() + 1).saturating_sub(KEEP);
     for (used, path) in old.into_iter().take(surplus) {
         if used < limit {
@@ -167,10 +198,16 @@ mod tests {
     fn a_failed_making_leaves_nothing_and_the_next_one_succeeds() {
         let dir = tempfile::tempdir().unwrap();
         let make = |ok: bool| {
-            entry(dir.path(), "thing", "making a thing", Recipe::new("thing", 1), |half| {
-                fs::write(half.join("file"), "x")?;
-                if ok { Ok(()) } else { anyhow::bail!("no") }
-            })
+            entry(
+                dir.path(),
+                "thing",
+                "making a thing",
+                Recipe::new("thing", 1),
+                |half| {
+                    fs::write(half.join("file"), "x")?;
+                    if ok { Ok(()) } else { anyhow::bail!("no") }
+                },
+            )
         };
         assert!(make(false).is_err());
         assert!(!dir.path().join("thing.part").exists());
@@ -182,10 +219,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut made = 0;
         for _ in 0..2 {
-            entry(dir.path(), "thing", "making a thing", Recipe::new("thing", 1), |_| {
-                made += 1;
-                Ok(())
-            })
+            entry(
+                dir.path(),
+                "thing",
+                "making a thing",
+                Recipe::new("thing", 1),
+                |_| {
+                    made += 1;
+                    Ok(())
+                },
+            )
             .unwrap();
         }
         assert_eq!(made, 1);

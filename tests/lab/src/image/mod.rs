@@ -51,9 +51,20 @@ impl Kernel {
 /// When it cannot be fetched.
 pub fn kernel(places: &Places) -> Result<Kernel> {
     let recipe = Recipe::new("kernel", 1);
-    let path = cache::entry(&places.cache, "kernel", "fetching the kernel of the nodes", recipe, |dir| {
-        mmdebstrap(KERNEL_SUITE, "extract", &["user-mode-linux".to_owned()], dir)
-    })?;
+    let path = cache::entry(
+        &places.cache,
+        "kernel",
+        "fetching the kernel of the nodes",
+        recipe,
+        |dir| {
+            mmdebstrap(
+                KERNEL_SUITE,
+                "extract",
+                &["user-mode-linux".to_owned()],
+                dir,
+            )
+        },
+    )?;
     Ok(Kernel(path))
 }
 
@@ -64,7 +75,12 @@ pub fn kernel(places: &Places) -> Result<Kernel> {
 pub fn base(places: &Places) -> Result<PathBuf> {
     let mut packages = package_list(&places.guest().join("packages"))?;
     packages.extend(package_list(&places.guest().join("standins/packages.run"))?);
-    tree(places, "base", "installing the packages of the nodes (a minute or two, once)", &packages)
+    tree(
+        places,
+        "base",
+        "installing the packages of the nodes (a minute or two, once)",
+        &packages,
+    )
 }
 
 /// The stand-ins for the k8s snap, compiled.
@@ -77,14 +93,29 @@ pub fn standins(places: &Places) -> Result<PathBuf> {
     let mut recipe = Recipe::new("standins", 1);
     recipe.add_tree(&sources)?;
     packages.iter().for_each(|p| recipe.add(p.as_bytes()));
-    cache::entry(&places.cache, "standins", "compiling the stand-ins of the k8s snap", recipe, |dir| {
-        let builder = tree(places, "builder", "installing a Go compiler (a minute or two, once)", &packages)?;
-        let go_cache = places.cache.join("go-build");
-        fs::create_dir_all(&go_cache)?;
-        let mut command = Command::new("sh");
-        command.arg(sources.join("build.sh")).arg(builder).arg(dir).env("STANDINS_GOCACHE", go_cache);
-        host::run_long(&command).map(drop)
-    })
+    cache::entry(
+        &places.cache,
+        "standins",
+        "compiling the stand-ins of the k8s snap",
+        recipe,
+        |dir| {
+            let builder = tree(
+                places,
+                "builder",
+                "installing a Go compiler (a minute or two, once)",
+                &packages,
+            )?;
+            let go_cache = places.cache.join("go-build");
+            fs::create_dir_all(&go_cache)?;
+            let mut command = Command::new("sh");
+            command
+                .arg(sources.join("build.sh"))
+                .arg(builder)
+                .arg(dir)
+                .env("STANDINS_GOCACHE", go_cache);
+            host::run_long(&command).map(drop)
+        },
+    )
 }
 
 fn tree(places: &Places, kind: &str, what: &str, packages: &[String]) -> Result<PathBuf> {
@@ -122,7 +153,12 @@ fn mmdebstrap(suite: &str, variant: &str, packages: &[String], target: &Path) ->
         .arg("--aptopt=APT::Install-Recommends \"false\"");
     if variant == "minbase" {
         // Manuals and translations are never read in there, and would make every image larger.
-        for path in ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"] {
+        for path in [
+            "/usr/share/doc/*",
+            "/usr/share/man/*",
+            "/usr/share/locale/*",
+            "/usr/share/info/*",
+        ] {
             command.arg(format!("--dpkgopt=path-exclude={path}"));
         }
     }

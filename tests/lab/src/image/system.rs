@@ -44,9 +44,13 @@ pub fn system(places: &Places, parts: &Parts) -> Result<PathBuf> {
     if let Some(package) = &parts.package {
         recipe.add(&fs::read(package).with_context(|| format!("read {}", package.display()))?);
     }
-    let dir = cache::entry(&places.cache, "system", "building the image of the nodes", recipe, |dir| {
-        build(places, parts, &root, &setup, dir)
-    })?;
+    let dir = cache::entry(
+        &places.cache,
+        "system",
+        "building the image of the nodes",
+        recipe,
+        |dir| build(places, parts, &root, &setup, dir),
+    )?;
     Ok(dir.join("system.img"))
 }
 
@@ -89,5 +93,7 @@ rm -rf "$dir/upper" "$dir/work" "$dir/tree"
         .env("install", places.guest().join("standins/install.sh"))
         .env("package", parts.package.as_ref().unwrap_or(&empty))
         .env("disk", DISK.to_string());
-    host::run_long(&command).context("build the image").map(drop)
+    host::run_long(&command)
+        .context("build the image")
+        .map(drop)
 }

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -73,7 +74,11 @@ impl Machine {
             jobs: HashMap::new(),
             last_job: 0,
         };
-        Self { node, state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            node,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,25 +118,47 @@ impl Machine {
         let (ours, theirs) = UnixStream::pair().context("make the serial line")?;
         // Rust opens with CLOEXEC; this end has to reach the kernel.
         let fd = theirs.as_raw_fd();
-        nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))
-            .context("pass the serial line on")?;
+        nix::fcntl::fcntl(
+            &theirs,
+            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+        )
+        .context("pass the serial line on")?;
         let console = dir.join("console.log");
-        let mut console =
-            OpenOptions::new().create(true).append(true).open(&console).context("open the console's log")?;
+        let mut console = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&console)
+            .context("open the console's log")?;
         writeln!(console, "=== boot {} of {} ===", state.boots + 1, self.node)?;
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("internal-keeper")
             .arg(&spec.kernel)
-            .args(["uml_dir=/dev/shm/", "con=null", "con0=null,fd:1", "ssl=null", "root=/dev/ubda", "rw"])
-            .args(["quiet", "pty.legacy_count=0", "panic=1", "systemd.show_status=0", "systemd.log_target=journal-or-kmsg"])
+            .args([
+                "uml_dir=/dev/shm/",
+                "con=null",
+                "con0=null,fd:1",
+                "ssl=null",
+                "root=/dev/ubda",
+                "rw",
+            ])
+            .args([
+                "quiet",
+                "pty.legacy_count=0",
+                "panic=1",
+                "systemd.show_status=0",
+                "systemd.log_target=journal-or-kmsg",
+            ])
             .arg(format!("umid={}", self.node))
             .arg(format!("mem={}M", spec.memory))
             .arg(format!("ubda={}", dir.join("disk.img").display()))
             .arg(format!("hostfs={}", dir.join("host").display()))
             .arg(format!("ssl0=fd:{fd}"))
             .arg(format!("systemd.hostname={}", self.node))
-            .arg(format!("systemd.machine_id={:032x}", 0x7ab0_0000_0000_4000_8000_0000_0000_0000_u128 + u128::from(self.node.number())));
+            .arg(format!(
+                "systemd.machine_id={:032x}",
+                0x7ab0_0000_0000_4000_8000_0000_0000_0000_u128 + u128::from(self.node.number())
+            ));
         for (link, net) in LINKS.iter().enumerate() {
             let number = self.node.number();
             command.arg(format!(
@@ -148,7 +175,12 @@ impl Machine {
             .spawn()
             .context("start the kernel's keeper")?;
         let keeper = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
-        state.kernel = Some(Kernel { keeper, line: ours.try_clone()?, boot_id: None, cut: false });
+        state.kernel = Some(Kernel {
+            keeper,
+            line: ours.try_clone()?,
+            boot_id: None,
+            cut: false,
+        });
         state.boots += 1;
         state.off_because = None;
         self.changed.notify_all();
@@ -156,7 +188,13 @@ impl Machine {
     }
 
     /// Listens to the node until its kernel is dead; the last process to hold the line closes it.
-    pub fn attend(&self, mut child: Child, line: UnixStream, mut fence: impl FnMut(FenceRequest)) -> End {
+    pub fn attend(
+        &self,
+        mut child: Child,
+        line: UnixStream,
+        console: &Path,
+        mut fence: impl FnMut(FenceRequest),
+    ) -> End {
         let mut input = BufReader::with_capacity(64 * 1024, line);
         let mut record = Vec::new();
         loop {
@@ -179,7 +217,9 @@ impl Machine {
                     self.pass(id, Event::Exit(code));
                     self.lock().jobs.remove(&id);
                 }
-                Some(FromGuest::Fence(id, action, target)) => fence(FenceRequest { id, action, target }),
+                Some(FromGuest::Fence(id, action, target)) => {
+                    fence(FenceRequest { id, action, target })
+                }
                 None => eprintln!("{}: not a record: {:?}", self.node, text.trim_end()),
             }
         }
@@ -187,13 +227,14 @@ impl Machine {
         let mut state = self.lock();
         let cut = state.kernel.take().is_some_and(|k| k.cut);
         let code = status.ok().and_then(|s| s.code());
-        // 1 is what is left of a reboot: see `launch::init`.
-        let end = if !cut && code == Some(1) { End::Reboot } else { End::Off };
-        let why = match (cut, code) {
-            (true, _) => "power cut".to_owned(),
-            (_, Some(0)) => "it turned itself off".to_owned(),
-            (_, Some(1)) => "it rebooted".to_owned(),
-            (_, code) => format!("its kernel ended with {code:?}; see its console.log"),
+        // User Mode Linux exits 0 in both cases; its last words tell them apart.
+        let rebooted = !cut && last_words(console).contains("reboot: Restarting system");
+        let end = if rebooted { End::Reboot } else { End::Off };
+        let why = match (cut, rebooted, code) {
+            (true, ..) => "power cut".to_owned(),
+            (_, true, _) => "it went down for a reboot".to_owned(),
+            (_, _, Some(0)) => "it turned itself off".to_owned(),
+            (_, _, code) => format!("its kernel ended with {code:?}; see its console.log"),
         };
         for (_, job) in state.jobs.drain() {
             let _ = job.send(Event::Lost(format!("{} went down: {why}", self.node)));
@@ -219,15 +260,22 @@ impl Machine {
         if let Some(kernel) = &mut state.kernel {
             kernel.cut = true;
             // The keeper is a child not yet waited for as long as `kernel` is set, so its id is its own.
-            kill(kernel.keeper, Signal::SIGKILL).with_context(|| format!("cut the power of {}", self.node))?;
+            kill(kernel.keeper, Signal::SIGKILL)
+                .with_context(|| format!("cut the power of {}", self.node))?;
         }
         let deadline = Instant::now() + DEATH_LIMIT;
         while state.kernel.is_some() && state.boots == boots {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                bail!("{}'s kernel still holds its serial line {DEATH_LIMIT:?} after SIGKILL", self.node);
+                bail!(
+                    "{}'s kernel still holds its serial line {DEATH_LIMIT:?} after SIGKILL",
+                    self.node
+                );
             }
-            state = self.changed.wait_timeout(state, left).map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .map_or_else(|e| e.into_inner().0, |(guard, _)| guard);
         }
         Ok(())
     }
@@ -236,7 +284,10 @@ impl Machine {
     pub fn wait_off(&self) {
         let mut state = self.lock();
         while state.kernel.is_some() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -255,7 +306,10 @@ impl Machine {
         if kernel.boot_id.is_none() {
             bail!("{} is still starting", self.node);
         }
-        kernel.line.write_all(order(id).encode().as_bytes()).context("write to the serial line")?;
+        kernel
+            .line
+            .write_all(order(id).encode().as_bytes())
+            .context("write to the serial line")?;
         let (sender, receiver) = channel();
         state.jobs.insert(id, sender);
         Ok((id, receiver))
@@ -267,4 +321,19 @@ impl Machine {
             let _ = kernel.line.write_all(order.encode().as_bytes());
         }
     }
+}
+
+/// The end of the console's log, of the boot that just ended.
+fn last_words(console: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(console) {
+        let length = file.metadata().map_or(0, |m| m.len());
+        let _ = file.seek(SeekFrom::Start(length.saturating_sub(1024)));
+        let _ = file.read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.rsplit("=== boot ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

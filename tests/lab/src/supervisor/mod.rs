@@ -57,7 +57,11 @@ impl Shared {
 /// When the lock file cannot be made.
 pub fn try_lock(dir: &Path) -> Result<Option<nix::fcntl::Flock<File>>> {
     let path = dir.join("lock");
-    let file = File::options().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -72,7 +76,8 @@ pub fn try_lock(dir: &Path) -> Result<Option<nix::fcntl::Flock<File>>> {
 /// When the instance cannot be set up.
 pub fn main(dir: &Path) -> Result<()> {
     nix::unistd::setsid().context("leave the terminal")?;
-    let spec: Spec = serde_json::from_slice(&fs::read(dir.join("spec.json")).context("read spec.json")?)?;
+    let spec: Spec =
+        serde_json::from_slice(&fs::read(dir.join("spec.json")).context("read spec.json")?)?;
     let _lock = try_lock(dir)?.context("another supervisor runs this instance")?;
     net::build()?;
     if let Some(parent) = spec.socket.parent() {
@@ -80,7 +85,8 @@ pub fn main(dir: &Path) -> Result<()> {
     }
     // The lock is ours, so a socket that is still there belongs to nobody.
     let _ = fs::remove_file(&spec.socket);
-    let listener = UnixListener::bind(&spec.socket).with_context(|| format!("listen on {}", spec.socket.display()))?;
+    let listener = UnixListener::bind(&spec.socket)
+        .with_context(|| format!("listen on {}", spec.socket.display()))?;
 
     let (orders, inbox) = channel();
     let shared = Arc::new(Shared {
@@ -91,7 +97,8 @@ pub fn main(dir: &Path) -> Result<()> {
     });
 
     let on_signal = orders.clone();
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("watch for signals")?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("watch for signals")?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
             let _ = on_signal.send(Order::Shutdown(None));
@@ -152,11 +159,14 @@ fn boot(shared: &Arc<Shared>, node: Node, words: &[String]) -> Result<()> {
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
         let by = Arc::clone(&shared);
-        let end = shared.machine(node).attend(child, line, |request| {
-            let by = Arc::clone(&by);
-            // A thread: the node's line must stay served while its peer dies.
-            std::thread::spawn(move || fence(&by, node, &request));
-        });
+        let console = shared.spec.dir.join(node.name()).join("console.log");
+        let end = shared
+            .machine(node)
+            .attend(child, line, &console, |request| {
+                let by = Arc::clone(&by);
+                // A thread: the node's line must stay served while its peer dies.
+                std::thread::spawn(move || fence(&by, node, &request));
+            });
         if end == End::Reboot && shared.facts().auto_boot {
             let _ = shared.orders.send(Order::Boot(node, Vec::new(), None));
         }
@@ -167,20 +177,32 @@ fn boot(shared: &Arc<Shared>, node: Node, words: &[String]) -> Result<()> {
 /// Answers a fence agent in node `by`.
 fn fence(shared: &Arc<Shared>, by: Node, request: &FenceRequest) {
     let answer = |code: i32, words: &str| {
-        shared.machine(by).tell(&ToGuest::Fenced(request.id, code, words.to_owned()));
+        shared
+            .machine(by)
+            .tell(&ToGuest::Fenced(request.id, code, words.to_owned()));
     };
     let target = Node::parse(&request.target);
     match (request.action.as_str(), target) {
         ("list", _) => answer(0, &NODES.map(Node::name).join(" ")),
         ("monitor", _) => answer(0, ""),
         // What fence agents answer: 0 on, 2 off.
-        ("status", Ok(target)) => answer(if shared.machine(target).status().on { 0 } else { 2 }, ""),
+        ("status", Ok(target)) => answer(
+            if shared.machine(target).status().on {
+                0
+            } else {
+                2
+            },
+            "",
+        ),
         ("on", Ok(target)) => {
             let _ = shared.orders.send(Order::Boot(target, Vec::new(), None));
             answer(0, "");
         }
         (action @ ("off" | "reboot"), Ok(target)) => {
-            let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let at = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs_f64();
             let start = Instant::now();
             match shared.machine(target).cut() {
                 Ok(()) => {

@@ -145,10 +145,16 @@ pub fn send<T: Serialize>(to: &mut impl Write, value: &T) -> Result<()> {
 /// When the connection is broken or the value is none of ours.
 pub fn receive<T: for<'a> Deserialize<'a>>(from: &mut impl BufRead) -> Result<Option<T>> {
     let mut line = String::new();
-    if from.read_line(&mut line).context("hear from the other side")? == 0 {
+    if from
+        .read_line(&mut line)
+        .context("hear from the other side")?
+        == 0
+    {
         return Ok(None);
     }
-    serde_json::from_str(&line).map(Some).with_context(|| format!("understand {:?}", line.trim_end()))
+    serde_json::from_str(&line)
+        .map(Some)
+        .with_context(|| format!("understand {:?}", line.trim_end()))
 }
 
 impl Status {

@@ -21,7 +21,9 @@ pub fn serve(shared: &Arc<Shared>, connection: UnixStream) -> Result<()> {
     let mut input = BufReader::new(connection);
     while let Some(request) = receive::<Request>(&mut input)? {
         let result = match request {
-            Request::Run { node, argv, read } => return run(shared, &node, argv, read, input, output),
+            Request::Run { node, argv, read } => {
+                return run(shared, &node, argv, read, input, output);
+            }
             Request::Status => {
                 send(&mut output, &Reply::Status(status(shared)))?;
                 continue;
@@ -52,7 +54,10 @@ fn obey(shared: &Arc<Shared>, request: Request) -> Result<()> {
     match request {
         Request::Boot(node, words) => {
             let (answer, answered) = channel();
-            shared.orders.send(Order::Boot(Node::parse(&node)?, words, Some(answer))).map_err(|_| anyhow!("the lab is ending"))?;
+            shared
+                .orders
+                .send(Order::Boot(Node::parse(&node)?, words, Some(answer)))
+                .map_err(|_| anyhow!("the lab is ending"))?;
             answered.recv().map_err(|_| anyhow!("the lab is ending"))?
         }
         Request::Cut(node) => shared.machine(Node::parse(&node)?).cut(),
@@ -86,7 +91,9 @@ fn obey(shared: &Arc<Shared>, request: Request) -> Result<()> {
         Request::Shutdown => {
             let (answer, answered) = channel();
             let _ = shared.orders.send(Order::Shutdown(Some(answer)));
-            answered.recv().map_err(|_| anyhow!("the supervisor ended early"))
+            answered
+                .recv()
+                .map_err(|_| anyhow!("the supervisor ended early"))
         }
         Request::Status | Request::Run { .. } => Err(anyhow!("answered elsewhere")),
     }
@@ -104,7 +111,11 @@ fn run(
         let machine = shared.machine(node);
         let job = machine.submit(|id| {
             let mut argv: Vec<Vec<u8>> = argv.into_iter().map(String::into_bytes).collect();
-            if read { ToGuest::Read(id, argv.pop().unwrap_or_default()) } else { ToGuest::Run(id, argv) }
+            if read {
+                ToGuest::Read(id, argv.pop().unwrap_or_default())
+            } else {
+                ToGuest::Run(id, argv)
+            }
         })?;
         Ok((machine.node(), job))
     });
