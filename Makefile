@@ -39,7 +39,7 @@ deb: build ## target/deb/two-node-ha_VERSION_ARCH.deb
 .PHONY: bench
 bench: ## the generator against zram-generator, in one run
 	tests/install-deps test
-	tests/bench
+	tests/bench/generator
 
 .PHONY: lint format scripts clippy licences
 lint: format scripts man clippy licences ## format, scripts, man, clippy, licences

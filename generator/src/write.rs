@@ -3,9 +3,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use crate::tree::{Entry, Tree};
@@ -103,7 +103,11 @@ fn stage_all(stage: &Path, tree: &Tree) -> Result<(), WriteError> {
     for (i, (_, entry)) in tree.iter().enumerate() {
         let path = stage.join(i.to_string());
         match entry {
-            Entry::File { content } => File::create_new(&path)
+            Entry::File { content } => OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(&path)
                 .and_then(|mut file| file.write_all(content.as_bytes()))
                 .map_err(at("write", &path))?,
             Entry::Symlink { target } => symlink(target, &path).map_err(at("link", &path))?,

@@ -150,8 +150,7 @@ fn a_missing_output_directory_is_made() {
 }
 
 #[test]
-fn a_full_file_system_leaves_nothing_half_written_and_fails() {
-    // No room for the staging directory: a file stands where it should be made.
+fn an_output_directory_that_cannot_be_made_is_told() {
     let out = tempfile::tempdir().unwrap();
     fs::write(out.path().join("normal"), "a file").unwrap();
     let output = Case::named("01-example")

@@ -155,6 +155,87 @@ fn a_host_that_is_neither_node_is_a_configuration_error() {
     assert!(!run.tree.contains_key(agent));
 }
 
+/// Runs the example on a file system of so many pages; answers with what was said, and with the
+/// files that are there after it.
+fn run_with_room_for(pages: usize) -> Option<(String, Vec<String>)> {
+    let case = Case::named("01-example");
+    let script = "\"$0\" /run/systemd/normal; echo \"exit $?\"; cd /run/systemd/normal && find .";
+    let output = Command::new("bwrap")
+        .args(["--ro-bind", "/", "/", "--size", &(pages * 4096).to_string()])
+        .args([
+            "--tmpfs",
+            "/run",
+            "--dir",
+            "/run/systemd/normal",
+            "--tmpfs",
+            "/tmp",
+        ])
+        .args(["--ro-bind", GENERATOR, "/tmp/generator", "--ro-bind"])
+        .arg(case.dir.join("in"))
+        .args(["/tmp/in", "--", "/bin/sh", "-c", script, "/tmp/generator"])
+        .env("TWO_NODE_HA_NODE", "haone")
+        .env("TWO_NODE_HA_ROOT", "/tmp/in")
+        .output();
+    let output = match output {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("SKIPPED: bubblewrap is not installed, no small file system to be had");
+            return None;
+        }
+        other => other.unwrap(),
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    let mut lines: Vec<String> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let exit = lines.remove(0);
+    Some((said + &exit, lines))
+}
+
+#[test]
+fn without_room_nothing_half_written_is_left_and_the_gates_come_first() {
+    let files = Case::named("01-example")
+        .expected()
+        .values()
+        .filter(|entry| matches!(entry, Entry::File(..)))
+        .count();
+    let gates = 8;
+    assert!(files > gates);
+    for pages in 1..=files + 1 {
+        let Some((said, left)) = run_with_room_for(pages) else {
+            return;
+        };
+        let whole = |name: &str| left.iter().filter(|path| path.contains(name)).count();
+        assert!(whole(".two-node-ha-generator") == 0, "{pages}: {left:?}");
+        let (expected_gates, everything) = match pages {
+            _ if pages < gates => (0, false),
+            _ if pages < files => (gates, false),
+            _ => (gates, true),
+        };
+        assert_eq!(said.ends_with("exit 0"), everything, "{pages}: {said}");
+        assert_eq!(
+            said.contains("No space left"),
+            !everything,
+            "{pages}: {said}"
+        );
+        let conf = |path: &&String| path.ends_with(".conf");
+        let all = left.iter().filter(conf).count();
+        let snap = left
+            .iter()
+            .filter(conf)
+            .filter(|path| path.contains("/snap."))
+            .count();
+        assert_eq!(snap, expected_gates, "{pages}: {left:?}");
+        assert_eq!(
+            all,
+            if everything { files } else { expected_gates },
+            "{pages}: {left:?}"
+        );
+        assert_eq!(whole("drbd.service") > 0, everything, "{pages}: {left:?}");
+    }
+}
+
 #[test]
 fn no_other_process_is_started_and_no_socket_opened() {
     let case = Case::named("01-example");

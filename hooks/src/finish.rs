@@ -66,7 +66,7 @@ impl Call {
     fn event(&self, answer: &Answer, resource: Option<String>) -> Event {
         let request = &self.request;
         Event {
-            resource: request.resource.clone().or(resource),
+            resource: resource.or_else(|| request.resource.clone()),
             peer: request.peer.name(),
             minors: request.minors(),
             volumes: request.volume_numbers(),
@@ -97,12 +97,7 @@ pub fn finish(call: &Call, answer: &Answer, settings: &Settings) -> ! {
             thread::park();
         }
     }
-    let resource = call
-        .request
-        .minors()
-        .first()
-        .and_then(|minor| settings.resource_of(*minor));
-    let event = call.event(answer, resource);
+    let event = call.event(answer, settings.resource_of(&call.request));
     let journal = call.journal();
     // The record first: it does not wait for a disk, and split brain is told at once.
     journal.send(&record(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use two_node_ha_config::{Config, Host, NoCopyPolicy, PATH, decode, parse};
 
 use crate::handler::Handler;
+use crate::request::Request;
 use crate::root::Root;
 
 /// Bytes of the largest file that is read.
@@ -90,10 +91,16 @@ impl Settings {
             .and_then(|config| config.hooks.alert_command.clone())
     }
 
-    /// The configured resource, where a minor of it is meant: 8.4's kernel names no resource to
-    /// most handlers.
-    pub fn resource_of(&self, minor: u32) -> Option<String> {
-        let volume = &self.config.as_ref()?.volume;
-        (volume.minor == minor).then(|| volume.resource.clone())
+    /// The resource that a request is about: as named, else the configured one where a minor of
+    /// it is meant. (8.4's kernel names no resource to most handlers.)
+    pub fn resource_of(&self, request: &Request) -> Option<String> {
+        let of_minor = || {
+            let volume = &self.config.as_ref()?.volume;
+            request
+                .minors()
+                .contains(&volume.minor)
+                .then(|| volume.resource.clone())
+        };
+        request.resource.clone().or_else(of_minor)
     }
 }

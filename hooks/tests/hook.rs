@@ -206,6 +206,10 @@ fn as_usermode_helper_a_minor_finds_its_resource_in_the_configuration() {
     assert_eq!(event.minors, [0]);
     assert_eq!(event.peer.as_deref(), Some("fd00::2"));
     assert_eq!(event.decision, "proceed");
+
+    machine.call(&["split-brain", "minor-0"], &env);
+    let reason = &machine.events()[1].reason;
+    assert!(reason.contains("`drbdadm connect r0`"), "{reason}");
 }
 
 #[test]

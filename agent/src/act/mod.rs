@@ -151,6 +151,9 @@ impl Actor {
                 Ok(Outcome::Done)
             }
             Step::KeepIdentity(database) => self.keep_identity(*database),
+            Step::Leave(database) => self
+                .keep_identity(*database)
+                .and_then(|_| self.flip(*database, Target::Spare)),
             Step::KeepOriginal(database) => self.keep_original(*database, progress),
             Step::Flip(database, target) => self.flip(*database, *target),
             Step::BeginEpoch => self.begin_epoch(),

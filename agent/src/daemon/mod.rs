@@ -141,6 +141,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     serve::start(&shared)?;
     sources::mounts(sender.clone())?;
     sources::drbd(sender.clone())?;
+    sources::hooks(&paths, sender.clone())?;
     let actor = Actor {
         config,
         paths,

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::Event;
+use crate::paths::Paths;
 
 /// While DRBD's module is not loaded its events cannot be listened to. This is a state of the
 /// boot and of the set-up, never of a settled node.
@@ -102,4 +103,63 @@ pub fn drbd(events: Sender<Event>) -> Result<(), String> {
             std::thread::sleep(DRBD_RETRY);
         }
     })
+}
+
+/// What the hooks left: told in the journal in the agent's words, and a reason to look.
+///
+/// # Errors
+/// When the directory cannot be watched: in words.
+pub fn hooks(paths: &Paths, events: Sender<Event>) -> Result<(), String> {
+    let directory = paths.events();
+    let mut watcher =
+        two_node_ha_events::Watcher::new(&directory).map_err(|error| error.to_string())?;
+    spawn("hooks", move || {
+        loop {
+            // The files that came while nobody watched are taken first.
+            take_events(&directory);
+            if events.send(Event::Changed).is_err() {
+                return;
+            }
+            let mut fds = [PollFd::new(watcher.as_fd(), PollFlags::POLLIN)];
+            let polled = match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) => Ok(()),
+                Err(nix::errno::Errno::EINTR) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
+            let drained =
+                polled.and_then(|()| watcher.drain().map(|_| ()).map_err(|e| e.to_string()));
+            if let Err(error) = drained {
+                tracing::error!("events of the hooks can no longer be watched: {error}");
+                return;
+            }
+        }
+    })
+}
+
+fn take_events(directory: &std::path::Path) {
+    let taken = match two_node_ha_events::take_all(directory) {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::error!("taking the events of the hooks: {error}");
+            return;
+        }
+    };
+    for (path, why) in taken.unreadable {
+        tracing::warn!(file = %path.display(), "an event of a hook cannot be read: {why}");
+    }
+    for pending in taken.events {
+        let event = &pending.event;
+        tracing::info!(
+            handler = event.handler,
+            resource = event.resource,
+            decision = event.decision,
+            "DRBD called {}: {} ({})",
+            event.handler,
+            event.decision,
+            event.reason
+        );
+        if let Err(error) = pending.ack() {
+            tracing::warn!("an event of a hook stays behind: {error}");
+        }
+    }
 }

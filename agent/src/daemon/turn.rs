@@ -13,9 +13,19 @@ impl Daemon {
     /// Until there is nothing to do but wait.
     pub(super) fn turn(&mut self) {
         let mut last_state = self.shared.status().map(|status| status.state);
+        let mut before: Option<(Observation, Decision)> = None;
         loop {
             let observation = self.observe();
             let decision = plan(&observation, &self.actor.config);
+            // A step that changes nothing that can be seen would be taken for ever.
+            if before.as_ref().is_some_and(|b| b.0 == observation && b.1 == decision) {
+                tracing::error!(
+                    steps = ?decision.steps,
+                    "the last step changed nothing that can be seen; waiting before the next try"
+                );
+                self.retry_later();
+                return;
+            }
             if last_state != Some(decision.state) {
                 announce(&decision);
                 self.patience = SHORTEST_RETRY;
@@ -34,6 +44,7 @@ impl Daemon {
             if self.terminate || !self.act(&observation, &decision) {
                 return;
             }
+            before = Some((observation, decision));
             // Pacemaker may have changed its mind in the meantime.
             self.drain_events();
             self.notify.alive();

@@ -8,11 +8,12 @@ pub(super) fn plan(o: &Observation) -> Decision {
     let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
     for (database, directories) in &o.databases {
         if directories.leads == Leads::ToVolume {
-            if o.mount == Mount::ReadWrite {
-                // Certificates may have been renewed since this node became the voter.
-                steps.push(Step::KeepIdentity(*database));
-            }
-            steps.push(Step::Flip(*database, Target::Spare));
+            // Certificates may have been renewed since this node became the voter.
+            steps.push(if o.mount == Mount::ReadWrite {
+                Step::Leave(*database)
+            } else {
+                Step::Flip(*database, Target::Spare)
+            });
         }
     }
     let reason = match o.request {

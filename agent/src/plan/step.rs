@@ -34,6 +34,8 @@ pub enum Step {
     RememberEpoch(u64),
     /// Copy this node's identity from where the database is now into its spare directory.
     KeepIdentity(Database),
+    /// Keep this node's identity as it is on the volume, and lead the state directory off it.
+    Leave(Database),
     /// First day, spare: make the real directory this node's spare directory.
     KeepOriginal(Database),
     /// Lead the state directory elsewhere.
@@ -66,6 +68,9 @@ impl Step {
             Self::MoveOntoVolume => "move both databases onto the volume".into(),
             Self::RememberEpoch(epoch) => format!("remember epoch {epoch}"),
             Self::KeepIdentity(database) => format!("keep this node's identity of {database}"),
+            Self::Leave(database) => {
+                format!("keep this node's identity of {database} and lead it off the volume")
+            }
             Self::KeepOriginal(database) => {
                 format!("make the first day's {database} directory this node's spare directory")
             }

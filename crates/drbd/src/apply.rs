@@ -56,8 +56,10 @@ impl State {
         let applied = match event {
             Event::Exists(target, new) | Event::Create(target, new) => self.upsert(target, new),
             Event::Change(target, new) => {
-                // Of an object that was never reported, a change tells only half.
-                if self.knows(target) {
+                // Of an object that is new to it drbdsetup prints everything, also in a change:
+                // 8.4 does so for the peer device of a connection that has just been destroyed.
+                // Half of an object that is new to us means that something was lost.
+                if self.knows(target) || is_whole(target, new) {
                     self.upsert(target, new)
                 } else {
                     Applied::MustReread
@@ -219,12 +221,24 @@ impl State {
     }
 }
 
+/// Whether an event says all that makes up an object's state.
+fn is_whole(target: &Target, new: &Snapshot) -> bool {
+    match target {
+        Target::Resource(_) => new.role.is_some() && new.suspended.is_some(),
+        Target::Device(key) => new.disk.is_some() && key.minor.is_some(),
+        Target::Connection(_) => new.connection.is_some() && new.role.is_some(),
+        Target::PeerDevice(_) => new.replication.is_some() && new.peer_disk.is_some(),
+        Target::Path(_) => new.established.is_some(),
+    }
+}
+
 fn peer_entry<'a>(resource: &'a mut Resource, key: &Key) -> &'a mut Peer {
     entry(
         &mut resource.peers,
         |peer| is_peer(peer, key),
         || Peer {
-            name: key.conn_name.clone().unwrap_or_default(),
+            // 8.4 leaves its constant name out while the connection has no addresses.
+            name: key.conn_name.clone().unwrap_or_else(|| "peer".to_owned()),
             node_id: key.peer_node_id.unwrap_or_default(),
             ..Peer::default()
         },

@@ -49,8 +49,8 @@ pub enum Event {
         key: Key,
         /// The handler's name.
         helper: String,
-        /// Its exit code.
-        status: i32,
+        /// How it ended.
+        status: HelperStatus,
     },
     /// `exists -`: the state at the beginning is complete.
     InitialStateDone,
@@ -58,6 +58,31 @@ pub enum Event {
     Skipped(u64),
     /// An action or an object that this crate does not know.
     Unrecognised(String),
+}
+
+/// How a handler ended. The kernel reports what `call_usermodehelper` returned: a wait status, or
+/// a negative error number, printed without its sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HelperStatus {
+    /// It exited with this code.
+    Exited(u8),
+    /// A signal ended it; DRBD takes that for exit code 0.
+    Signalled(u8),
+    /// It could not be run: an error number, such as 2 (`ENOENT`) for a program that is not there.
+    NotRun(i32),
+}
+
+impl HelperStatus {
+    fn of(status: u32) -> Self {
+        let number = status as i32;
+        if number < 0 {
+            return Self::NotRun(number.saturating_neg());
+        }
+        match (status & 0x7f, (status >> 8) & 0xff) {
+            (0, code) => Self::Exited(code as u8),
+            (signal, _) => Self::Signalled(signal as u8),
+        }
+    }
 }
 
 /// What kind of object an event is about, and which.
@@ -201,11 +226,11 @@ fn parse(line: &str) -> Result<Event, &'static str> {
                 "call" => Ok(Event::Call { key, helper }),
                 "response" => {
                     let status = fields.get("status").ok_or("no status")?;
-                    let status = status.parse().map_err(|_| "a status that is no number")?;
+                    let status: u32 = status.parse().map_err(|_| "a status that is no number")?;
                     Ok(Event::Response {
                         key,
                         helper,
-                        status,
+                        status: HelperStatus::of(status),
                     })
                 }
                 _ => Ok(Event::Unrecognised(line.to_owned())),

@@ -18,7 +18,7 @@ pub mod query;
 mod states;
 
 pub use apply::{Applied, parse_events2};
-pub use event::{Event, Key, ParseError, Snapshot, Target};
+pub use event::{Event, HelperStatus, Key, ParseError, Snapshot, Target};
 pub use generation::{Generation, Version};
 pub use json::{JsonError, parse_status_json};
 pub use model::{Path, Peer, PeerVolume, Resource, State, Suspension, Volume};

@@ -34,7 +34,8 @@ pub struct Resource {
     pub promotion_score: Option<i64>,
     /// Its volumes.
     pub volumes: Vec<Volume>,
-    /// Its connections; with 8.4 there is one.
+    /// Its connections; with 8.4 there is one. (A stand-alone one is in what `events2 --now` of
+    /// 8.4 prints, but its live stream reports it as destroyed.)
     pub peers: Vec<Peer>,
 }
 
@@ -68,7 +69,7 @@ pub struct Volume {
     pub minor: u32,
     /// State of its disk here.
     pub disk: DiskState,
-    /// Size in KiB. With statistics only, and with DRBD 8.4 never.
+    /// Size in KiB. With statistics only.
     pub size_kib: Option<u64>,
     /// The device underneath. DRBD 9 only; `None` also when it has none.
     pub backing_dev: Option<String>,

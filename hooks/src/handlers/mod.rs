@@ -22,7 +22,7 @@ pub fn answer(request: &Request, settings: &Settings) -> Answer {
         Handler::AfterResyncTarget => resync::after_target(),
         Handler::FencePeer => fence::fence(),
         Handler::UnfencePeer => fence::unfence(),
-        Handler::SplitBrain => split_brain::unresolved(request),
+        Handler::SplitBrain => split_brain::unresolved(settings.resource_of(request).as_deref()),
         Handler::InitialSplitBrain => split_brain::initial(),
         Handler::LocalIoError => loss::local_io_error(),
         Handler::PriLost => loss::primary_lost(),

@@ -1,12 +1,11 @@
 //! Split brain: both sides have changed what the other does not know.
 
 use crate::answer::{Answer, Level};
-use crate::request::Request;
 
 /// DRBD could not solve it and has cut the connection. Nothing is discarded here: only a person
 /// knows which side's writes are worth more.
-pub fn unresolved(request: &Request) -> Answer {
-    let resource = request.subject();
+pub fn unresolved(resource: Option<&str>) -> Answer {
+    let resource = resource.unwrap_or("RESOURCE");
     let reason = format!(
         "SPLIT BRAIN: both nodes have written since they last saw each other, and DRBD has cut \
          the connection. Neither side is being discarded. Keep both nodes as they are, find out \

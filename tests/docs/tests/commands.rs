@@ -1,5 +1,6 @@
 //! two-node-ha(8) and the README against the program itself.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -8,36 +9,38 @@ use two_node_ha_docs::{items, plain, read, repository};
 
 const PAGE: &str = "man/two-node-ha.8";
 
-/// Builds the program as the other tests do, and says where it is. A binary of another package has
-/// no `CARGO_BIN_EXE_*` here.
-fn program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+/// Builds the programs as the other tests do, and says where they are. A binary of another package
+/// has no `CARGO_BIN_EXE_*` here.
+fn programs() -> &'static PathBuf {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--package", "two-node-ha"])
+            .args(["build", "--quiet", "--locked"])
+            .args(["--package", "two-node-ha", "--package", "two-node-ha-hook"])
             .current_dir(repository())
             .status()
             .expect("cargo starts");
-        assert!(
-            built.success(),
-            "cargo build --package two-node-ha: {built}"
-        );
+        assert!(built.success(), "cargo build of the programs: {built}");
         let test = std::env::current_exe().expect("the test has a path");
         // …/debug/deps/commands-0123456789abcdef
         let debug = test.ancestors().nth(2).expect("deps lies in debug");
-        debug.join("two-node-ha")
+        debug.to_owned()
     })
 }
 
 fn output(arguments: &[&str]) -> String {
-    let output = Command::new(program())
+    output_of("two-node-ha", arguments)
+}
+
+fn output_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(programs().join(program))
         .args(arguments)
         .env("COLUMNS", "100")
         .output()
         .expect("the program starts");
     assert!(
         output.status.success(),
-        "two-node-ha {}: {}\n{}",
+        "{program} {}: {}\n{}",
         arguments.join(" "),
         output.status,
         String::from_utf8_lossy(&output.stderr)
@@ -177,6 +180,21 @@ fn every_option_is_in_the_page() {
             }
         }
     }
+}
+
+#[test]
+fn the_handlers_in_the_hook_s_page_are_those_of_the_hook() {
+    let help = output_of("two-node-ha-hook", &["--help"]);
+    let (_, list) = help.split_once("Handlers:\n").expect("a list of handlers");
+    let real: BTreeSet<&str> = list.split_whitespace().collect();
+    assert!(real.contains("fence-peer"), "{help}");
+    let page = items(&read("man/two-node-ha-hook.8"));
+    let documented: BTreeSet<&str> = page
+        .iter()
+        .filter_map(|item| item.tag.strip_prefix("Cm "))
+        .flat_map(|names| names.split(" , "))
+        .collect();
+    assert_eq!(documented, real);
 }
 
 #[test]

@@ -34,6 +34,11 @@ for file in /etc/pam.d/common-session /etc/pam.d/common-session-noninteractive; 
     if [ -e "$file" ]; then sed -i '/pam_systemd\.so/d' "$file"; fi
 done
 
+# Each keyboard, console and serial line of the kernel would be an event for udev to work on.
+mkdir -p /etc/systemd/system/systemd-udev-trigger.service.d
+printf '[Service]\nExecStart=\nExecStart=-udevadm trigger --type=all --action=add --subsystem-nomatch=tty --subsystem-nomatch=mem --prioritized-subsystem=block,net\n' \
+    >/etc/systemd/system/systemd-udev-trigger.service.d/lab.conf
+
 # Each node gets its own at its first start.
 rm -f /etc/ssh/ssh_host_*_key* /etc/machine-id /var/lib/dbus/machine-id /etc/hostname
 : >/etc/machine-id

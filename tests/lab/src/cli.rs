@@ -1,10 +1,13 @@
 //! Command line: what a person can ask of the lab.
 
 use crate::client::Lab;
-use crate::cluster::Node;
+use crate::cluster::{NODES, Node};
 use crate::places::Places;
 use crate::supervisor::protocol::Event;
-use crate::{control, host, interrupt, launch, supervisor, up};
+use crate::{
+    agent, artefacts, control, demo, form, host, interrupt, launch, logs, progress, scenario,
+    shell, supervisor, trouble, up,
+};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::io::{Read as _, Write as _};
@@ -20,9 +23,9 @@ use std::time::Duration;
 #[derive(Parser)]
 #[command(name = "two-node-ha-lab", version, disable_help_subcommand = true)]
 struct Cli {
-    /// Name of the instance; several may run side by side
-    #[arg(long, global = true, default_value = "default", value_name = "NAME")]
-    instance: String,
+    /// Name of the instance; several may run side by side [default: default, demo or smoke]
+    #[arg(long, global = true, value_name = "NAME")]
+    instance: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,6 +52,35 @@ enum Command {
         )]
         argv: Vec<String>,
     },
+    /// A shell in a node
+    Shell {
+        /// haone or hatwo
+        node: String,
+    },
+    /// The journals of this boot, merged by time; of a node that is off, from its disk
+    Logs {
+        /// haone or hatwo; both without it
+        node: Option<String>,
+        /// Go on printing what comes; of one node
+        #[arg(long, short, requires = "node")]
+        follow: bool,
+    },
+    /// Bring up a lab, cut the power of the primary under a stream of writes, show what survived
+    Demo(UpArgs),
+    /// Run the scenarios that CI runs, or some of them
+    Smoke {
+        #[command(flatten)]
+        up: UpArgs,
+        /// Only these scenarios, in the order of the list
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Print the scenarios and what each proves
+        #[arg(long)]
+        list: bool,
+        /// Leave the lab as it is after the first failure
+        #[arg(long)]
+        keep: bool,
+    },
     /// Cut the power of a node: SIGKILL to its kernel
     Cut {
         /// haone or hatwo
@@ -59,6 +91,12 @@ enum Command {
         /// haone or hatwo
         node: String,
     },
+    /// Whether a node that was fenced or reboots is started again: on or off (the default)
+    AutoBoot {
+        /// on or off
+        #[arg(value_parser = ["on", "off"])]
+        state: String,
+    },
     /// Pull the cables of a node, or cut the two from each other
     Partition {
         /// haone or hatwo; without it both stay reachable from outside, but not from each other
@@ -66,6 +104,31 @@ enum Command {
     },
     /// Plug all cables in again
     Heal,
+    /// Delay or throttle what a node sends; without options it is as fast as ever again
+    Slow {
+        /// haone or hatwo
+        node: String,
+        /// Such as 50ms
+        #[arg(long, value_name = "TIME")]
+        delay: Option<String>,
+        /// Such as 1mbit
+        #[arg(long, value_name = "RATE")]
+        rate: Option<String>,
+    },
+    /// Fill a file system of a node to the last block
+    Fill {
+        /// haone or hatwo
+        node: String,
+        /// A directory on the file system
+        path: String,
+    },
+    /// Remove what `fill` wrote
+    Unfill {
+        /// haone or hatwo
+        node: String,
+        /// The directory given to `fill`
+        path: String,
+    },
     /// What is running
     Status {
         /// As JSON
@@ -126,20 +189,57 @@ pub fn main() -> Result<i32> {
         return as_root();
     }
     interrupt::listen()?;
-    let places = Places::new(&cli.instance)?;
+    let usual = match cli.command {
+        Command::Demo(_) => "demo",
+        Command::Smoke { .. } => "smoke",
+        _ => "default",
+    };
+    let places = Places::new(cli.instance.as_deref().unwrap_or(usual))?;
+    let connect = || Lab::connect(&places);
     match cli.command {
         Command::Up(args) => command_up(&places, &args),
         Command::Down => Lab::end(&places).map(|()| 0),
         Command::Run { node, limit, argv } => command_run(&places, &node, limit, &argv),
-        Command::Cut { node } => Lab::connect(&places)?.cut(Node::parse(&node)?).map(|()| 0),
-        Command::Boot { node } => {
-            up::boot(&Lab::connect(&places)?, &[Node::parse(&node)?]).map(|()| 0)
+        Command::Shell { node } => shell::open(&connect()?, Node::parse(&node)?),
+        Command::Logs { node, follow } => {
+            command_logs(&connect()?, node.as_deref(), follow).map(|()| 0)
         }
+        Command::Demo(args) => command_demo(&places, &args),
+        Command::Smoke {
+            up: args,
+            only,
+            list,
+            keep,
+        } => {
+            if list {
+                for scenario in &scenario::SCENARIOS {
+                    println!("{:<16} {}", scenario.name, scenario.proves);
+                }
+                return Ok(0);
+            }
+            scenario::smoke(&places, &plan(&places, &args)?, &only, keep)
+        }
+        Command::Slow { node, delay, rate } => trouble::slow(
+            &connect()?,
+            Node::parse(&node)?,
+            delay.as_deref(),
+            rate.as_deref(),
+        )
+        .map(|()| 0),
+        Command::Fill { node, path } => {
+            trouble::fill(&connect()?, Node::parse(&node)?, &path).map(|()| 0)
+        }
+        Command::Unfill { node, path } => {
+            trouble::unfill(&connect()?, Node::parse(&node)?, &path).map(|()| 0)
+        }
+        Command::Cut { node } => connect()?.cut(Node::parse(&node)?).map(|()| 0),
+        Command::Boot { node } => up::boot(&connect()?, &[Node::parse(&node)?]).map(|()| 0),
+        Command::AutoBoot { state } => connect()?.auto_boot(state == "on").map(|()| 0),
         Command::Partition { node } => {
             let node = node.as_deref().map(Node::parse).transpose()?;
-            Lab::connect(&places)?.partition(node).map(|()| 0)
+            connect()?.partition(node).map(|()| 0)
         }
-        Command::Heal => Lab::connect(&places)?.heal().map(|()| 0),
+        Command::Heal => connect()?.heal().map(|()| 0),
         Command::Status { json } => command_status(&places, json),
         Command::InternalSupervisor { .. }
         | Command::InternalKeeper { .. }
@@ -160,16 +260,91 @@ fn as_root() -> Result<i32> {
 }
 
 fn command_up(places: &Places, args: &UpArgs) -> Result<i32> {
-    host::check_requirements()?;
-    let plan = up::Plan {
-        memory: args.memory,
-        package: args.package.clone(),
-    };
-    let (kernel, system) = up::images(places, &plan)?;
-    let lab = up::lay_out(places, &plan, &kernel, [&system, &system])?;
-    up::boot(&lab, &crate::cluster::NODES)?;
+    if Lab::is_up(places) {
+        eprintln!("the lab is up already");
+        return Ok(0);
+    }
+    let lab = up::bring(places, &plan(places, args)?)?;
+    if !args.bare {
+        serving(&lab)?;
+    }
     lab.detach()?;
     Ok(0)
+}
+
+/// Loads the resources, and waits until voter and spare are what they are to be.
+fn serving(lab: &Lab) -> Result<()> {
+    let start = || {
+        form::first_start(lab)?;
+        let voter = agent::voter(lab, scenario::SETTLE)?;
+        agent::wait_for(
+            lab,
+            voter.peer(),
+            "the spare",
+            scenario::SETTLE,
+            agent::Status::is_spare,
+        )
+    };
+    progress::step("first start", start)
+        .map(drop)
+        .inspect_err(|_| artefacts::collect(lab, "first-start"))
+}
+
+fn command_demo(places: &Places, args: &UpArgs) -> Result<i32> {
+    let lab = up::bring(places, &plan(places, args)?)?;
+    serving(&lab)?;
+    let outcome = demo::fail_over(&lab).inspect_err(|_| artefacts::collect(&lab, "demo"))?;
+    let code = demo::report(&lab, &outcome)?;
+    if code != 0 {
+        artefacts::collect(&lab, "demo");
+    }
+    Ok(code)
+}
+
+fn command_logs(lab: &Lab, node: Option<&str>, follow: bool) -> Result<()> {
+    let nodes = node.map_or_else(
+        || Ok(NODES.to_vec()),
+        |name| Node::parse(name).map(|n| vec![n]),
+    )?;
+    if follow {
+        logs::follow(lab, nodes[0])
+    } else {
+        logs::print(lab, &nodes)
+    }
+}
+
+fn plan(places: &Places, args: &UpArgs) -> Result<up::Plan> {
+    host::check_requirements()?;
+    let package = if args.bare {
+        None
+    } else {
+        Some(package(places, args)?)
+    };
+    Ok(up::Plan {
+        memory: args.memory,
+        package,
+    })
+}
+
+/// The package asked for, or the newest one built.
+fn package(places: &Places, args: &UpArgs) -> Result<PathBuf> {
+    if let Some(package) = &args.package {
+        return Ok(package.clone());
+    }
+    let dir = places.repo.join("target/deb");
+    let newest = std::fs::read_dir(&dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "deb"))
+        .max_by_key(|p| p.metadata().and_then(|m| m.modified()).ok());
+    newest.with_context(|| {
+        format!(
+            "no package in {}: build it with `make deb`, or name one with --package",
+            dir.display()
+        )
+    })
 }
 
 fn command_run(places: &Places, node: &str, limit: u64, argv: &[String]) -> Result<i32> {
@@ -192,15 +367,13 @@ fn command_run(places: &Places, node: &str, limit: u64, argv: &[String]) -> Resu
         Duration::from_secs(limit),
         feed,
         |event| match event {
-            Event::Out(data) => {
-                let _ = std::io::stdout()
-                    .write_all(&data)
-                    .and_then(|()| std::io::stdout().flush());
-            }
-            Event::Err(data) => {
-                let _ = std::io::stderr().write_all(&data);
-            }
-            Event::Exit(_) | Event::Lost(_) => {}
+            // Whoever closed the pipe has seen enough.
+            Event::Out(data) => std::io::stdout()
+                .write_all(&data)
+                .and_then(|()| std::io::stdout().flush())
+                .is_ok(),
+            Event::Err(data) => std::io::stderr().write_all(&data).is_ok(),
+            Event::Exit(_) | Event::Lost(_) => true,
         },
     )
 }

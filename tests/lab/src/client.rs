@@ -162,13 +162,14 @@ impl Lab {
         }
     }
 
-    /// Starts a node and returns at once.
+    /// Starts a node, with these additional words on its kernel's command line, and returns at once.
     ///
     /// # Errors
     /// When it is on, or the host refuses.
-    pub fn boot(&self, node: Node) -> Result<()> {
+    pub fn boot(&self, node: Node, words: &[&str]) -> Result<()> {
+        let words = words.iter().map(|&w| w.to_owned()).collect();
         self.order(
-            &Request::Boot(node.name().to_owned()),
+            &Request::Boot(node.name().to_owned(), words),
             Duration::from_secs(20),
         )
     }
@@ -220,7 +221,8 @@ impl Lab {
         self.order(&Request::AutoBoot(on), Duration::from_secs(10))
     }
 
-    /// Runs a program in a node, handing its output over as it comes.
+    /// Runs a program in a node, handing its output over as it comes, until it ends or `take` has
+    /// enough.
     ///
     /// # Errors
     /// When the node is off or dies, or the program takes longer than `limit`; it is killed then.
@@ -230,7 +232,7 @@ impl Lab {
         argv: &[&str],
         limit: Duration,
         feed: impl FnOnce(Feeder),
-        mut take: impl FnMut(Event),
+        mut take: impl FnMut(Event) -> bool,
     ) -> Result<i32> {
         let what = argv.join(" ");
         let mut connection = self.open()?;
@@ -252,7 +254,7 @@ impl Lab {
         what: &str,
         connection: UnixStream,
         limit: Duration,
-        take: &mut dyn FnMut(Event),
+        take: &mut dyn FnMut(Event) -> bool,
     ) -> Result<i32> {
         let mut killer = Feeder(connection.try_clone()?);
         let mut reader = BufReader::with_capacity(64 * 1024, Patient::new(connection, limit)?);
@@ -260,7 +262,12 @@ impl Lab {
             match receive(&mut reader) {
                 Ok(Some(Event::Exit(code))) => return Ok(code),
                 Ok(Some(Event::Lost(why))) => bail!("{node}: {what}: {why}"),
-                Ok(Some(event)) => take(event),
+                Ok(Some(event)) => {
+                    if !take(event) {
+                        killer.signal(SIGKILL);
+                        return Ok(128 + SIGKILL);
+                    }
+                }
                 Ok(None) => bail!("{node}: {what}: the lab ended meanwhile"),
                 Err(error) => {
                     killer.signal(SIGKILL);
@@ -282,10 +289,13 @@ impl Lab {
             argv,
             limit,
             |mut input| input.close(),
-            |event| match event {
-                Event::Out(data) => out.extend(data),
-                Event::Err(data) => err.extend(data),
-                Event::Exit(_) | Event::Lost(_) => {}
+            |event| {
+                match event {
+                    Event::Out(data) => out.extend(data),
+                    Event::Err(data) => err.extend(data),
+                    Event::Exit(_) | Event::Lost(_) => {}
+                }
+                true
             },
         )?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -323,6 +333,38 @@ impl Lab {
         self.run(node, &["sh", "-euc", script], limit)
     }
 
+    /// Writes a file in a node, mode 0600, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Lab::run`].
+    pub fn write(&self, node: Node, path: &str, data: &[u8]) -> Result<()> {
+        let script = "umask 077; cat >\"$1.new\"; mv \"$1.new\" \"$1\"";
+        let mut said = Vec::new();
+        let feed = |mut input: Feeder| {
+            input.write(data);
+            input.close();
+        };
+        let code = self.stream(
+            node,
+            &["sh", "-euc", script, "sh", path],
+            Duration::from_secs(60),
+            feed,
+            |event| {
+                if let Event::Err(data) = event {
+                    said.extend(data);
+                }
+                true
+            },
+        )?;
+        if code != 0 {
+            bail!(
+                "{node}: write {path}: {}",
+                String::from_utf8_lossy(&said).trim()
+            );
+        }
+        Ok(())
+    }
+
     /// The content of a file in a node, without starting a program there; `None` if it cannot be
     /// opened.
     ///
@@ -348,6 +390,7 @@ impl Lab {
                 if let Event::Out(data) = event {
                     out.extend(data);
                 }
+                true
             },
         )?;
         Ok((code == 0).then(|| String::from_utf8_lossy(&out).into_owned()))

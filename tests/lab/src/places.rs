@@ -1,6 +1,7 @@
 //! Where the lab keeps its things.
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest as _, Sha256};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -31,10 +32,14 @@ impl Places {
         let repo = find_repo()?;
         let cache = env::var_os("TWO_NODE_HA_LAB_CACHE")
             .map_or_else(|| repo.join(".lab/cache"), PathBuf::from);
+        let instance = repo.join(".lab/run").join(name);
+        // Instances of two clones of the repository may have the same name.
+        let digest = Sha256::digest(instance.as_os_str().as_encoded_bytes());
+        let digest: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
         Ok(Self {
             cache,
-            instance: repo.join(".lab/run").join(name),
-            socket: PathBuf::from(format!("/run/two-node-ha-lab/{name}.sock")),
+            socket: PathBuf::from(format!("/run/two-node-ha-lab/{name}-{digest}.sock")),
+            instance,
             name: name.to_owned(),
             repo,
         })

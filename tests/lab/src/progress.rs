@@ -1,7 +1,6 @@
 //! What the lab says while it works: one line at the start of everything that may take over a
 //! second, and how long it took.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 /// Seconds with one decimal.
@@ -17,20 +16,12 @@ pub fn seconds(duration: Duration) -> String {
 /// Those of `work`.
 pub fn step<T>(what: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let start = Instant::now();
-    let terminal = std::io::stderr().is_terminal();
-    if terminal {
-        eprint!("{what} … ");
-        let _ = std::io::stderr().flush();
-    } else {
-        eprintln!("{what} …");
-    }
+    eprintln!("{what} …");
     let result = work();
     let took = seconds(start.elapsed());
-    match (&result, terminal) {
-        (Ok(_), true) => eprintln!("{took}"),
-        (Ok(_), false) => eprintln!("{what}: {took}"),
-        (Err(_), true) => eprintln!("failed after {took}"),
-        (Err(_), false) => eprintln!("{what}: failed after {took}"),
+    match &result {
+        Ok(_) => eprintln!("{what}: {took}"),
+        Err(_) => eprintln!("{what}: failed after {took}"),
     }
     result
 }

@@ -6,7 +6,7 @@ use crate::image::{self, Parts};
 use crate::places::Places;
 use crate::supervisor::protocol::Spec;
 use crate::supervisor::try_lock;
-use crate::{host, progress, wait};
+use crate::{artefacts, form, host, progress, wait};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,21 @@ pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> 
     };
     let system = image::system(places, &parts)?;
     Ok((kernel, system))
+}
+
+/// The whole of it: images, disks, supervisor, both nodes booted.
+///
+/// # Errors
+/// When any of it fails; nothing is left running then.
+pub fn bring(places: &Places, plan: &Plan) -> Result<Lab> {
+    let (kernel, system) = images(places, plan)?;
+    let disks = match plan.package {
+        Some(_) => form::disks(places, plan, &kernel, &system)?,
+        None => [system.clone(), system],
+    };
+    let lab = lay_out(places, plan, &kernel, [&disks[0], &disks[1]])?;
+    boot(&lab, &NODES).inspect_err(|_| artefacts::collect(&lab, &places.name))?;
+    Ok(lab)
 }
 
 /// Starts the supervisor and lays out the nodes with these disks; boots nothing yet.
@@ -122,10 +137,18 @@ fn install_hands(to: &Path) -> Result<()> {
 /// # Errors
 /// When one does not come up.
 pub fn boot(lab: &Lab, nodes: &[Node]) -> Result<()> {
+    boot_with(lab, nodes, &[])
+}
+
+/// As [`boot`], with more words on the kernels' command lines.
+///
+/// # Errors
+/// As [`boot`].
+pub fn boot_with(lab: &Lab, nodes: &[Node], words: &[&str]) -> Result<()> {
     let names: Vec<&str> = nodes.iter().map(|n| n.name()).collect();
     progress::step(&format!("booting {}", names.join(" and ")), || {
         for node in nodes {
-            lab.boot(*node)?;
+            lab.boot(*node, words)?;
         }
         for node in nodes {
             hands(lab, *node)?;

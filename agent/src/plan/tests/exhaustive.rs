@@ -179,7 +179,11 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                 )?;
                 moved = true;
             }
-            Step::Flip(..) | Step::Recover(_) | Step::Rejoin(_) | Step::KeepOriginal(_) => {
+            Step::Flip(..)
+            | Step::Leave(_)
+            | Step::Recover(_)
+            | Step::Rejoin(_)
+            | Step::KeepOriginal(_) => {
                 ensure(
                     stopped,
                     "I1: links and files change beneath a running database",

@@ -156,6 +156,12 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
                 d.spare = Holds::IdentityOnly;
             }
         }),
+        Step::Leave(database) => with(&mut o.databases, *database, |d| {
+            d.leads = Leads::ToSpare;
+            if d.spare == Holds::Missing {
+                d.spare = Holds::IdentityOnly;
+            }
+        }),
         Step::KeepOriginal(database) => {
             o.journal.spare_epoch.insert(*database, 1);
             with(&mut o.databases, *database, |d| d.spare = Holds::Database);

@@ -14,12 +14,11 @@ mod system;
 use crate::host;
 use crate::places::Places;
 use anyhow::{Context, Result};
-use cache::Recipe;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use cache::{Recipe as CacheRecipe, entry as cache_entry};
+pub use cache::{Recipe, entry as cache_entry};
 pub use system::{Parts, system};
 
 /// Debian of the nodes.

@@ -8,10 +8,11 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -108,7 +109,7 @@ impl Machine {
     ///
     /// # Errors
     /// When it runs already, or the host refuses.
-    pub fn start(&self, spec: &Spec) -> Result<(Child, UnixStream)> {
+    pub fn start(&self, spec: &Spec, words: &[String]) -> Result<(Child, UnixStream)> {
         let mut state = self.lock();
         if state.kernel.is_some() {
             bail!("{} is on already", self.node);
@@ -142,8 +143,8 @@ impl Machine {
                 "rw",
             ])
             .args([
-                "selinux=0",
                 "quiet",
+                "pty.legacy_count=0",
                 "panic=1",
                 "systemd.show_status=0",
                 "systemd.log_target=journal-or-kmsg",
@@ -167,6 +168,7 @@ impl Machine {
             command.arg(format!("lab.addr=vec{link}:{net}.{number}/{PREFIX}"));
         }
         let child = command
+            .args(words)
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console)
@@ -190,6 +192,7 @@ impl Machine {
         &self,
         mut child: Child,
         line: UnixStream,
+        console: &Path,
         mut fence: impl FnMut(FenceRequest),
     ) -> End {
         let mut input = BufReader::with_capacity(64 * 1024, line);
@@ -224,17 +227,14 @@ impl Machine {
         let mut state = self.lock();
         let cut = state.kernel.take().is_some_and(|k| k.cut);
         let code = status.ok().and_then(|s| s.code());
-        // 1 is what is left of a reboot: see `launch::init`.
-        let end = if !cut && code == Some(1) {
-            End::Reboot
-        } else {
-            End::Off
-        };
-        let why = match (cut, code) {
-            (true, _) => "power cut".to_owned(),
-            (_, Some(0)) => "it turned itself off".to_owned(),
-            (_, Some(1)) => "it rebooted".to_owned(),
-            (_, code) => format!("its kernel ended with {code:?}; see its console.log"),
+        // User Mode Linux exits 0 in both cases; its last words tell them apart.
+        let rebooted = !cut && last_words(console).contains("reboot: Restarting system");
+        let end = if rebooted { End::Reboot } else { End::Off };
+        let why = match (cut, rebooted, code) {
+            (true, ..) => "power cut".to_owned(),
+            (_, true, _) => "it went down for a reboot".to_owned(),
+            (_, _, Some(0)) => "it turned itself off".to_owned(),
+            (_, _, code) => format!("its kernel ended with {code:?}; see its console.log"),
         };
         for (_, job) in state.jobs.drain() {
             let _ = job.send(Event::Lost(format!("{} went down: {why}", self.node)));
@@ -321,4 +321,19 @@ impl Machine {
             let _ = kernel.line.write_all(order.encode().as_bytes());
         }
     }
+}
+
+/// The end of the console's log, of the boot that just ended.
+fn last_words(console: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(console) {
+        let length = file.metadata().map_or(0, |m| m.len());
+        let _ = file.seek(SeekFrom::Start(length.saturating_sub(1024)));
+        let _ = file.read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.rsplit("=== boot ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

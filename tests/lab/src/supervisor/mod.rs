@@ -37,7 +37,7 @@ struct Facts {
 
 /// For the main thread.
 enum Order {
-    Boot(Node, Option<Sender<Result<()>>>),
+    Boot(Node, Vec<String>, Option<Sender<Result<()>>>),
     Shutdown(Option<Sender<()>>),
 }
 
@@ -126,8 +126,8 @@ pub fn main(dir: &Path) -> Result<()> {
 
     for order in inbox {
         match order {
-            Order::Boot(node, answer) => {
-                let result = boot(&shared, node);
+            Order::Boot(node, words, answer) => {
+                let result = boot(&shared, node, &words);
                 match answer {
                     Some(answer) => drop(answer.send(result)),
                     None => {
@@ -154,18 +154,21 @@ pub fn main(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn boot(shared: &Arc<Shared>, node: Node) -> Result<()> {
-    let (child, line) = shared.machine(node).start(&shared.spec)?;
+fn boot(shared: &Arc<Shared>, node: Node, words: &[String]) -> Result<()> {
+    let (child, line) = shared.machine(node).start(&shared.spec, words)?;
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
         let by = Arc::clone(&shared);
-        let end = shared.machine(node).attend(child, line, |request| {
-            let by = Arc::clone(&by);
-            // A thread: the node's line must stay served while its peer dies.
-            std::thread::spawn(move || fence(&by, node, &request));
-        });
+        let console = shared.spec.dir.join(node.name()).join("console.log");
+        let end = shared
+            .machine(node)
+            .attend(child, line, &console, |request| {
+                let by = Arc::clone(&by);
+                // A thread: the node's line must stay served while its peer dies.
+                std::thread::spawn(move || fence(&by, node, &request));
+            });
         if end == End::Reboot && shared.facts().auto_boot {
-            let _ = shared.orders.send(Order::Boot(node, None));
+            let _ = shared.orders.send(Order::Boot(node, Vec::new(), None));
         }
     });
     Ok(())
@@ -192,7 +195,7 @@ fn fence(shared: &Arc<Shared>, by: Node, request: &FenceRequest) {
             "",
         ),
         ("on", Ok(target)) => {
-            let _ = shared.orders.send(Order::Boot(target, None));
+            let _ = shared.orders.send(Order::Boot(target, Vec::new(), None));
             answer(0, "");
         }
         (action @ ("off" | "reboot"), Ok(target)) => {
@@ -216,7 +219,7 @@ fn fence(shared: &Arc<Shared>, by: Node, request: &FenceRequest) {
                     };
                     answer(0, "");
                     if action == "reboot" && auto_boot {
-                        let _ = shared.orders.send(Order::Boot(target, None));
+                        let _ = shared.orders.send(Order::Boot(target, Vec::new(), None));
                     }
                 }
                 Err(error) => {

@@ -35,8 +35,8 @@ pub enum Request {
         /// Send a file's content instead; `argv` is its path alone.
         read: bool,
     },
-    /// Start a node that is off.
-    Boot(String),
+    /// Start a node that is off, with more words on its kernel's command line.
+    Boot(String, Vec<String>),
     /// Power cut: answers once the node's kernel is dead.
     Cut(String),
     /// Wait until the node has turned itself off; no answer before.

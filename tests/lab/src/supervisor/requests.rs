@@ -52,11 +52,11 @@ fn status(shared: &Shared) -> Status {
 
 fn obey(shared: &Arc<Shared>, request: Request) -> Result<()> {
     match request {
-        Request::Boot(node) => {
+        Request::Boot(node, words) => {
             let (answer, answered) = channel();
             shared
                 .orders
-                .send(Order::Boot(Node::parse(&node)?, Some(answer)))
+                .send(Order::Boot(Node::parse(&node)?, words, Some(answer)))
                 .map_err(|_| anyhow!("the lab is ending"))?;
             answered.recv().map_err(|_| anyhow!("the lab is ending"))?
         }

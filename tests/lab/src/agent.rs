@@ -1,0 +1,145 @@
+//! The project's agent in a node, as the lab sees it: through `two-node-ha status`.
+
+use crate::client::Lab;
+use crate::cluster::Node;
+use crate::supervisor::protocol::Event;
+use crate::wait::{self, Seen};
+use anyhow::Result;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+/// The parts of `two-node-ha status --json` that tests look at.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    /// Such as `primary-running`.
+    pub state: String,
+    /// Whether it has arrived there.
+    pub settled: bool,
+    /// Why.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// When blocked: what to do.
+    #[serde(default)]
+    pub remedy: Option<String>,
+    /// The highest epoch known there.
+    #[serde(default)]
+    pub epoch: u64,
+}
+
+impl Status {
+    /// The voter, confirmed to work.
+    #[must_use]
+    pub fn is_voter(&self) -> bool {
+        self.settled && self.state == "primary-running"
+    }
+
+    /// The spare.
+    #[must_use]
+    pub fn is_spare(&self) -> bool {
+        self.settled && self.state == "secondary-running"
+    }
+
+    fn words(&self) -> String {
+        let settled = if self.settled {
+            "settled"
+        } else {
+            "not settled"
+        };
+        let mut words = format!("{} ({settled}): {}", self.state, self.reasons.join("; "));
+        if let Some(remedy) = &self.remedy {
+            words += &format!("; to do: {remedy}");
+        }
+        words
+    }
+}
+
+/// The agent's status now.
+///
+/// # Errors
+/// When there is no agent, or its answer cannot be read.
+pub fn status(lab: &Lab, node: Node) -> Result<Status> {
+    let output = lab.try_run(
+        node,
+        &["two-node-ha", "status", "--json"],
+        Duration::from_secs(30),
+    )?;
+    serde_json::from_str(&output.out).map_err(|_| {
+        anyhow::anyhow!(
+            "{node}: two-node-ha status: {}{}",
+            output.out.trim(),
+            output.err.trim()
+        )
+    })
+}
+
+/// Waits for a status of the agent. It is told of each change, so that waiting costs the node nothing.
+///
+/// # Errors
+/// When it does not come in time; says what was seen last.
+pub fn wait_for(
+    lab: &Lab,
+    node: Node,
+    what: &str,
+    limit: Duration,
+    wanted: impl Fn(&Status) -> bool,
+) -> Result<Status> {
+    let start = Instant::now();
+    let mut last = "no agent has answered".to_owned();
+    wait::until(&format!("{what} on {node}"), limit, || {
+        let left = limit
+            .saturating_sub(start.elapsed())
+            .max(Duration::from_secs(1));
+        let mut found = None;
+        let mut text = String::new();
+        let watched = lab.stream(
+            node,
+            &["two-node-ha", "status", "--json", "--watch"],
+            left,
+            |_| {},
+            |event| {
+                match event {
+                    Event::Out(data) => text.push_str(&String::from_utf8_lossy(&data)),
+                    Event::Err(data) => last = String::from_utf8_lossy(&data).trim().to_owned(),
+                    Event::Exit(_) | Event::Lost(_) => {}
+                }
+                while let Some((line, rest)) = text.split_once('\n') {
+                    if let Ok(status) = serde_json::from_str::<Status>(line) {
+                        last = status.words();
+                        if found.is_none() && wanted(&status) {
+                            found = Some(status);
+                        }
+                    }
+                    text = rest.to_owned();
+                }
+                found.is_none()
+            },
+        );
+        match (found, watched) {
+            (Some(status), _) => Ok(Seen::Ready(status)),
+            // The agent is not there (yet, or just now): look again.
+            (None, Ok(_)) => Ok(Seen::NotYet(last.clone())),
+            (None, Err(error)) if start.elapsed() >= limit => {
+                Ok(Seen::NotYet(format!("{last} ({error:#})")))
+            }
+            (None, Err(error)) => Err(error),
+        }
+    })
+}
+
+/// Which of the two is the settled voter; asks both that are on.
+///
+/// # Errors
+/// When no node is the voter in time.
+pub fn voter(lab: &Lab, limit: Duration) -> Result<Node> {
+    wait::quietly("a voter", limit, || {
+        let mut seen = Vec::new();
+        for node in crate::cluster::NODES {
+            match status(lab, node) {
+                Ok(status) if status.is_voter() => return Ok(Seen::Ready(node)),
+                Ok(status) => seen.push(format!("{node}: {}", status.words())),
+                Err(error) => seen.push(format!("{error:#}")),
+            }
+        }
+        Ok(Seen::NotYet(seen.join("; ")))
+    })
+}

@@ -1,0 +1,208 @@
+//! Forming the cluster: what the administrator of two fresh nodes does, once, up to the moment
+//! before the first start. The result is two disks in the cache, so that each later `up` begins
+//! there.
+
+use crate::client::Lab;
+use crate::cluster::{NODES, Node};
+use crate::image::{self, Kernel};
+use crate::places::Places;
+use crate::{both, progress, up, wait};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const STEP: Duration = Duration::from_secs(120);
+
+/// Disks of two nodes that are a cluster of k8s and of DRBD, have everything installed and
+/// configured, and have never started as a highly available pair.
+///
+/// # Errors
+/// When a step of the forming fails.
+pub fn disks(
+    places: &Places,
+    plan: &up::Plan,
+    kernel: &Kernel,
+    system: &Path,
+) -> Result<[PathBuf; 2]> {
+    let toml = fs::read_to_string(places.repo.join("tests/lab/two-node-ha.toml"))
+        .context("read the cluster's TOML file")?;
+    let mut recipe = image::Recipe::new("formed", 1);
+    recipe.add(system.as_os_str().as_encoded_bytes());
+    recipe.add(toml.as_bytes());
+    recipe.add(include_bytes!("mod.rs"));
+    let dir = image::cache_entry(
+        &places.cache,
+        "formed",
+        "forming the cluster",
+        recipe,
+        |dir| {
+            let forming = Places::new("forming")?;
+            let lab = up::lay_out(&forming, plan, kernel, [system, system])?;
+            form(&lab, &toml).inspect_err(|_| crate::artefacts::collect(&lab, "forming"))?;
+            for node in NODES {
+                fs::rename(
+                    forming.node(node.name()).join("disk.img"),
+                    dir.join(node.name()),
+                )
+                .with_context(|| format!("keep the disk of {node}"))?;
+            }
+            Ok(())
+        },
+    )?;
+    Ok(NODES.map(|n| dir.join(n.name())))
+}
+
+fn form(lab: &Lab, toml: &str) -> Result<()> {
+    // Without a configuration of their own they would only cost time.
+    up::boot_with(
+        lab,
+        &NODES,
+        &[
+            "systemd.mask=corosync.service",
+            "systemd.mask=pacemaker.service",
+        ],
+    )?;
+    kubernetes(lab)?;
+    progress::step("configuring both nodes from one TOML file", || {
+        both(|node| configure(lab, node, toml))?;
+        share_keys(lab)
+    })?;
+    progress::step("first synchronisation of the volume", || volume(lab))?;
+    progress::step("turning both nodes off", || {
+        both(|node| {
+            lab.sh(node, "systemctl poweroff --no-block", STEP)?;
+            lab.wait_off(node, STEP)
+        })
+        .map(drop)
+    })
+}
+
+/// The guide's prerequisite: both nodes are part of the Kubernetes cluster.
+fn kubernetes(lab: &Lab) -> Result<()> {
+    progress::step("forming the k8s cluster", || {
+        let [one, two] = NODES;
+        lab.run(
+            one,
+            &["lab-cluster", "bootstrap", one.name(), &one.address()],
+            STEP,
+        )?;
+        let token = lab.run(one, &["lab-cluster", "join-token", two.name()], STEP)?;
+        lab.run(
+            two,
+            &["lab-cluster", "join", token.trim(), &two.address()],
+            STEP,
+        )?;
+        lab.run(one, &["lab-cluster", "wait", "--members", "2"], STEP)?;
+        // The spare first, so that the voter has nobody to hand over to.
+        lab.run(two, &["snap", "stop", "k8s"], STEP)?;
+        lab.run(one, &["snap", "stop", "k8s"], STEP).map(drop)
+    })
+}
+
+/// Everything that reads the TOML file on one node.
+fn configure(lab: &Lab, node: Node, toml: &str) -> Result<()> {
+    lab.write(node, "/etc/two-node-ha.toml", toml.as_bytes())?;
+    lab.sh(
+        node,
+        "two-node-ha check
+        mkdir -p /mnt/drbd0 /etc/multipath/conf.d
+        fallocate -l 192MiB /opt/drbd0-backstore
+        two-node-ha render drbd >/etc/drbd.d/r0.res
+        two-node-ha render corosync >/etc/corosync/corosync.conf
+        two-node-ha render multipath >/etc/multipath/conf.d/two-node-ha.conf
+        systemctl daemon-reload
+        systemctl start resource-agents-deps.target
+        # A target starts though what it wants has failed.
+        systemctl --failed --no-legend --plain | grep -F two-node-ha && exit 1
+        test -b /dev/lodrbd
+        drbdadm create-md --force r0 2>&1",
+        STEP,
+    )
+    .map(drop)
+}
+
+/// Corosync's key, and the channel between the agents.
+fn share_keys(lab: &Lab) -> Result<()> {
+    let [one, two] = NODES;
+    lab.sh(one, "corosync-keygen -l >/dev/null", STEP)?;
+    let key = lab.sh(one, "base64 -w0 /etc/corosync/authkey", STEP)?;
+    lab.sh(
+        two,
+        &format!(
+            "umask 077; echo {} | base64 -d >/etc/corosync/authkey",
+            key.trim()
+        ),
+        STEP,
+    )?;
+    for node in NODES {
+        let bundle = lab.run(node, &["two-node-ha", "peer", "setup", "--export"], STEP)?;
+        lab.write(node.peer(), "/run/peer-bundle", bundle.as_bytes())?;
+        lab.run(
+            node.peer(),
+            &[
+                "two-node-ha",
+                "peer",
+                "setup",
+                "--import",
+                "/run/peer-bundle",
+            ],
+            STEP,
+        )?;
+    }
+    Ok(())
+}
+
+/// Once: both copies equal, a file system on them, everything down again.
+fn volume(lab: &Lab) -> Result<()> {
+    both(|node| lab.sh(node, "drbdadm up r0", STEP).map(drop))?;
+    lab.sh(
+        Node::One,
+        "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q /dev/drbd0",
+        STEP,
+    )?;
+    wait::quietly("both copies to be equal", STEP, || {
+        let state = lab.read(Node::One, "/proc/drbd")?.unwrap_or_default();
+        Ok(if state.contains("ds:UpToDate/UpToDate") {
+            wait::Seen::Ready(())
+        } else {
+            wait::Seen::NotYet(state)
+        })
+    })?;
+    lab.sh(Node::One, "drbdadm secondary r0", STEP)?;
+    both(|node| lab.sh(node, "drbdadm down r0", STEP)).map(drop)
+}
+
+/// The last step of the administrator, on the running cluster: resources and constraints. Pacemaker
+/// then promotes DRBD, mounts the volume and starts the voter, for the first time.
+///
+/// # Errors
+/// When Pacemaker does not take them.
+pub fn first_start(lab: &Lab) -> Result<()> {
+    progress::step("waiting for the cluster manager", || {
+        wait::quietly("a designated controller", STEP, || {
+            let output = lab.try_run(Node::One, &["crmadmin", "-D", "-q", "-t", "5s"], STEP)?;
+            let both_there = lab.try_run(Node::One, &["crm_node", "-p"], STEP)?;
+            let members = both_there.out.split_whitespace().count();
+            Ok(if output.code == 0 && members == 2 {
+                wait::Seen::Ready(())
+            } else {
+                wait::Seen::NotYet(format!("{members} members; {}{}", output.out, output.err))
+            })
+        })
+    })?;
+    progress::step("loading the resources into Pacemaker", || {
+        let script = "two-node-ha render pacemaker >/run/pacemaker.xml
+            cibadmin -M -c -o configuration -p </run/pacemaker.xml 2>&1";
+        let output = lab.try_run(Node::One, &["sh", "-euc", script], STEP)?;
+        if output.code != 0 {
+            bail!(
+                "Pacemaker refuses the rendered resources: exit {}\n{}{}",
+                output.code,
+                output.out,
+                output.err
+            );
+        }
+        Ok(())
+    })
+}

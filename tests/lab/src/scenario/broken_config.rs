@@ -1,0 +1,75 @@
+//! A slip in the TOML file, noticed at the next boot.
+
+use super::{COMMAND, SETTLE, Scenario, Stage};
+use crate::agent;
+use crate::up;
+use anyhow::{Context, Result, ensure};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "broken-config",
+    proves: "with a broken TOML file the node boots, says where the slip is, and runs no datastore",
+    run,
+};
+
+fn run(stage: &mut Stage) -> Result<()> {
+    let lab = &stage.lab;
+    let voter = agent::voter(lab, SETTLE)?;
+    let node = voter.peer();
+    let whole = lab
+        .read(node, "/etc/two-node-ha.toml")?
+        .context("no configuration")?;
+    let broken = whole.replace("backing_file", "backing_flie");
+    ensure!(
+        broken != whole,
+        "the configuration has no backing_file to break"
+    );
+    let line = 1 + broken
+        .lines()
+        .position(|l| l.contains("backing_flie"))
+        .context("no broken line")?;
+    lab.write(node, "/etc/two-node-ha.toml", broken.as_bytes())?;
+    lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
+    lab.wait_off(node, SETTLE)?;
+    up::boot(lab, &[node])?;
+
+    let failed = lab.sh(node, "systemctl --failed --no-legend --plain", COMMAND)?;
+    ensure!(
+        failed.contains("two-node-ha-config-error.service"),
+        "failed units are only:\n{failed}"
+    );
+    let journal = lab.sh(
+        node,
+        "journalctl -b -q --no-pager -o cat -u two-node-ha-config-error.service",
+        COMMAND,
+    )?;
+    let place = format!("/etc/two-node-ha.toml:{line}:");
+    ensure!(
+        journal.contains(&place),
+        "the journal does not name {place}\n{journal}"
+    );
+    ensure!(
+        journal.contains("backing_flie") && journal.contains('^'),
+        "no line and caret in the journal:\n{journal}"
+    );
+    lab.sh(node, "snap start k8s 2>&1 || true", COMMAND)?;
+    let running = lab.sh(
+        node,
+        "pgrep -a k8s-dqlite || true; pgrep -a k8sd || true",
+        COMMAND,
+    )?;
+    ensure!(
+        running.trim().is_empty(),
+        "a datastore runs under a broken configuration:\n{running}"
+    );
+
+    lab.write(node, "/etc/two-node-ha.toml", whole.as_bytes())?;
+    lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
+    lab.wait_off(node, SETTLE)?;
+    up::boot(lab, &[node])?;
+    agent::wait_for(lab, node, "the spare", SETTLE, agent::Status::is_spare)?;
+    ensure!(
+        agent::voter(lab, COMMAND)? == voter,
+        "the voter moved meanwhile"
+    );
+    stage.check_writes()
+}

@@ -1,0 +1,82 @@
+//! The agent while nothing happens.
+
+use super::{COMMAND, Scenario, Stage};
+use crate::client::Lab;
+use crate::cluster::{NODES, Node};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "idle-agent",
+    proves: "a settled agent is not woken once in 60 s: neither polls nor timers",
+    run,
+};
+
+/// The span that the claim is about; the one place where the lab waits for a time.
+const SPAN: Duration = Duration::from_secs(60);
+
+fn run(stage: &mut Stage) -> Result<()> {
+    let lab = &stage.lab;
+    let mut before = BTreeMap::new();
+    for node in NODES {
+        before.insert(node, threads(lab, node)?);
+    }
+    crate::progress::step("leaving both agents alone for 60 s", || {
+        std::thread::sleep(SPAN);
+        Ok(())
+    })?;
+    for node in NODES {
+        let after = threads(lab, node)?;
+        let woken: Vec<String> = after
+            .iter()
+            .filter_map(|(thread, count)| {
+                let was = before[&node].get(thread).copied().unwrap_or(0);
+                (*count > was).then(|| format!("{thread} {} times", count - was))
+            })
+            .collect();
+        ensure!(
+            woken.is_empty(),
+            "the agent on {node} was woken: {}",
+            woken.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Voluntary context switches of each thread of the agent: each wake-up ends in one more
+/// (proc_pid_status(5)). Threads are named by id and name.
+fn threads(lab: &Lab, node: Node) -> Result<BTreeMap<String, u64>> {
+    let script = "pid=$(systemctl show -P MainPID two-node-ha-k8s.service)
+        test \"$pid\" -gt 0
+        grep -H -E '^(Name|voluntary_ctxt_switches):' /proc/$pid/task/*/status";
+    let text = lab.sh(node, script, COMMAND)?;
+    let mut names = BTreeMap::new();
+    let mut counts = BTreeMap::new();
+    for line in text.lines() {
+        let (file, rest) = line.split_once(":").context("an odd line of grep")?;
+        let id = file
+            .split('/')
+            .nth(4)
+            .context("an odd path in /proc")?
+            .to_owned();
+        match rest.split_once(':') {
+            Some(("Name", name)) => drop(names.insert(id, name.trim().to_owned())),
+            Some((_, count)) => drop(counts.insert(id, count.trim().parse::<u64>()?)),
+            None => {}
+        }
+    }
+    ensure!(!counts.is_empty(), "the agent on {node} has no threads");
+    Ok(counts
+        .into_iter()
+        .map(|(id, n)| {
+            (
+                format!(
+                    "thread {id} ({})",
+                    names.get(&id).map_or("", String::as_str)
+                ),
+                n,
+            )
+        })
+        .collect())
+}

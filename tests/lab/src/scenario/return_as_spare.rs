@@ -1,0 +1,73 @@
+//! A dead node comes back.
+
+use super::{COMMAND, SETTLE, Scenario, Stage};
+use crate::agent;
+use crate::client::Lab;
+use crate::cluster::Node;
+use crate::up;
+use anyhow::{Result, ensure};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "return-as-spare",
+    proves: "a dead voter comes back as the spare, resynchronised, and the voter stays where it is",
+    run,
+};
+
+fn run(stage: &mut Stage) -> Result<()> {
+    let lab = &stage.lab;
+    let voter = agent::voter(lab, SETTLE)?;
+    let dead = voter.peer();
+    let before = agent::status(lab, voter)?.epoch;
+    // Cut as the voter: its raft log then ends where nobody else's does.
+    lab.cut(voter)?;
+    let survivor = agent::wait_for(lab, dead, "the voter", SETTLE, agent::Status::is_voter)?;
+    ensure!(
+        survivor.epoch > before,
+        "the survivor stayed in epoch {before}"
+    );
+    switch_on(lab, voter)?;
+    let returned = agent::wait_for(lab, voter, "the spare", SETTLE, agent::Status::is_spare)?;
+    ensure!(
+        returned.epoch == survivor.epoch,
+        "{voter} is the spare of epoch {}, not {}",
+        returned.epoch,
+        survivor.epoch
+    );
+    ensure!(
+        agent::voter(lab, COMMAND)? == dead,
+        "the voter moved when its peer came back"
+    );
+    in_sync(lab, dead)?;
+    stage.check_writes()
+}
+
+/// Switches a node on that was fenced or cut, and waits for its start.
+///
+/// # Errors
+/// When it does not come up.
+pub fn switch_on(lab: &Lab, node: Node) -> Result<()> {
+    if !lab.status()?.node(node).on {
+        up::boot(lab, &[node])?;
+    }
+    Ok(())
+}
+
+/// Both copies are equal, and no constraint of a handler is left behind.
+///
+/// # Errors
+/// When it does not get there.
+pub fn in_sync(lab: &Lab, voter: Node) -> Result<()> {
+    crate::wait::until("both copies of the volume to be equal", SETTLE, || {
+        let state = lab.read(voter, "/proc/drbd")?.unwrap_or_default();
+        let line = state
+            .lines()
+            .find(|l| l.contains("cs:"))
+            .unwrap_or("no device")
+            .to_owned();
+        Ok(if line.contains("ds:UpToDate/UpToDate") {
+            crate::wait::Seen::Ready(())
+        } else {
+            crate::wait::Seen::NotYet(line)
+        })
+    })
+}
