@@ -65,7 +65,7 @@ fn program(command: &mut Command, package: &str) -> Output {
         Ok(out) => out,
         Err(e) => panic!(
             "{} does not start ({e}): install the package {package}",
-            command.get_program().display()
+            command.get_program().to_string_lossy()
         ),
     }
 }
