@@ -21,7 +21,7 @@ use two_node_ha_command::System;
 use two_node_ha_config::Config;
 
 use crate::act::{Actor, gated_units};
-use crate::observe::{Asked, PeerNode};
+use crate::observe::{Asked, PeerNode, Request};
 use crate::paths::Paths;
 use crate::peer::client::Client;
 use crate::peer::protocol::{Report, Response};
@@ -34,10 +34,8 @@ use shared::Shared;
 /// What wakes the loop.
 #[derive(Debug)]
 pub enum Event {
-    /// Something on this node changed: a unit, a mount, a hold, a hook's event.
+    /// Something on this node changed: a unit, a mount, DRBD, a hold, a hook's event.
     Changed,
-    /// DRBD said something: what was known of the peer is old.
-    Drbd,
     /// The peer's agent says that something changed there.
     PeerWoke,
     /// The peer's answer to a question, or why there is none.
@@ -88,6 +86,8 @@ struct Daemon {
     sender: Sender<Event>,
     knowledge: Knowledge,
     notify: Notify,
+    /// What Pacemaker asked when it was last looked at.
+    request: Request,
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
     /// Why the last attempt to be the voter failed; gone with the hold.
@@ -159,6 +159,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
         sender,
         knowledge: Knowledge::nothing(),
         notify: Notify::new(),
+        request: Request::None,
         confirmed: false,
         failure: None,
         retry: None,
@@ -212,12 +213,6 @@ impl Daemon {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Changed => {}
-            Event::Drbd => {
-                // A spare that runs needs no new answer when DRBD's link drops: asking a dead
-                // peer would only take time. Whoever is about to become the voter asks anew.
-                self.knowledge.node = Asked::NotYet;
-                self.knowledge.stopped = false;
-            }
             Event::PeerWoke => {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;

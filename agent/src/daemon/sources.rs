@@ -89,7 +89,7 @@ pub fn drbd(events: Sender<Event>) -> Result<(), String> {
                 Ok(mut child) => {
                     if let Some(stdout) = child.stdout.take() {
                         for _ in BufReader::new(stdout).lines().map_while(Result::ok) {
-                            if events.send(Event::Drbd).is_err() {
+                            if events.send(Event::Changed).is_err() {
                                 let _ = child.kill();
                                 let _ = child.wait();
                                 return;

@@ -18,7 +18,10 @@ impl Daemon {
             let observation = self.observe();
             let decision = plan(&observation, &self.actor.config);
             // A step that changes nothing that can be seen would be taken for ever.
-            if before.as_ref().is_some_and(|b| b.0 == observation && b.1 == decision) {
+            if before
+                .as_ref()
+                .is_some_and(|b| b.0 == observation && b.1 == decision)
+            {
                 tracing::error!(
                     steps = ?decision.steps,
                     "the last step changed nothing that can be seen; waiting before the next try"
@@ -147,13 +150,15 @@ impl Daemon {
     }
 
     fn observe(&mut self) -> Observation {
+        let request = self.shared.request();
+        if std::mem::replace(&mut self.request, request) != request {
+            // What the peer was while this node was its spare says nothing about a peer that may
+            // just have died.
+            self.knowledge.forget();
+        }
         let Daemon {
-            actor,
-            shared,
-            knowledge,
-            ..
+            actor, knowledge, ..
         } = self;
-        let request = shared.request();
         if request != Request::Hold {
             // A failure belongs to the hold that it ended.
             self.failure = None;
