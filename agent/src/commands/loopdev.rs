@@ -29,7 +29,14 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         symlink_name: Option<String>,
         /// Bypass the page cache where the file system can
-        #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = yes_or_no)]
+        // Without the action a bool is a flag to clap, and takes no value.
+        #[arg(
+            long,
+            value_name = "yes|no",
+            default_value = "yes",
+            value_parser = yes_or_no,
+            action = clap::ArgAction::Set
+        )]
         direct_io: bool,
     },
     /// Detach a file, unless its device is in use
@@ -164,4 +171,33 @@ fn describe(device: &Device) -> String {
     }
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn direct_io(words: &[&str]) -> Result<bool, clap::Error> {
+        let line = ["loop", "attach", "--file", "/opt/a b"].iter().chain(words);
+        match Cli::try_parse_from(line)?.args.command {
+            Command::Attach { direct_io, .. } => Ok(direct_io),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_of_the_generated_unit_is_understood() {
+        assert!(direct_io(&["--symlink-name", "lodrbd", "--direct-io=yes"]).unwrap());
+        assert!(!direct_io(&["--symlink-name", "ha/lodrbd", "--direct-io=no"]).unwrap());
+        assert!(direct_io(&[]).unwrap());
+        assert!(direct_io(&["--direct-io=maybe"]).is_err());
+    }
 }
