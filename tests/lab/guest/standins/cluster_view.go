@@ -30,5 +30,20 @@ func viewCluster(ctx context.Context, node *app.App) (clusterView, error) {
 			Role:    node.Role.String(),
 		})
 	}
+	view.Here = leaderHere(ctx, node)
 	return view, nil
+}
+
+// leaderHere is whom this node's own engine knows as leader: itself, another, or nobody, as always on a spare.
+func leaderHere(ctx context.Context, node *app.App) string {
+	local, err := node.Client(ctx)
+	if err != nil {
+		return ""
+	}
+	defer local.Close()
+	leader, err := local.Leader(ctx)
+	if err != nil {
+		return ""
+	}
+	return leader.Address
 }

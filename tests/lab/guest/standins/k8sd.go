@@ -62,6 +62,9 @@ func (d *k8sd) run(stop context.Context) error {
 			return fmt.Errorf("make k8sd's state directory: %w", err)
 		}
 	}
+	if err := unpackRecovery(d.state); err != nil {
+		return fmt.Errorf("database recovery failed: %w", err)
+	}
 	listener, err := d.listenControl()
 	if err != nil {
 		return err
@@ -71,9 +74,6 @@ func (d *k8sd) run(stop context.Context) error {
 	control := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second}
 	go control.Serve(listener)
 
-	if err := unpackRecovery(d.state); err != nil {
-		return fmt.Errorf("database recovery failed: %w", err)
-	}
 	config, err := d.state.daemonConfig()
 	if err != nil {
 		return err
@@ -157,7 +157,11 @@ func (d *k8sd) startNode(config daemonConfig) (*app.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []app.Option{app.WithLogFunc(dqliteLog(client.LogWarn)), app.WithTLS(listen, dial)}
+	options := []app.Option{
+		app.WithLogFunc(dqliteLog(client.LogWarn)),
+		app.WithTLS(listen, dial),
+		app.WithRolesAdjustmentFrequency(heartbeatPeriod),
+	}
 	// dqlite's engine listens on an abstract socket that is named after the snap and the node's ID. The first node has
 	// the same ID in k8s-dqlite, so the two need different names.
 	if err := os.Setenv("SNAP_INSTANCE_NAME", snapName+".k8sd"); err != nil {

@@ -18,7 +18,8 @@ import (
 const (
 	// memberLimit bounds one statement on k8sd's database.
 	memberLimit = 20 * time.Second
-	// heartbeatPeriod is how often a node brings its trust store in step with the database.
+	// heartbeatPeriod is how often a node brings its trust store and its cluster.yaml in step with the database:
+	// microcluster's default.
 	heartbeatPeriod = 10 * time.Second
 )
 

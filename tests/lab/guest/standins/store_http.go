@@ -107,6 +107,7 @@ func (s *store) listRows(w http.ResponseWriter, r *http.Request, prefix string) 
 
 type clusterView struct {
 	Leader  string       `json:"leader"`
+	Here    string       `json:"here"`
 	Members []memberView `json:"members"`
 }
 

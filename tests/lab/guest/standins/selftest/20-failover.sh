@@ -9,7 +9,9 @@ unplug haone
 power_cut haone
 touch "$WORK/stop-writer"
 wait $first $second
-stop TERM hatwo kube-apiserver k8s-dqlite k8sd
+stop TERM hatwo kube-apiserver k8sd
+seconds stop TERM hatwo k8s-dqlite
+measured "SIGTERM of a spare's k8s-dqlite to its end, its voter dead: $took s"
 measured "acknowledged before the cut: $(wc -l <"$WORK/acknowledged")"
 check "writes were acknowledged through both nodes" \
     sh -c "grep -q via-voter '$WORK/acknowledged' && grep -q via-spare '$WORK/acknowledged'"
@@ -17,6 +19,7 @@ take_volume haone
 check "a killed k8sd leaves its control socket" test -S "$WORK/volume/k8sd/control.socket"
 check "a killed k8s-dqlite leaves its socket" test -S "$WORK/volume/k8s-dqlite/k8s-dqlite.sock"
 prepare_volume hatwo
+forget_peers
 seconds recover hatwo --non-interactive >"$WORK/recover.log" 2>&1
 check "cluster-recover succeeds with the peer dead" test $status -eq 0
 sed 's/^/        /' "$WORK/recover.log" | grep -v "Run this command\|^ *- "

@@ -41,7 +41,6 @@ for database in k8s-dqlite k8sd/state/database; do
     cp "$WORK/kept.yaml" "$(state haone)/$database/cluster.yaml"
 done
 
-old=$(umask)
 seconds recover haone --non-interactive >"$WORK/said" 2>&1
 check "it recovers on the voter itself" test $status -eq 0
 measured "cluster-recover, peer up but its port closed (refused): $took s"
@@ -70,30 +69,48 @@ rm -f "$(root haone)$common"/recovery-*
 check "--skip-k8sd leaves k8sd alone" recover haone --non-interactive --skip-k8sd
 check "--skip-k8s-dqlite leaves k8s-dqlite alone" recover haone --non-interactive --skip-k8s-dqlite
 check "and needs no k8s-dqlite to be stopped for it" test "$(ls "$(root haone)$common" | grep -c post-recovery)" = 1
+# timed WORDS [BEFORE]: how long recovery and the start take in this state of the peer.
+timed() {
+    rm -f "$(state haone)/k8sd/state/control.socket"
+    ${2:-true}
+    seconds recover haone --non-interactive >"$WORK/said" 2>&1
+    check "it recovers with the peer $1" test $status -eq 0
+    measured "cluster-recover, peer $1: $took s"
+    rm -f "$tarball"
+    ${2:-true}
+    start haone k8sd k8s-dqlite kube-apiserver
+    seconds eventually 60 ready haone
+    check "the voter starts with the peer $1" test $status -eq 0
+    measured "start of the voter to ready, peer $1: $took s"
+    check "its data is there" test "$(api haone GET /kv/k)" = 1
+    power_cut haone
+}
+timed "up, its port closed (refused)"
 unplug hatwo
-seconds recover haone --non-interactive >"$WORK/said" 2>&1
-check "it recovers with the peer unplugged" test $status -eq 0
-measured "cluster-recover, peer unreachable (no ARP answer): $took s"
+timed "just unplugged (its ARP entry still known)"
+timed "unplugged (no ARP answer)" forget_peers
 plug_in hatwo
 blackhole hatwo
-seconds recover haone --non-interactive >"$WORK/said" 2>&1
-check "it recovers with the peer's packets lost without an error" test $status -eq 0
-measured "cluster-recover, peer blackholed: $took s"
+timed "blackholed (packets lost without an error)"
+rm -f "$(state haone)/k8sd/state/control.socket"
 seconds recover haone --non-interactive --skip-k8sd >"$WORK/said" 2>&1
-measured "the same, --skip-k8sd: $took s"
+measured "cluster-recover --skip-k8sd, peer blackholed: $took s"
 seconds recover haone --non-interactive --skip-k8s-dqlite >"$WORK/said" 2>&1
-measured "the same, --skip-k8s-dqlite: $took s"
-rm -f "$tarball"
-start haone k8sd k8s-dqlite kube-apiserver
-seconds eventually 60 ready haone
-check "the voter serves after all these recoveries" test $status -eq 0
-measured "start of the voter to ready, peer blackholed: $took s"
-check "its data is there" test "$(api haone GET /kv/k)" = 1
-stop_all
+measured "cluster-recover --skip-k8s-dqlite, peer blackholed: $took s"
+# A routing rule that refuses at once what is sent to the dead peer's database ports.
+for port in 9000 6400; do ip -n haone rule add to 10.77.0.2 ipproto tcp dport $port unreachable; done
+timed "blackholed, but its database ports made unreachable by a routing rule here"
+for port in 9000 6400; do ip -n haone rule del to 10.77.0.2 ipproto tcp dport $port; done
 unblackhole hatwo
+rm -f "$(state haone)/k8sd/state/control.socket"
 
-cp -a "$(state haone)/k8sd/state" "$WORK/crash"
-recover haone --non-interactive --skip-k8s-dqlite >/dev/null 2>&1 || rm -f "$(state haone)/k8sd/state/control.socket"
+seconds recover haone --non-interactive --skip-k8s-dqlite >"$WORK/said" 2>&1
+check "k8sd's recovery leaves a tarball in its own state, too" test -e "$tarball"
+start haone k8sd
+check "which k8sd consumes at its next start on the very node" eventually 20 test ! -e "$tarball"
+check "and serves, with both members" eventually 20 has_role haone k8sd 10.77.0.2:6400 spare
+power_cut haone
+rm -f "$(state haone)/k8sd/state/control.socket"
 recover haone --non-interactive --skip-k8s-dqlite >"$WORK/said" 2>&1
 NODE_ENV=STANDINS_CRASH_AT=recovery-removed start haone k8sd
 wait "${pids[haone.k8sd]}"

@@ -68,7 +68,7 @@ make_switch() {
 # fresh_node NODE: a root of its own, with the stand-ins and a systemctl that only writes down what it is asked.
 fresh_node() {
     local node=$1 base=$WORK/$1
-    if mountpoint -q "$base/root"; then umount "$base/root"; fi
+    if mountpoint -q "$base/root"; then umount -R "$base/root" || return 1; fi
     rm -rf --one-file-system "$base"
     mkdir -p "$base/upper" "$base/work" "$base/root" "$base/log"
     mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$base/upper,workdir=$base/work" "$base/root"
@@ -133,10 +133,13 @@ stop_all() {
 
 # unplug NODE: its address answers no more, not even to ARP; others learn "no route to host" after about 3 s.
 unplug() { ip link set cable-$1 nomaster; }
-plug_in() {
-    ip link set cable-$1 master br0
+forget_peers() {
     ip -n haone neigh flush dev eth0
     ip -n hatwo neigh flush dev eth0
+}
+plug_in() {
+    ip link set cable-$1 master br0
+    forget_peers
 }
 # blackhole NODE: packets to it go into the void without any error (other nodes keep a fixed ARP entry).
 blackhole() {
@@ -195,10 +198,13 @@ for member in status[sys.argv[2]]["members"]:
 PY
 }
 has_role() { [ "$(role "$1" "$2" "$3")" = "$4" ]; }
-leads() {
+# leads NODE DATABASE ADDRESS: does that node find this leader? knows_leader: does its own engine name this leader?
+leads() { view "$1" "$2" leader "$3"; }
+knows_leader() { view "$1" "$2" here "$3"; }
+view() {
     on $1 lab-cluster status >"$WORK/status.json" || return 1
-    python3 -c 'import json,sys; sys.exit(json.load(open(sys.argv[1]))[sys.argv[2]]["leader"] != sys.argv[3])' \
-        "$WORK/status.json" "$2" "$3"
+    python3 -c 'import json,sys; sys.exit(json.load(open(sys.argv[1]))[sys.argv[2]][sys.argv[3]] != sys.argv[4])' \
+        "$WORK/status.json" "$2" "$3" "$4"
 }
 
 # form: a cluster of both nodes, haone the voter, as provisioning leaves it.
@@ -280,4 +286,20 @@ prepare_volume() {
     rm -f "$mnt/k8sd/control.socket"
     sole_voter "$mnt/k8s-dqlite/cluster.yaml" "$(address $node):9000"
     sole_voter "$mnt/k8sd/database/cluster.yaml" "$(address $node):6400"
+}
+
+# fail_over: the voter haone dies, hatwo takes its disk over and serves; hatwo's tarballs are in $WORK.
+fail_over() {
+    unplug haone
+    power_cut haone
+    stop TERM hatwo kube-apiserver k8s-dqlite k8sd
+    take_volume haone
+    prepare_volume hatwo
+    forget_peers
+    recover hatwo --non-interactive || return 1
+    cp "$(ls -t "$(root hatwo)$common"/recovery-k8s-dqlite-*-post-recovery.tar.gz | head -n 1)" "$WORK/post-recovery.tar.gz"
+    mv "$WORK/volume/k8sd/recovery_db.tar.gz" "$WORK/recovery_db.tar.gz"
+    plug_in haone
+    start hatwo k8sd k8s-dqlite kube-apiserver
+    eventually 60 ready hatwo
 }
