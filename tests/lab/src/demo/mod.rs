@@ -91,7 +91,10 @@ pub fn report(lab: &Lab, outcome: &Outcome) -> Result<i32> {
     let records = timeline::journal(lab, outcome.survivor, outcome.cut)?;
     let mut steps = timeline::steps(&records, outcome.cut);
     steps.push(("first write accepted", epoch(outcome.first.acked)));
-    anyhow::ensure!(outcome.first.by == outcome.survivor, "a dead node acknowledged a write");
+    anyhow::ensure!(
+        outcome.first.by == outcome.survivor,
+        "a dead node acknowledged a write"
+    );
     // Clocks are one, but records are not written in order.
     steps.sort_by(|a, b| a.1.total_cmp(&b.1));
     let cut = epoch(outcome.cut);
