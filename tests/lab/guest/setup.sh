@@ -25,7 +25,8 @@ systemctl mask \
 # Generators run at every daemon-reload, and Pacemaker reloads at every start and stop of a systemd
 # resource: those with nothing to find here go.
 mkdir -p /etc/systemd/system-generators
-for generator in cryptsetup debug factory-reset getty gpt-auto hibernate-resume import integritysetup \
+# (debug stays: it is the one that obeys systemd.mask= on the kernel's command line.)
+for generator in cryptsetup factory-reset getty gpt-auto hibernate-resume import integritysetup \
     ssh system-update tpm2 veritysetup bless-boot run; do
     ln -sfn /dev/null "/etc/systemd/system-generators/systemd-$generator-generator"
 done

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// What each node is asked; file name and shell line.
 const QUESTIONS: [(&str, &str); 7] = [
@@ -72,13 +72,18 @@ pub fn collect(lab: &Lab, why: &str) {
 }
 
 fn ask(lab: &Lab, node: Node, dir: &Path) {
-    for (file, question) in QUESTIONS {
-        let text = match lab.try_run(node, &["sh", "-c", question], LIMIT) {
-            Ok(output) => format!("{}{}", output.out, output.err),
-            Err(error) => format!("{error:#}\n"),
-        };
-        let _ = fs::write(dir.join(file), text);
-    }
+    // All at once: a node that hangs would let each of them wait to its limit.
+    std::thread::scope(|scope| {
+        for (file, question) in QUESTIONS {
+            scope.spawn(move || {
+                let text = match lab.try_run(node, &["sh", "-c", question], LIMIT) {
+                    Ok(output) => format!("{}{}", output.out, output.err),
+                    Err(error) => format!("{error:#}\n"),
+                };
+                let _ = fs::write(dir.join(file), text);
+            });
+        }
+    });
 }
 
 /// The journal of a node that is off, from its disk into `DIR/journal/journal`.

@@ -44,6 +44,8 @@ struct Job {
     stdin: Option<ChildStdin>,
 }
 
+/// Arguments that have arrived for programs not started yet.
+type Pending = HashMap<u32, Vec<u8>>;
 type Jobs = Arc<Mutex<HashMap<u32, Job>>>;
 type Fences = Arc<Mutex<HashMap<u32, UnixStream>>>;
 
@@ -70,20 +72,35 @@ pub fn serve(tty: &Path) -> Result<()> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").context("read the boot id")?;
     line.say(&FromGuest::Hello(boot.trim().to_owned()));
     let mut record = String::new();
+    let mut pending = Pending::new();
     loop {
         record.clear();
         if input.read_line(&mut record).context("read from the host")? == 0 {
             bail!("the host closed the line");
         }
-        if let Some(order) = ToGuest::decode(record.trim_end_matches('\n')) {
-            obey(order, &line, &jobs, &fences);
+        line.say(&FromGuest::Took(record.len()));
+        match ToGuest::decode(record.trim_end_matches('\n')) {
+            Some(ToGuest::Args(id, piece)) => pending.entry(id).or_default().extend(piece),
+            Some(ToGuest::Run(id)) => {
+                let text = pending.remove(&id).unwrap_or_default();
+                let argv = text.strip_suffix(b"\0").unwrap_or(&text);
+                start(
+                    id,
+                    argv.split(|b| *b == 0).map(<[u8]>::to_vec).collect(),
+                    &line,
+                    &jobs,
+                );
+            }
+            Some(order) => obey(order, &line, &jobs, &fences),
+            None => {}
         }
     }
 }
 
 fn obey(order: ToGuest, line: &Line, jobs: &Jobs, fences: &Fences) {
     match order {
-        ToGuest::Run(id, argv) => start(id, argv, line, jobs),
+        // Handled by the caller, who collects the arguments.
+        ToGuest::Args(..) | ToGuest::Run(_) => {}
         ToGuest::Read(id, path) => {
             let line = line.clone();
             // A thread: reading may hang (a frozen file system) without holding up the rest.

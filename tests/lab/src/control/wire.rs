@@ -1,19 +1,27 @@
 //! The line protocol between the host and the hands of the lab in a node.
 //!
 //! One record a line, payloads in hexadecimal, so that a line torn by a crash cannot be taken for
-//! another. Serial lines of User Mode Linux buffer 4 KiB: records stay short, so that the output of
-//! one program does not hold up another's.
+//! another. Records stay short, so that the output of one program does not hold up another's.
+//!
+//! The serial line of User Mode Linux 6.1 buffers 4 KiB towards the node, and stops for good once
+//! that is full. So the node tells how much it took, and the host never has more than [`WINDOW`]
+//! bytes under way.
 
 use std::fmt::Write as _;
 
 /// Bytes of payload in one record.
 pub const CHUNK: usize = 1024;
 
+/// Bytes that may be under way towards the node.
+pub const WINDOW: usize = 3500;
+
 /// From the host to the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToGuest {
-    /// Start a program; its arguments, the program first.
-    Run(u32, Vec<Vec<u8>>),
+    /// A piece of the arguments of a program, each of them ended by a zero byte.
+    Args(u32, Vec<u8>),
+    /// Start the program with the arguments sent before, the program first.
+    Run(u32),
     /// Send the content of a file as if a program had printed it. No fork: cheap enough to poll.
     Read(u32, Vec<u8>),
     /// Bytes for the standard input of a program; none closes it.
@@ -35,6 +43,8 @@ pub enum FromGuest {
     Err(u32, Vec<u8>),
     /// A program ended; 128 + N when by signal N, 126 or 127 when it could not be started.
     Exit(u32, i32),
+    /// So many bytes were taken from the line.
+    Took(usize),
     /// A program in the node asks to fence: action, node.
     Fence(u32, String, String),
 }
@@ -69,10 +79,8 @@ impl ToGuest {
     #[must_use]
     pub fn encode(&self) -> String {
         match self {
-            Self::Run(id, argv) => {
-                let words: Vec<String> = argv.iter().map(|a| hex(a)).collect();
-                format!("run {id} {}\n", words.join(" "))
-            }
+            Self::Args(id, piece) => format!("args {id} {}\n", hex(piece)),
+            Self::Run(id) => format!("run {id}\n"),
             Self::Read(id, path) => format!("read {id} {}\n", hex(path)),
             Self::In(id, data) => format!("in {id} {}\n", hex(data)),
             Self::Kill(id, signal) => format!("kill {id} {signal}\n"),
@@ -89,13 +97,8 @@ impl ToGuest {
         let verb = words.next()?;
         let id = words.next()?.parse().ok()?;
         Some(match verb {
-            "run" => Self::Run(
-                id,
-                words
-                    .map(unhex)
-                    .collect::<Option<Vec<_>>>()
-                    .filter(|argv| !argv.is_empty())?,
-            ),
+            "args" => Self::Args(id, unhex(words.next()?)?),
+            "run" => Self::Run(id),
             "read" => Self::Read(id, unhex(words.next()?)?),
             "in" => Self::In(id, unhex(words.next()?)?),
             "kill" => Self::Kill(id, words.next()?.parse().ok()?),
@@ -117,6 +120,7 @@ impl FromGuest {
             Self::Out(id, data) => format!("out {id} {}\n", hex(data)),
             Self::Err(id, data) => format!("err {id} {}\n", hex(data)),
             Self::Exit(id, code) => format!("exit {id} {code}\n"),
+            Self::Took(bytes) => format!("took {bytes}\n"),
             Self::Fence(id, action, node) => format!("fence {id} {action} {node}\n"),
         }
     }
@@ -130,6 +134,7 @@ impl FromGuest {
             ["out", id, data] => Self::Out(id.parse().ok()?, unhex(data)?),
             ["err", id, data] => Self::Err(id.parse().ok()?, unhex(data)?),
             ["exit", id, code] => Self::Exit(id.parse().ok()?, code.parse().ok()?),
+            ["took", bytes] => Self::Took(bytes.parse().ok()?),
             ["fence", id, action, node] => {
                 Self::Fence(id.parse().ok()?, action.to_owned(), node.to_owned())
             }
@@ -145,15 +150,8 @@ mod tests {
     #[test]
     fn every_record_to_the_guest_comes_back_as_it_was() {
         for record in [
-            ToGuest::Run(
-                1,
-                vec![
-                    b"sh".to_vec(),
-                    b"-c".to_vec(),
-                    b"echo \xff\n".to_vec(),
-                    Vec::new(),
-                ],
-            ),
+            ToGuest::Args(1, b"sh\0-c\0echo \xff\n\0\0".to_vec()),
+            ToGuest::Run(1),
             ToGuest::Read(2, b"/proc/drbd".to_vec()),
             ToGuest::In(3, Vec::new()),
             ToGuest::Kill(4, 15),
@@ -173,6 +171,7 @@ mod tests {
             FromGuest::Out(1, vec![0, 10, 255]),
             FromGuest::Err(1, b"no\n".to_vec()),
             FromGuest::Exit(9, 143),
+            FromGuest::Took(2070),
             FromGuest::Fence(2, "off".to_owned(), "hatwo".to_owned()),
         ] {
             assert_eq!(
@@ -180,6 +179,11 @@ mod tests {
                 Some(record)
             );
         }
+    }
+
+    #[test]
+    fn the_largest_record_fits_the_window() {
+        assert!(ToGuest::Args(u32::MAX, vec![0; CHUNK]).encode().len() < WINDOW);
     }
 
     #[test]
@@ -191,8 +195,10 @@ mod tests {
             "out 1 abc",
             "out 1 zz",
             "exit 1",
-            "run 1",
-            "run x 00",
+            "took",
+            "args 1",
+            "run",
+            "run x",
             "out 1 00 00",
         ] {
             assert_eq!(FromGuest::decode(line), None, "{line:?}");

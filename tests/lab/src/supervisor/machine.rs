@@ -2,12 +2,12 @@
 
 use super::protocol::{Event, NodeStatus, Spec};
 use crate::cluster::{LINKS, Node, PREFIX};
-use crate::control::wire::{FromGuest, ToGuest};
+use crate::control::wire::{FromGuest, ToGuest, WINDOW};
 use crate::net;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -39,9 +39,33 @@ struct State {
 struct Kernel {
     keeper: Pid,
     line: UnixStream,
+    /// Records that wait for room on the line.
+    waiting: VecDeque<String>,
+    /// Bytes on the line that the node has not taken yet.
+    under_way: usize,
     boot_id: Option<String>,
     /// Set by a power cut, so that its end is not taken for a reboot.
     cut: bool,
+}
+
+impl Kernel {
+    fn send(&mut self, order: &ToGuest) {
+        self.waiting.push_back(order.encode());
+        self.pump();
+    }
+
+    /// Puts on the line what it has room for. Never blocks: the socket holds more than the window.
+    fn pump(&mut self) {
+        while let Some(record) = self.waiting.front() {
+            if self.under_way + record.len() > WINDOW {
+                break;
+            }
+            // A broken line is seen by the reader, too, as the end of the node.
+            let _ = self.line.write_all(record.as_bytes());
+            self.under_way += record.len();
+            self.waiting.pop_front();
+        }
+    }
 }
 
 /// Why a kernel is no longer there.
@@ -178,6 +202,8 @@ impl Machine {
         state.kernel = Some(Kernel {
             keeper,
             line: ours.try_clone()?,
+            waiting: VecDeque::new(),
+            under_way: 0,
             boot_id: None,
             cut: false,
         });
@@ -210,6 +236,12 @@ impl Machine {
                         kernel.boot_id = Some(boot);
                     }
                     self.changed.notify_all();
+                }
+                Some(FromGuest::Took(bytes)) => {
+                    if let Some(kernel) = &mut self.lock().kernel {
+                        kernel.under_way = kernel.under_way.saturating_sub(bytes);
+                        kernel.pump();
+                    }
                 }
                 Some(FromGuest::Out(id, data)) => self.pass(id, Event::Out(data)),
                 Some(FromGuest::Err(id, data)) => self.pass(id, Event::Err(data)),
@@ -291,11 +323,14 @@ impl Machine {
         }
     }
 
-    /// Starts a job in the node: `order` makes its record from the job's number.
+    /// Starts a job in the node: `orders` makes its records from the job's number.
     ///
     /// # Errors
     /// When the node is off or its hands have not reported yet.
-    pub fn submit(&self, order: impl FnOnce(u32) -> ToGuest) -> Result<(u32, Receiver<Event>)> {
+    pub fn submit(
+        &self,
+        orders: impl FnOnce(u32) -> Vec<ToGuest>,
+    ) -> Result<(u32, Receiver<Event>)> {
         let mut state = self.lock();
         state.last_job += 1;
         let id = state.last_job;
@@ -306,10 +341,9 @@ impl Machine {
         if kernel.boot_id.is_none() {
             bail!("{} is still starting", self.node);
         }
-        kernel
-            .line
-            .write_all(order(id).encode().as_bytes())
-            .context("write to the serial line")?;
+        for order in orders(id) {
+            kernel.send(&order);
+        }
         let (sender, receiver) = channel();
         state.jobs.insert(id, sender);
         Ok((id, receiver))
@@ -318,7 +352,7 @@ impl Machine {
     /// Sends something on to a job, or the answer to a fence request.
     pub fn tell(&self, order: &ToGuest) {
         if let Some(kernel) = &mut self.lock().kernel {
-            let _ = kernel.line.write_all(order.encode().as_bytes());
+            kernel.send(order);
         }
     }
 }

@@ -109,14 +109,7 @@ fn run(
 ) -> Result<()> {
     let submitted = Node::parse(node).and_then(|node| {
         let machine = shared.machine(node);
-        let job = machine.submit(|id| {
-            let mut argv: Vec<Vec<u8>> = argv.into_iter().map(String::into_bytes).collect();
-            if read {
-                ToGuest::Read(id, argv.pop().unwrap_or_default())
-            } else {
-                ToGuest::Run(id, argv)
-            }
-        })?;
+        let job = machine.submit(|id| orders(id, &argv, read))?;
         Ok((machine.node(), job))
     });
     let (node, (id, events)) = match submitted {
@@ -150,4 +143,21 @@ fn run(
     // Lets the feeding thread see the end, too.
     let _ = output.shutdown(std::net::Shutdown::Both);
     Ok(())
+}
+
+fn orders(id: u32, argv: &[String], read: bool) -> Vec<ToGuest> {
+    if read {
+        return argv
+            .iter()
+            .take(1)
+            .map(|path| ToGuest::Read(id, path.clone().into_bytes()))
+            .collect();
+    }
+    let text: Vec<u8> = argv.iter().flat_map(|arg| arg.bytes().chain([0])).collect();
+    let mut orders: Vec<ToGuest> = text
+        .chunks(CHUNK)
+        .map(|piece| ToGuest::Args(id, piece.to_vec()))
+        .collect();
+    orders.push(ToGuest::Run(id));
+    orders
 }
