@@ -162,7 +162,7 @@ fn volume(lab: &Lab) -> Result<()> {
     both(|node| lab.sh(node, "drbdadm up r0", STEP).map(drop))?;
     lab.sh(
         Node::One,
-        "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q /dev/drbd0",
+        "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q -E nodiscard /dev/drbd0",
         STEP,
     )?;
     wait::quietly("both copies to be equal", STEP, || {

@@ -35,9 +35,12 @@ pub fn first_start(lab: &Lab) -> Result<()> {
         })
     })?;
     progress::step("loading the resources into Pacemaker", || {
-        let script = "two-node-ha render pacemaker >/run/pacemaker.xml
+        // In maintenance until the move stands: DRBD would be promoted on either node before it does.
+        let script = "crm_attribute -n maintenance-mode -v true
+            two-node-ha render pacemaker >/run/pacemaker.xml
             cibadmin -M -c -o configuration -p </run/pacemaker.xml 2>&1
-            crm_resource --move -r fs_res -N haone 2>&1";
+            crm_resource --move -r fs_res -N haone 2>&1
+            crm_attribute -n maintenance-mode -D";
         let output = lab.try_run(Node::One, &["sh", "-euc", script], STEP)?;
         if output.code != 0 {
             bail!(
