@@ -29,6 +29,9 @@ use crate::systemd::{self, Systemd};
 
 pub use services::gated_units;
 
+/// What Pacemaker starts and stops.
+pub const FAILOVER_UNIT: &str = "two-node-ha-k8s-failover.service";
+
 /// How long the peer may take to stop its databases. They are killed, so this is long.
 const PEER_STOP: Duration = Duration::from_secs(60);
 
@@ -263,7 +266,14 @@ impl Actor {
     fn confirm_voter(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         let within = self.config.k8s.ready_timeout;
         progress("waiting for the voter to be ready (`k8s status`)");
-        k8s::confirm_voter(&*self.runner, &self.config, &self.paths, &self.node, within)?;
+        k8s::confirm_voter(
+            &*self.runner,
+            &self.config,
+            &self.paths,
+            &self.node,
+            within,
+            &mut || progress("waiting for the voter to be ready (`k8s status`)"),
+        )?;
         tracing::info!("the voter on {} works", self.node.name);
         Ok(Outcome::VoterConfirmed)
     }

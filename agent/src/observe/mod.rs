@@ -31,6 +31,9 @@ pub struct Observation {
     pub mount_point: MountPoint,
     /// What Pacemaker asks of this node, through the failover unit.
     pub request: Request,
+    /// Whether systemd has the failover unit running or on its way: then somebody holds the role,
+    /// even while an agent that has just been restarted has not heard of it.
+    pub failover_unit: bool,
     /// The record on the volume; only while it is mounted here.
     pub epoch: Known<Epoch>,
     /// What this node remembers.
@@ -156,7 +159,10 @@ pub enum Holds {
     Missing,
     /// An identity and raft's files (or, for k8sd, a bundle that it unpacks at its start).
     Database,
-    /// An identity only; a start would wait for a leader.
+    /// An identity without raft's files, with which dqlite waits for its leader: what a member
+    /// that has always been a spare looks like.
+    Waiting,
+    /// An identity only, never to be started: with it dqlite would found a new, empty cluster.
     IdentityOnly,
     /// A start would do harm, or cannot work: in words, why.
     Trap(String),

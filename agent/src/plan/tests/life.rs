@@ -37,6 +37,7 @@ fn on_the_first_day_the_voter_moves_onto_the_volume_after_its_peer_has_stopped()
 #[test]
 fn on_the_first_day_the_spare_keeps_its_directories_and_leads_to_them() {
     let mut o = first_day(false);
+    each(&mut o, |d| d.original = Holds::Waiting);
     let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 1));
     assert_eq!(
         taken,
@@ -152,6 +153,19 @@ fn a_voter_whose_failover_unit_died_leaves_the_volume_at_once() {
     let decision = decide(&o);
     assert_eq!(decision.state, State::Draining);
     assert_eq!(decision.steps[0], Step::StopServices);
+}
+
+#[test]
+fn an_agent_that_was_restarted_leaves_the_running_voter_alone_until_the_holder_has_come_back() {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.journal.highest_epoch = 1;
+    o.services = Services::Running;
+    o.token = true;
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    o.request = Request::None;
+    o.failover_unit = true;
+    assert!(decide(&o).steps.is_empty());
 }
 
 #[test]
