@@ -5,8 +5,8 @@ use crate::cluster::{NODES, Node};
 use crate::places::Places;
 use crate::supervisor::protocol::Event;
 use crate::{
-    agent, artefacts, control, demo, form, host, interrupt, launch, logs, progress, scenario,
-    shell, supervisor, trouble, up,
+    agent, artefacts, control, demo, ending, form, host, interrupt, launch, logs, progress,
+    scenario, shell, supervisor, trouble, up,
 };
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -198,7 +198,7 @@ pub fn main() -> Result<i32> {
     let connect = || Lab::connect(&places);
     match cli.command {
         Command::Up(args) => command_up(&places, &args),
-        Command::Down => Lab::end(&places).map(|()| 0),
+        Command::Down => ending::end(&places).map(|()| 0),
         Command::Run { node, limit, argv } => command_run(&places, &node, limit, &argv),
         Command::Shell { node } => shell::open(&connect()?, Node::parse(&node)?),
         Command::Logs { node, follow } => {

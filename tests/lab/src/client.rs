@@ -3,18 +3,14 @@
 use crate::cluster::Node;
 use crate::places::Places;
 use crate::supervisor::protocol::{Event, Input, Reply, Request, Spec, Status, receive, send};
-use crate::supervisor::try_lock;
-use crate::{interrupt, wait};
+use crate::{ending, interrupt};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::libc::SIGKILL;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// How long a supervisor may take to end two kernels.
-const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running instance.
 pub struct Lab {
@@ -71,15 +67,7 @@ impl Lab {
             let log = fs::read_to_string(places.supervisor_log()).unwrap_or_default();
             bail!("the supervisor could not set up the lab: {}", log.trim());
         }
-        let record = Keeper {
-            pid: child.id(),
-            started: started(child.id()).unwrap_or(0),
-        };
-        fs::write(
-            places.instance.join("supervisor.json"),
-            serde_json::to_vec(&record)?,
-        )
-        .context("record the supervisor")?;
+        ending::record(places, child.id())?;
         Ok(lab)
     }
 
@@ -149,6 +137,14 @@ impl Lab {
             Reply::Failed(why) => Err(anyhow!(why)),
             Reply::Done | Reply::Status(_) => Ok(()),
         }
+    }
+
+    /// Ends the supervisor and all that is its.
+    ///
+    /// # Errors
+    /// When it is gone before it has answered.
+    pub fn shut_down(&self) -> Result<()> {
+        self.order(&Request::Shutdown, ending::LIMIT)
     }
 
     /// What the supervisor knows.
@@ -395,48 +391,12 @@ impl Lab {
         )?;
         Ok((code == 0).then(|| String::from_utf8_lossy(&out).into_owned()))
     }
-
-    /// Ends the instance: kernels, network, supervisor, and its directory.
-    ///
-    /// # Errors
-    /// When something of it cannot be ended.
-    pub fn end(places: &Places) -> Result<()> {
-        if !places.instance.exists() {
-            return Ok(());
-        }
-        let lab = Self {
-            places: places.clone(),
-            lifeline: None,
-        };
-        if Self::is_up(places) {
-            // The supervisor may be gone before its answer is out.
-            let _ = lab.order(&Request::Shutdown, END_LIMIT);
-        }
-        let freed = || {
-            Ok(if try_lock(&places.instance)?.is_some() {
-                wait::Seen::Ready(())
-            } else {
-                wait::Seen::NotYet("its lock is held".into())
-            })
-        };
-        if wait::quietly("the supervisor to end", END_LIMIT, freed).is_err() {
-            kill_recorded(places)?;
-            wait::quietly("the killed supervisor to end", END_LIMIT, freed)?;
-        }
-        let _ = fs::remove_file(&places.socket);
-        if let Some(dir) = places.socket.parent() {
-            // Only if no other instance has a socket there.
-            let _ = fs::remove_dir(dir);
-        }
-        fs::remove_dir_all(&places.instance)
-            .with_context(|| format!("remove {}", places.instance.display()))
-    }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         if self.lifeline.take().is_some() {
-            if let Err(error) = Self::end(&self.places) {
+            if let Err(error) = ending::end(&self.places) {
                 eprintln!("while ending the lab: {error:#}");
             }
             interrupt::answer_for_nothing();
@@ -496,44 +456,4 @@ impl std::io::Read for Patient {
             _ => error,
         })
     }
-}
-
-/// Identity of the supervisor, so that no other process is ended in its place.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Keeper {
-    pid: u32,
-    /// Start time in clock ticks since boot, from /proc/PID/stat.
-    started: u64,
-}
-
-/// Field 22 of /proc/PID/stat (proc(5)).
-fn started(pid: u32) -> Option<u64> {
-    let mut text = String::new();
-    File::open(format!("/proc/{pid}/stat"))
-        .ok()?
-        .read_to_string(&mut text)
-        .ok()?;
-    // The name, in parentheses, may hold anything; the fields after it are plain.
-    text.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
-}
-
-fn kill_recorded(places: &Places) -> Result<()> {
-    let path = places.instance.join("supervisor.json");
-    let record: Keeper = serde_json::from_slice(
-        &fs::read(&path).context("find the supervisor that does not answer")?,
-    )?;
-    if started(record.pid) != Some(record.started) {
-        bail!(
-            "the lab's lock is held, but not by the recorded supervisor {}",
-            record.pid
-        );
-    }
-    let pid =
-        nix::unistd::Pid::from_raw(i32::try_from(record.pid).context("a process id too large")?);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).context("kill the supervisor")
 }

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: end the instance this process answers for, then this process.
 
-use crate::client::Lab;
+use crate::ending;
 use crate::places::Places;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -33,7 +33,7 @@ pub fn listen() -> Result<()> {
                 .take();
             if let Some(places) = places {
                 eprintln!("\ninterrupted: ending the lab");
-                if let Err(error) = Lab::end(&places) {
+                if let Err(error) = ending::end(&places) {
                     eprintln!("while ending the lab: {error:#}");
                 }
             }

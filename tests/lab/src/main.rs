@@ -12,6 +12,7 @@ mod client;
 mod cluster;
 mod control;
 mod demo;
+mod ending;
 mod form;
 mod host;
 mod image;

@@ -68,11 +68,10 @@ fn parse(answer: &[u8]) -> Result<String> {
         }
     }
     let body = String::from_utf8_lossy(&body).into_owned();
-    if !status
-        .split(' ')
-        .nth(1)
-        .is_some_and(|code| code.starts_with('2'))
-    {
+    let code = status
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1));
+    if !code.is_some_and(|code| code.len() == 3 && code.starts_with('2')) {
         bail!("{status}: {}", body.trim());
     }
     Ok(body)

@@ -1,7 +1,7 @@
 //! The end of the lab itself, in the worst of ways.
 
 use super::{Scenario, Stage};
-use crate::client::Lab;
+use crate::ending;
 use crate::wait::{self, Seen};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -64,7 +64,7 @@ fn run(stage: &mut Stage) -> Result<()> {
             entry.path().display()
         );
     }
-    Lab::end(&places)?;
+    ending::end(&places)?;
     ensure!(
         !places.instance.exists() && !places.socket.exists(),
         "files of the lab are left"
