@@ -93,7 +93,8 @@ impl Actor {
         };
         match holds {
             Holds::Database => Ok(()),
-            Holds::Missing | Holds::IdentityOnly => Err(Error::Guard(format!(
+            Holds::Waiting if found.leads == Leads::ToSpare => Ok(()),
+            Holds::Missing | Holds::IdentityOnly | Holds::Waiting => Err(Error::Guard(format!(
                 "there is no database of {database} where its link leads; a start could make an \
                  empty one"
             ))),

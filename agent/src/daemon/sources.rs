@@ -149,6 +149,12 @@ fn take_events(directory: &std::path::Path) {
     }
     for pending in taken.events {
         let event = &pending.event;
+        // Each look at the device makes one; only the kernel's questions are worth a line.
+        if event.handler == "udev" {
+            tracing::debug!(decision = event.decision, "udev: {}", event.reason);
+            acknowledge(pending);
+            continue;
+        }
         tracing::info!(
             handler = event.handler,
             resource = event.resource,
@@ -158,8 +164,12 @@ fn take_events(directory: &std::path::Path) {
             event.decision,
             event.reason
         );
-        if let Err(error) = pending.ack() {
-            tracing::warn!("an event of a hook stays behind: {error}");
-        }
+        acknowledge(pending);
+    }
+}
+
+fn acknowledge(pending: two_node_ha_events::Pending) {
+    if let Err(error) = pending.ack() {
+        tracing::warn!("an event of a hook stays behind: {error}");
     }
 }

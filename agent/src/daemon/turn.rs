@@ -37,6 +37,12 @@ impl Daemon {
             let was_voter = self.shared.report().is_some_and(|report| report.voter);
             let is_voter = decision.state == State::PrimaryRunning;
             self.publish(&observation, &decision, None);
+            if decision.only_here && observation.request == Request::Hold {
+                // The other node may have what this one lacks: Pacemaker should try it.
+                self.shared.tell_holder(&Response::Unhealthy {
+                    reason: decision.reasons.join("; "),
+                });
+            }
             if is_voter {
                 self.shared.tell_holder(&Response::Working);
                 if !was_voter {

@@ -200,7 +200,7 @@ fn holds(state: &Path, database: Database) -> Holds {
         // Without raft's files it is never started, only made anew from a bundle.
         Some(_) if empty => Holds::IdentityOnly,
         Some(trap) => Holds::Trap(trap.to_string()),
-        None if empty => Holds::IdentityOnly,
+        None if empty => Holds::Waiting,
         None => Holds::Database,
     }
 }

@@ -156,7 +156,10 @@ pub enum Holds {
     Missing,
     /// An identity and raft's files (or, for k8sd, a bundle that it unpacks at its start).
     Database,
-    /// An identity only; a start would wait for a leader.
+    /// An identity without raft's files, with which dqlite waits for its leader: what a member
+    /// that has always been a spare looks like.
+    Waiting,
+    /// An identity only, never to be started: with it dqlite would found a new, empty cluster.
     IdentityOnly,
     /// A start would do harm, or cannot work: in words, why.
     Trap(String),

@@ -81,6 +81,10 @@ pub struct Decision {
     pub warnings: Vec<String>,
     /// With [`State::Blocked`]: what to do about it.
     pub remedy: Option<String>,
+    /// With [`State::Blocked`]: whether the other node may well be able to be the voter, so that
+    /// Pacemaker should hear of it at once.
+    #[serde(default)]
+    pub only_here: bool,
     /// Whether the agent has arrived: nothing to do, nothing to wait for, no timer.
     pub settled: bool,
 }
@@ -125,8 +129,15 @@ impl Decision {
             reasons: vec![reason],
             warnings: Vec::new(),
             remedy,
+            only_here: false,
             settled,
         }
+    }
+
+    /// Blocked on this node, for a reason that does not hold for the other.
+    fn only_here(mut self) -> Self {
+        self.only_here = true;
+        self
     }
 
     fn because(mut self, reason: impl Into<String>) -> Self {

@@ -33,7 +33,8 @@ pub(super) fn verdict(o: &Observation, config: &Config, epoch: &Epoch) -> Verdic
                      give the role to {} with `two-node-ha move {}`",
                 o.peer, o.peer
             ),
-        )),
+        )
+        .only_here()),
         Asked::Answer(report) if report.voter || report.wants_voter => not(Decision::blocked(
             format!(
                 "{} says that it is the voter or is becoming it, at the same time as this node",

@@ -132,7 +132,8 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         );
     }
     let fit = o.databases.iter().all(|(database, d)| {
-        o.journal.spare_epoch.get(database) == Some(&epoch) && d.spare == Holds::Database
+        o.journal.spare_epoch.get(database) == Some(&epoch)
+            && matches!(d.spare, Holds::Database | Holds::Waiting)
     });
     if !fit {
         let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();

@@ -72,7 +72,8 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
                  is most likely on {}",
                 o.peer
             ),
-        ),
+        )
+        .only_here(),
         Known::Present(epoch) => with_epoch(o, config, epoch),
     }
 }
@@ -158,10 +159,18 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
     let blocked = |reason: String, remedy: String| Some(Decision::blocked(reason, remedy));
     match (&d.leads, &d.original, d.original_voter) {
         (Leads::Directory, Holds::Database, Some(true)) => None,
-        (Leads::Directory, Holds::Database, Some(false)) => blocked(
-            format!("the voter of {database} is {}, and DRBD is primary here", o.peer),
-            format!("give the volume to the voter first: `two-node-ha move {}`", o.peer),
-        ),
+        (Leads::Directory, Holds::Database | Holds::Waiting, Some(false)) => blocked(
+            format!(
+                "the voter of {database} is {}, and DRBD is primary here",
+                o.peer
+            ),
+            format!(
+                "Pacemaker is told so and moves the volume after some tries; `two-node-ha move {}` \
+                 does it at once",
+                o.peer
+            ),
+        )
+        .map(Decision::only_here),
         (Leads::Directory, Holds::Database, None) => blocked(
             format!("it cannot be read from {database}'s cluster.yaml whether this node is the voter"),
             "see `two-node-ha plan` for what was found".into(),
@@ -170,7 +179,7 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
             format!("the state directory of {database} must not be started: {why}"),
             "put it in order first; see two-node-ha(8), section FIRST START".into(),
         ),
-        (Leads::Directory, Holds::Missing | Holds::IdentityOnly, _) => blocked(
+        (Leads::Directory, Holds::Missing | Holds::IdentityOnly | Holds::Waiting, _) => blocked(
             format!("the state directory of {database} holds no database"),
             "this node must be a member of the Kubernetes cluster first (`k8s status`)".into(),
         ),
@@ -289,7 +298,7 @@ fn take_over(o: &Observation, epoch: &Epoch) -> Result<Vec<Step>, Box<Decision>>
             |reason: String, remedy: &str| Err(Box::new(Decision::blocked(reason, remedy)));
         match &d.volume {
             Holds::Database => {}
-            Holds::Missing | Holds::IdentityOnly => {
+            Holds::Missing | Holds::IdentityOnly | Holds::Waiting => {
                 return blocked(
                     format!("the volume's record names {database}, but there is no database in it"),
                     "nothing is recovered from nothing: look at the volume, and at the backups \
@@ -309,7 +318,7 @@ fn take_over(o: &Observation, epoch: &Epoch) -> Result<Vec<Step>, Box<Decision>>
             &d.spare
         };
         match identity {
-            Holds::Database | Holds::IdentityOnly => {}
+            Holds::Database | Holds::IdentityOnly | Holds::Waiting => {}
             Holds::Missing => {
                 return blocked(
                     format!(

@@ -43,7 +43,12 @@ fn reports() -> Vec<Asked<crate::peer::protocol::Report>> {
 fn directories() -> Vec<Directories> {
     let mut all = Vec::new();
     for leads in [Leads::Directory, Leads::ToVolume, Leads::ToSpare] {
-        for spare in [Holds::Missing, Holds::IdentityOnly, Holds::Database] {
+        for spare in [
+            Holds::Missing,
+            Holds::IdentityOnly,
+            Holds::Waiting,
+            Holds::Database,
+        ] {
             for volume in [Holds::Missing, Holds::Database] {
                 let directory = leads == Leads::Directory;
                 all.push(Directories {

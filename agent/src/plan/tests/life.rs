@@ -37,6 +37,7 @@ fn on_the_first_day_the_voter_moves_onto_the_volume_after_its_peer_has_stopped()
 #[test]
 fn on_the_first_day_the_spare_keeps_its_directories_and_leads_to_them() {
     let mut o = first_day(false);
+    each(&mut o, |d| d.original = Holds::Waiting);
     let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 1));
     assert_eq!(
         taken,

@@ -25,6 +25,7 @@ fn an_older_volume_is_not_started() {
     let mut o = holding(Epoch::first("hatwo"));
     o.journal.highest_epoch = 2;
     blocked(&o, "older copy");
+    assert!(decide(&o).only_here, "the newer data is on the other node");
 }
 
 #[test]
@@ -98,6 +99,8 @@ fn the_first_start_needs_the_peer() {
 #[test]
 fn on_the_first_day_the_wrong_node_says_where_the_voter_is() {
     let mut o = first_day(false);
+    // A member that has always been a spare has none of raft's files.
+    each(&mut o, |d| d.original = Holds::Waiting);
     given_the_volume(&mut o, Known::Absent);
     blocked(&o, "the voter of");
     assert!(
@@ -105,6 +108,10 @@ fn on_the_first_day_the_wrong_node_says_where_the_voter_is() {
             .remedy
             .unwrap()
             .contains("two-node-ha move hatwo")
+    );
+    assert!(
+        decide(&o).only_here,
+        "Pacemaker should try the voter's node"
     );
 }
 
