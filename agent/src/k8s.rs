@@ -1,7 +1,7 @@
 //! The door to the snap's own programs: `k8s status` and `k8sd cluster-recover`.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use two_node_ha_command::{Call, Runner};
@@ -9,6 +9,9 @@ use two_node_ha_config::{Config, Node};
 
 use crate::database::Database;
 use crate::paths::Paths;
+
+/// How long to wait between two questions while the voter starts.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Why the snap's program did not help.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,31 @@ struct Member {
 /// # Errors
 /// See [`Error`].
 pub fn confirm_voter(
+    runner: &dyn Runner,
+    config: &Config,
+    paths: &Paths,
+    node: &Node,
+    within: Duration,
+    alive: &mut dyn FnMut(),
+) -> Result<(), Error> {
+    let deadline = Instant::now() + within;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask_voter(runner, config, paths, node, left) {
+            Ok(()) => return Ok(()),
+            // `--wait-ready` waits for a node to be ready, but ends at once when k8sd does not
+            // answer yet; and the roles follow the start of dqlite by a moment.
+            Err(error) if left > ASK_AGAIN => {
+                tracing::debug!(%error, "not yet");
+                alive();
+                std::thread::sleep(ASK_AGAIN);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn ask_voter(
     runner: &dyn Runner,
     config: &Config,
     paths: &Paths,

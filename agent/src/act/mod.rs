@@ -263,7 +263,14 @@ impl Actor {
     fn confirm_voter(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         let within = self.config.k8s.ready_timeout;
         progress("waiting for the voter to be ready (`k8s status`)");
-        k8s::confirm_voter(&*self.runner, &self.config, &self.paths, &self.node, within)?;
+        k8s::confirm_voter(
+            &*self.runner,
+            &self.config,
+            &self.paths,
+            &self.node,
+            within,
+            &mut || progress("waiting for the voter to be ready (`k8s status`)"),
+        )?;
         tracing::info!("the voter on {} works", self.node.name);
         Ok(Outcome::VoterConfirmed)
     }
