@@ -1,5 +1,7 @@
 //! two-node-ha(8) and the README against the program itself.
 
+#![allow(clippy::expect_used)] // A test that panics has failed.
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
