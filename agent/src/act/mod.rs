@@ -29,6 +29,9 @@ use crate::systemd::{self, Systemd};
 
 pub use services::gated_units;
 
+/// What Pacemaker starts and stops.
+pub const FAILOVER_UNIT: &str = "two-node-ha-k8s-failover.service";
+
 /// How long the peer may take to stop its databases. They are killed, so this is long.
 const PEER_STOP: Duration = Duration::from_secs(60);
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use two_node_ha_command::System;
 use two_node_ha_config::Config;
 
-use crate::act::{Actor, gated_units};
+use crate::act::{Actor, FAILOVER_UNIT, gated_units};
 use crate::observe::{Asked, PeerNode, Request};
 use crate::paths::Paths;
 use crate::peer::client::Client;
@@ -126,7 +126,9 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     let (sender, events) = channel();
     sources::signals(sender.clone())?;
     let wake = sender.clone();
-    let systemd = Systemd::connect(&gated_units(&config), move || {
+    let mut watched = gated_units(&config);
+    watched.push(FAILOVER_UNIT.into());
+    let systemd = Systemd::connect(&watched, move || {
         // A closed channel means that the loop has ended.
         let _ = wake.send(Event::Changed);
     })

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use super::control::{Response, Status};
 use super::{Daemon, LONGEST_RETRY, SHORTEST_RETRY};
-use crate::act::{Error, Outcome, gated_units};
+use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
 use crate::observe::{Asked, Known, Observation, Request, Services, live};
 use crate::peer::protocol::Report;
 use crate::plan::{Decision, State, Step, plan};
+use crate::systemd::UnitState;
 
 impl Daemon {
     /// Until there is nothing to do but wait.
@@ -174,11 +175,17 @@ impl Daemon {
             Ok(mount) => mount,
             Err(error) => crate::observe::Mount::Foreign(format!("unknown: {error}")),
         };
-        let services = match actor.systemd.states(&gated_units(config)) {
-            Ok(states) => live::services(config, &states),
+        let mut units = gated_units(config);
+        units.push(FAILOVER_UNIT.into());
+        let (services, failover_unit) = match actor.systemd.states(&units) {
+            Ok(states) => {
+                let unit = states.get(FAILOVER_UNIT).copied();
+                let up = matches!(unit, Some(UnitState::Active | UnitState::Changing));
+                (live::services(config, &states), up)
+            }
             Err(error) => {
                 tracing::error!(%error, "the services' states are unknown");
-                Services::Partly
+                (Services::Partly, true)
             }
         };
         let token = paths.token().exists();
@@ -191,6 +198,7 @@ impl Daemon {
             drbd: live::drbd(&*actor.runner, config),
             mount_point: live::mount_point(paths, config, &mount),
             request,
+            failover_unit,
             epoch: live::epoch(paths, config, &mount),
             journal: actor.journal.clone(),
             databases: live::databases(paths, config, &mount),

@@ -31,6 +31,9 @@ pub struct Observation {
     pub mount_point: MountPoint,
     /// What Pacemaker asks of this node, through the failover unit.
     pub request: Request,
+    /// Whether systemd has the failover unit running or on its way: then somebody holds the role,
+    /// even while an agent that has just been restarted has not heard of it.
+    pub failover_unit: bool,
     /// The record on the volume; only while it is mounted here.
     pub epoch: Known<Epoch>,
     /// What this node remembers.

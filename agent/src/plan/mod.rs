@@ -162,9 +162,18 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
         match o.request {
             Request::Release => drain::plan(o),
             Request::Hold => voter::plan(o, config),
-            // Services on the volume that nobody holds any more: the failover unit has died, and
-            // Pacemaker may unmount at any moment.
-            Request::None if on_volume(o) && o.services != Services::Stopped => drain::plan(o),
+            Request::None if on_volume(o) && o.services != Services::Stopped => {
+                if o.failover_unit {
+                    Decision::wait(
+                        State::PrimaryPrep,
+                        "the failover unit runs, and is about to tell the agent so",
+                    )
+                } else {
+                    // Services on the volume that nobody holds any more: the failover unit has
+                    // died, and Pacemaker may unmount at any moment.
+                    drain::plan(o)
+                }
+            }
             Request::None => spare::plan(o, config),
         }
     };

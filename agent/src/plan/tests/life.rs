@@ -156,6 +156,19 @@ fn a_voter_whose_failover_unit_died_leaves_the_volume_at_once() {
 }
 
 #[test]
+fn an_agent_that_was_restarted_leaves_the_running_voter_alone_until_the_holder_has_come_back() {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.journal.highest_epoch = 1;
+    o.services = Services::Running;
+    o.token = true;
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    o.request = Request::None;
+    o.failover_unit = true;
+    assert!(decide(&o).steps.is_empty());
+}
+
+#[test]
 fn the_volumes_owner_starts_again_without_a_recovery() {
     let mut o = booted();
     o.journal.highest_epoch = 1;

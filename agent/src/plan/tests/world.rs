@@ -60,6 +60,7 @@ pub fn booted() -> Observation {
         mount: Mount::None,
         mount_point: MountPoint::Protected,
         request: Request::None,
+        failover_unit: false,
         epoch: Known::Absent,
         journal,
         databases: Database::ALL

@@ -2,12 +2,16 @@
 //! before the first start. The result is two disks in the cache, so that each later `up` begins
 //! there.
 
+mod start;
+
+pub use start::first_start;
+
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use crate::image::{self, Kernel};
 use crate::places::Places;
 use crate::{both, progress, up, wait};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -158,7 +162,7 @@ fn volume(lab: &Lab) -> Result<()> {
     both(|node| lab.sh(node, "drbdadm up r0", STEP).map(drop))?;
     lab.sh(
         Node::One,
-        "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q /dev/drbd0",
+        "drbdadm -- --overwrite-data-of-peer primary r0/0; mkfs.ext4 -q -E nodiscard /dev/drbd0",
         STEP,
     )?;
     wait::quietly("both copies to be equal", STEP, || {
@@ -171,38 +175,4 @@ fn volume(lab: &Lab) -> Result<()> {
     })?;
     lab.sh(Node::One, "drbdadm secondary r0", STEP)?;
     both(|node| lab.sh(node, "drbdadm down r0", STEP)).map(drop)
-}
-
-/// The last step of the administrator, on the running cluster: resources and constraints. Pacemaker
-/// then promotes DRBD, mounts the volume and starts the voter, for the first time.
-///
-/// # Errors
-/// When Pacemaker does not take them.
-pub fn first_start(lab: &Lab) -> Result<()> {
-    progress::step("waiting for the cluster manager", || {
-        wait::quietly("a designated controller", STEP, || {
-            let output = lab.try_run(Node::One, &["crmadmin", "-D", "-q", "-t", "5s"], STEP)?;
-            let both_there = lab.try_run(Node::One, &["crm_node", "-p"], STEP)?;
-            let members = both_there.out.split_whitespace().count();
-            Ok(if output.code == 0 && members == 2 {
-                wait::Seen::Ready(())
-            } else {
-                wait::Seen::NotYet(format!("{members} members; {}{}", output.out, output.err))
-            })
-        })
-    })?;
-    progress::step("loading the resources into Pacemaker", || {
-        let script = "two-node-ha render pacemaker >/run/pacemaker.xml
-            cibadmin -M -c -o configuration -p </run/pacemaker.xml 2>&1";
-        let output = lab.try_run(Node::One, &["sh", "-euc", script], STEP)?;
-        if output.code != 0 {
-            bail!(
-                "Pacemaker refuses the rendered resources: exit {}\n{}{}",
-                output.code,
-                output.out,
-                output.err
-            );
-        }
-        Ok(())
-    })
 }
