@@ -53,6 +53,10 @@ pub fn first_start(lab: &Lab) -> Result<()> {
         Ok(())
     })?;
     agent::wait_for(lab, Node::One, "the voter", VOTER, agent::Status::is_voter)?;
-    lab.run(Node::One, &["crm_resource", "--clear", "-r", "fs_res"], STEP)
-        .map(drop)
+    lab.run(
+        Node::One,
+        &["crm_resource", "--clear", "-r", "fs_res"],
+        STEP,
+    )
+    .map(drop)
 }
