@@ -47,7 +47,7 @@ impl Lab {
         )
         .with_context(|| format!("write into {}", places.instance.display()))?;
         let log = File::create(places.supervisor_log()).context("open the supervisor's log")?;
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(crate::host::SELF)
             .arg("internal-supervisor")
             .arg(&places.instance)
             .stdin(Stdio::piped())

@@ -5,6 +5,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// This program, also where its file was replaced by a new build meanwhile.
+pub const SELF: &str = "/proc/self/exe";
+
 /// Runs a program to its end and returns its standard output.
 ///
 /// # Errors

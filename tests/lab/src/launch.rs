@@ -43,7 +43,7 @@ pub fn keeper(args: &[String]) -> Result<i32> {
         Some("size=90%,mode=1777"),
     )
     .context("mount a tmpfs for the kernel's memory")?;
-    let status = Command::new(std::env::current_exe()?)
+    let status = Command::new(crate::host::SELF)
         .arg("internal-init")
         .args(args)
         .status()

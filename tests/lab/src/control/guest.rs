@@ -17,7 +17,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -109,11 +109,14 @@ fn obey(order: ToGuest, line: &Line, jobs: &Jobs, fences: &Fences) {
         ToGuest::In(id, data) => {
             // Taken out for the write, which may block on a program that does not read.
             let stdin = lock(jobs).get_mut(&id).and_then(|job| job.stdin.take());
-            if let Some(mut stdin) = stdin.filter(|_| !data.is_empty())
-                && stdin.write_all(&data).is_ok()
-                && let Some(job) = lock(jobs).get_mut(&id)
-            {
-                job.stdin = Some(stdin);
+            // Dropped, and so closed, at the end of the input and when the program closed its side.
+            let Some(mut stdin) = stdin.filter(|_| !data.is_empty()) else {
+                return;
+            };
+            if stdin.write_all(&data).is_ok() {
+                if let Some(job) = lock(jobs).get_mut(&id) {
+                    job.stdin = Some(stdin);
+                }
             }
         }
         ToGuest::Kill(id, signal) => {
@@ -170,7 +173,8 @@ fn start(id: u32, argv: Vec<Vec<u8>>, line: &Line, jobs: &Jobs) {
 
 /// Sends on what the program writes, then how it ended.
 fn follow(id: u32, mut child: Child, line: &Line, jobs: &Jobs) {
-    let (ended, end) = channel::<()>();
+    // One message for each record; the channel ends with both readers.
+    let (recorded, sent) = channel::<()>();
     let pipes: [Option<Box<dyn Read + Send>>; 2] = [
         child
             .stdout
@@ -185,21 +189,21 @@ fn follow(id: u32, mut child: Child, line: &Line, jobs: &Jobs) {
         FromGuest::Out as fn(u32, Vec<u8>) -> FromGuest,
         FromGuest::Err,
     ]) {
-        let (line, ended) = (line.clone(), ended.clone());
+        let (line, recorded) = (line.clone(), recorded.clone());
         std::thread::spawn(move || {
             if let Some(mut pipe) = pipe {
-                copy(&mut pipe, |data| line.say(&wrap(id, data)));
+                copy(&mut pipe, |data| {
+                    line.say(&wrap(id, data));
+                    let _ = recorded.send(());
+                });
             }
-            drop(ended);
         });
     }
-    drop(ended);
+    drop(recorded);
     let status = child.wait();
     // A program that left a daemon behind keeps the pipes open: what it wrote itself is in them by
-    // now, so the readers get a moment and no more.
-    while end.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
-        break;
-    }
+    // now, so the readers go on as long as there is something, and no longer.
+    while sent.recv_timeout(Duration::from_millis(200)).is_ok() {}
     lock(jobs).remove(&id);
     let code = match status {
         Ok(status) => status

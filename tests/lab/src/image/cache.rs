@@ -169,7 +169,7 @@ fn prune(cache: &Path, kind: &str, new: &Path) {
     let hour_ago = SystemTime::now() - Duration::from_secs(3600);
     let limit = hour_ago
         .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs().cast_signed());
+        .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
     let surplus = (old.len() + 1).saturating_sub(KEEP);
     for (used, path) in old.into_iter().take(surplus) {
         if used < limit {

@@ -20,7 +20,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
     let mut before = BTreeMap::new();
     for node in NODES {
-        before.insert(node, threads(lab, node)?);
+        before.insert(node, quiet(lab, node)?);
     }
     crate::progress::step("leaving both agents alone for 60 s", || {
         std::thread::sleep(SPAN);
@@ -42,6 +42,21 @@ fn run(stage: &mut Stage) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A count that did not change between two looks, so that the end of what went before (a client
+/// that hung up, a last event) is not taken for a wake-up. An agent that is never quiet is counted
+/// from the last look on.
+fn quiet(lab: &Lab, node: Node) -> Result<BTreeMap<String, u64>> {
+    let mut last = threads(lab, node)?;
+    for _ in 0..10 {
+        let now = threads(lab, node)?;
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
 }
 
 /// Voluntary context switches of each thread of the agent: each wake-up ends in one more

@@ -9,6 +9,7 @@ mod broken_config;
 mod first_start;
 mod idle_agent;
 mod move_back;
+mod nothing_left;
 mod power_cut;
 mod return_as_spare;
 mod services_gated;
@@ -40,7 +41,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub const SCENARIOS: [Scenario; 9] = [
+pub static SCENARIOS: [Scenario; 10] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -50,6 +51,7 @@ pub const SCENARIOS: [Scenario; 9] = [
     boot_delay::SCENARIO,
     shutdown_order::SCENARIO,
     broken_config::SCENARIO,
+    nothing_left::SCENARIO,
 ];
 
 /// What scenarios work on.
@@ -148,7 +150,10 @@ pub fn smoke(places: &Places, plan: &up::Plan, only: &[String], keep: bool) -> R
                     "{:<16} {took:>8}  ok      {}",
                     scenario.name, scenario.proves
                 );
-                stage = Some(on);
+                // The last one ends the lab itself.
+                if Lab::is_up(places) {
+                    stage = Some(on);
+                }
             }
             Err(error) => {
                 println!(
@@ -172,17 +177,16 @@ pub fn smoke(places: &Places, plan: &up::Plan, only: &[String], keep: bool) -> R
 }
 
 fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
-    static ALL: [Scenario; 9] = SCENARIOS;
     for name in only {
-        if !ALL.iter().any(|s| s.name == name) {
-            let names: Vec<&str> = ALL.iter().map(|s| s.name).collect();
+        if !SCENARIOS.iter().any(|s| s.name == name) {
+            let names: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
             bail!(
                 "no scenario is called {name:?}; there are: {}",
                 names.join(", ")
             );
         }
     }
-    Ok(ALL
+    Ok(SCENARIOS
         .iter()
         .filter(|s| only.is_empty() || only.iter().any(|name| name == s.name))
         .collect())

@@ -154,7 +154,7 @@ impl Machine {
             .open(&console)
             .context("open the console's log")?;
         writeln!(console, "=== boot {} of {} ===", state.boots + 1, self.node)?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(crate::host::SELF);
         command
             .arg("internal-keeper")
             .arg(&spec.kernel)
