@@ -1,7 +1,9 @@
 //! two-node-ha(8) and the README against the program itself.
 
+#![allow(clippy::expect_used)] // A test that panics has failed.
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -195,6 +197,50 @@ fn the_handlers_in_the_hook_s_page_are_those_of_the_hook() {
         .flat_map(|names| names.split(" , "))
         .collect();
     assert_eq!(documented, real);
+}
+
+/// Every `.rs` file below a directory.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_section_that_a_message_refers_to_is_in_the_page() {
+    let page = read(PAGE);
+    let mut files = Vec::new();
+    for room in ["agent/src", "generator/src", "hooks/src", "crates"] {
+        sources(&repository().join(room), &mut files);
+    }
+    let mut references = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a readable source");
+        // A string may go on in the next line.
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let text = lines.join("\n").replace("\\\n", "");
+        for (_, rest) in text
+            .match_indices("two-node-ha(8), section ")
+            .map(|(at, found)| (at, &text[at + found.len()..]))
+        {
+            let end = rest
+                .find(|c: char| !c.is_ascii_uppercase() && c != ' ')
+                .unwrap_or(rest.len());
+            let section = rest[..end].trim_end();
+            assert!(
+                page.contains(&format!("\n.Sh {section}\n")),
+                "{}: refers to section {section}, which {PAGE} does not have",
+                file.display()
+            );
+            references += 1;
+        }
+    }
+    assert!(references > 0, "no message refers to a section any more");
 }
 
 #[test]
