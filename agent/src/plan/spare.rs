@@ -171,6 +171,16 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
             ),
         );
     }
+    if !o.drbd.up_to_date || !o.drbd.connected {
+        return Decision::wait(
+            State::Syncing,
+            format!(
+                "the spare of epoch {epoch} runs here, but nothing can fail over to this node \
+                 before its copy of the volume is up to date ({})",
+                o.drbd.summary
+            ),
+        );
+    }
     Decision::settled(
         State::SecondaryRunning,
         format!(

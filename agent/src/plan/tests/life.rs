@@ -219,3 +219,20 @@ fn after_a_power_cut_at_any_step_of_a_takeover_the_next_start_goes_on_by_itself(
         );
     }
 }
+
+#[test]
+fn a_spare_has_not_arrived_before_its_copy_of_the_volume_is_up_to_date() {
+    for (up_to_date, connected) in [(false, true), (true, false)] {
+        let mut o = booted();
+        o.drbd.up_to_date = up_to_date;
+        o.drbd.connected = connected;
+        let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 2));
+        assert_eq!(
+            taken.last(),
+            Some(&Step::StartServices),
+            "it serves all the same"
+        );
+        assert_eq!(end.state, State::Syncing);
+        assert!(!end.settled);
+    }
+}
