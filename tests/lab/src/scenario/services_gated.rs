@@ -24,8 +24,8 @@ fn run(stage: &mut Stage) -> Result<()> {
     )?;
     lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
     lab.wait_off(node, SETTLE)?;
-    // Without Pacemaker the role of the node cannot settle.
-    up::boot_with(lab, &[node], &["systemd.mask=pacemaker.service"])?;
+    // Without the agent the role of the node cannot settle.
+    up::boot_with(lab, &[node], &["systemd.mask=two-node-ha-k8s.service"])?;
     lab.sh(
         node,
         "snap start --enable k8s.k8s-dqlite 2>&1 || true; snap start k8s 2>&1 || true",
@@ -52,18 +52,9 @@ fn run(stage: &mut Stage) -> Result<()> {
         "k8s-dqlite was not skipped by its condition, but {skipped}"
     );
     // And once the role can settle, they do start.
-    lab.sh(
-        node,
-        "systemctl unmask --runtime pacemaker.service 2>&1; systemctl start pacemaker.service",
-        SETTLE,
-    )
-    .or_else(|_| {
-        lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)
-            .and_then(|_| {
-                lab.wait_off(node, SETTLE)?;
-                up::boot(lab, &[node]).map(|()| String::new())
-            })
-    })?;
+    lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
+    lab.wait_off(node, SETTLE)?;
+    up::boot(lab, &[node])?;
     agent::wait_for(lab, node, "the spare", SETTLE, agent::Status::is_spare)?;
     ensure!(
         agent::voter(lab, COMMAND)? == voter,
