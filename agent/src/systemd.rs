@@ -61,6 +61,9 @@ trait Manager {
     fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    /// Never announced by a signal, so never to be cached (org.freedesktop.systemd1(5)).
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn system_state(&self) -> zbus::Result<String>;
     #[allow(clippy::type_complexity)]
     fn list_units_by_names(&self, names: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
 }
@@ -93,6 +96,15 @@ pub enum UnitState {
     Changing,
 }
 
+/// What the signals' thread has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A watched unit changed.
+    Changed,
+    /// The bus is gone, and nothing will ever be heard again.
+    Lost,
+}
+
 /// The door.
 pub struct Systemd {
     manager: ManagerProxy<'static>,
@@ -107,11 +119,14 @@ impl std::fmt::Debug for Systemd {
 
 impl Systemd {
     /// Connects to the system bus and subscribes to jobs and to changes of `watched` units, each
-    /// of which calls `changed` from a thread of its own.
+    /// of which calls `heard` from a thread of its own, and so does the end of the connection.
     ///
     /// # Errors
     /// When the bus or systemd does not answer.
-    pub fn connect(watched: &[String], changed: impl Fn() + Send + 'static) -> Result<Self, Error> {
+    pub fn connect(
+        watched: &[String],
+        heard: impl Fn(Heard) + Send + 'static,
+    ) -> Result<Self, Error> {
         let setup = |source: zbus::Error| Error::Bus {
             action: "connecting to",
             unit: "systemd".into(),
@@ -147,7 +162,7 @@ impl Systemd {
         let (send, jobs) = channel();
         std::thread::Builder::new()
             .name("dbus".into())
-            .spawn(move || listen(&signals, &send, &changed))
+            .spawn(move || listen(&signals, &send, &heard))
             .map_err(|error| setup(zbus::Error::InputOutput(std::sync::Arc::new(error))))?;
         Ok(Self { manager, jobs })
     }
@@ -178,6 +193,19 @@ impl Systemd {
                 (name, state)
             })
             .collect())
+    }
+
+    /// Whether the machine is on its way down. A manager that does not answer is taken to be up:
+    /// the step that follows will say what is wrong.
+    #[must_use]
+    pub fn shutting_down(&self) -> bool {
+        match self.manager.system_state() {
+            Ok(state) => state == "stopping",
+            Err(error) => {
+                tracing::debug!(%error, "systemd did not say in what state the machine is");
+                false
+            }
+        }
     }
 
     /// Starts the units, one job each, and waits for all of them.
@@ -281,7 +309,11 @@ impl Systemd {
 }
 
 /// Sorts the signals: jobs to who waits for them, changes to who decides.
-fn listen(connection: &Connection, jobs: &Sender<(OwnedObjectPath, String)>, changed: &dyn Fn()) {
+fn listen(
+    connection: &Connection,
+    jobs: &Sender<(OwnedObjectPath, String)>,
+    heard: &dyn Fn(Heard),
+) {
     for message in MessageIterator::from(connection.clone()) {
         let Ok(message) = message else { break };
         let header = message.header();
@@ -298,11 +330,10 @@ fn listen(connection: &Connection, jobs: &Sender<(OwnedObjectPath, String)>, cha
                     let _ = jobs.send((job, result));
                 }
             }
-            Some("PropertiesChanged") => changed(),
+            Some("PropertiesChanged") => heard(Heard::Changed),
             _ => {}
         }
     }
     tracing::error!("the connection to D-Bus was lost");
-    // The supervisor starts the agent again; without the bus it can do nothing.
-    changed();
+    heard(Heard::Lost);
 }

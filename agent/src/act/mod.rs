@@ -144,7 +144,9 @@ impl Actor {
     pub fn take(&mut self, step: &Step, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         self.note(Some(step))?;
         let outcome = match step {
-            Step::AskPeer | Step::AskPacemaker | Step::ReportReleased => Ok(Outcome::Done),
+            Step::AskPeer | Step::AskPacemaker | Step::AskPromotion | Step::ReportReleased => {
+                Ok(Outcome::Done)
+            }
             Step::StopPeer => self.stop_peer(),
             Step::ProtectMountPoint => self.protect_mount_point(),
             Step::StopServices => self.stop_services(progress),

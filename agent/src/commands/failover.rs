@@ -173,7 +173,7 @@ fn follow(connection: &mut Connection, releasing: &AtomicBool) -> End {
 fn release_alone(paths: &Paths, units: &[String]) -> ExitCode {
     tracing::warn!("stopping the k8s services without the agent");
     let _ = std::fs::remove_file(paths.token());
-    let stopped = Systemd::connect(&[], || {}).and_then(|systemd| {
+    let stopped = Systemd::connect(&[], |_| {}).and_then(|systemd| {
         for unit in units {
             systemd.kill(unit);
         }

@@ -45,6 +45,21 @@ impl Daemon {
         });
     }
 
+    /// Asks Pacemaker whether this node may be promoted, unless it is being asked.
+    pub(super) fn ask_promotion(&mut self) {
+        if std::mem::replace(&mut self.knowledge.asking_promotion, true) {
+            return;
+        }
+        let resource = self.actor.config.volume.resource.clone();
+        let node = self.actor.node.name.clone();
+        let sender = self.sender.clone();
+        let round = self.knowledge.round;
+        thread::spawn(move || {
+            let answer = live::promotion(&System::new(), &resource, &node);
+            let _ = sender.send(Event::PromotionAnswered { round, answer });
+        });
+    }
+
     /// Tells the peer that something changed here; it asks when it wants to know.
     pub(super) fn wake_peer(&self) {
         let client = self.actor.client.clone();

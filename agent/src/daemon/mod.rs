@@ -21,12 +21,12 @@ use two_node_ha_command::System;
 use two_node_ha_config::Config;
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
-use crate::observe::{Asked, PeerNode, Request};
+use crate::observe::{Asked, PeerNode, Promotion, Request};
 use crate::paths::Paths;
 use crate::peer::client::Client;
 use crate::peer::protocol::{Report, Response};
 use crate::store::Journal;
-use crate::systemd::Systemd;
+use crate::systemd::{Heard, Systemd};
 
 use notify::Notify;
 use shared::Shared;
@@ -42,11 +42,20 @@ pub enum Event {
     PeerAnswered(Result<Response, String>),
     /// Pacemaker's answer.
     PacemakerAnswered(Result<PeerNode, String>),
+    /// Pacemaker's answer about this node itself.
+    PromotionAnswered {
+        /// The round in which it was asked.
+        round: u64,
+        /// The answer, or why there is none.
+        answer: Result<Promotion, String>,
+    },
     /// The peer is about to be the voter and asks for the databases to be stopped; the answer
     /// goes back through the channel.
     StopSpare(Sender<Result<(), String>>),
     /// SIGTERM or SIGINT.
     Terminate,
+    /// D-Bus is gone: units can neither be seen nor started any more.
+    BusLost,
 }
 
 /// What is known of the peer in this round, and what is being asked.
@@ -54,9 +63,13 @@ pub enum Event {
 struct Knowledge {
     report: Asked<Report>,
     node: Asked<PeerNode>,
+    promotion: Asked<Promotion>,
     stopped: bool,
     asking_peer: bool,
     asking_pacemaker: bool,
+    asking_promotion: bool,
+    /// Raised whenever what was learnt is forgotten.
+    round: u64,
 }
 
 impl Knowledge {
@@ -64,9 +77,12 @@ impl Knowledge {
         Self {
             report: Asked::NotYet,
             node: Asked::NotYet,
+            promotion: Asked::NotYet,
             stopped: false,
             asking_peer: false,
             asking_pacemaker: false,
+            asking_promotion: false,
+            round: 0,
         }
     }
 
@@ -75,6 +91,13 @@ impl Knowledge {
         self.report = Asked::NotYet;
         self.node = Asked::NotYet;
         self.stopped = false;
+        self.forget_promotion();
+    }
+
+    /// A handler may have placed its constraint since: an answer that is under way is old, too.
+    fn forget_promotion(&mut self) {
+        self.promotion = Asked::NotYet;
+        self.round += 1;
     }
 }
 
@@ -96,7 +119,8 @@ struct Daemon {
     retry: Option<Instant>,
     /// How long until the retry after the next one.
     patience: Duration,
-    terminate: bool,
+    /// Set when the loop is to end, with what is to be said of it.
+    end: Option<Result<(), String>>,
 }
 
 /// The first retry comes after this, each later one after twice the time, up to the longest.
@@ -128,9 +152,12 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     let wake = sender.clone();
     let mut watched = gated_units(&config);
     watched.push(FAILOVER_UNIT.into());
-    let systemd = Systemd::connect(&watched, move || {
+    let systemd = Systemd::connect(&watched, move |heard| {
         // A closed channel means that the loop has ended.
-        let _ = wake.send(Event::Changed);
+        let _ = wake.send(match heard {
+            Heard::Changed => Event::Changed,
+            Heard::Lost => Event::BusLost,
+        });
     })
     .map_err(|error| error.to_string())?;
     let client = Client::new(&config, &peer, &paths);
@@ -166,18 +193,18 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
         failure: None,
         retry: None,
         patience: SHORTEST_RETRY,
-        terminate: false,
+        end: None,
     };
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
     daemon.notify.stopping();
-    Ok(())
+    daemon.end.unwrap_or(Ok(()))
 }
 
 impl Daemon {
     fn work(&mut self) {
-        while !self.terminate {
+        while self.end.is_none() {
             let now = Instant::now();
             let until_retry = self.retry.map(|at| at.saturating_duration_since(now));
             let sleep = [until_retry, self.notify.watchdog_interval()]
@@ -227,12 +254,26 @@ impl Daemon {
                     Err(why) => Asked::Silent(why),
                 };
             }
+            Event::PromotionAnswered { round, answer } => {
+                self.knowledge.asking_promotion = false;
+                if round == self.knowledge.round {
+                    self.knowledge.promotion = match answer {
+                        Ok(promotion) => Asked::Answer(promotion),
+                        Err(why) => Asked::Silent(why),
+                    };
+                }
+            }
             Event::StopSpare(reply) => {
                 let result = self.stop_for_peer();
                 // The connection may be gone; the databases are stopped all the same.
                 let _ = reply.send(result);
             }
-            Event::Terminate => self.terminate = true,
+            Event::Terminate => self.end = Some(Ok(())),
+            Event::BusLost => {
+                self.end.get_or_insert(Err(
+                    "the connection to D-Bus was lost; systemd starts the agent again".into(),
+                ));
+            }
         }
     }
 }

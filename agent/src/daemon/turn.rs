@@ -51,7 +51,7 @@ impl Daemon {
                 }
             }
             self.schedule(&decision);
-            if self.terminate || !self.act(&observation, &decision) {
+            if self.end.is_some() || !self.act(&observation, &decision) {
                 return;
             }
             before = Some((observation, decision));
@@ -67,6 +67,7 @@ impl Daemon {
             match step {
                 Step::AskPeer => self.ask_peer(),
                 Step::AskPacemaker => self.ask_pacemaker(),
+                Step::AskPromotion => self.ask_promotion(),
                 Step::ReportReleased => {
                     tracing::info!("the volume is free");
                     self.shared.released();
@@ -128,6 +129,8 @@ impl Daemon {
         match (step, error) {
             // The world has changed under the plan; it is planned anew.
             (_, Error::Guard(_)) => {}
+            // systemd starts nothing on its way down: no fault of this node.
+            _ if self.actor.systemd.shutting_down() => {}
             // A peer that does not answer may be dead: Pacemaker knows.
             (Step::StopPeer, _) => self.knowledge.report = Asked::Silent(error.to_string()),
             _ if observation.request == Request::Hold => {
@@ -192,13 +195,18 @@ impl Daemon {
         if services != Services::Running || !token {
             self.confirmed = false;
         }
+        let drbd = live::drbd(&*actor.runner, config);
+        if !(drbd.up_to_date && drbd.connected) {
+            knowledge.forget_promotion();
+        }
         Observation {
             node: actor.node.name.clone(),
             peer: actor.peer.name.clone(),
-            drbd: live::drbd(&*actor.runner, config),
+            drbd,
             mount_point: live::mount_point(paths, config, &mount),
             request,
             failover_unit,
+            shutting_down: actor.systemd.shutting_down(),
             epoch: live::epoch(paths, config, &mount),
             journal: actor.journal.clone(),
             databases: live::databases(paths, config, &mount),
@@ -207,6 +215,7 @@ impl Daemon {
             confirmed: self.confirmed,
             peer_report: knowledge.report.clone(),
             peer_node: knowledge.node.clone(),
+            promotion: knowledge.promotion.clone(),
             peer_stopped: knowledge.stopped,
             failure: self.failure.clone(),
             mount,

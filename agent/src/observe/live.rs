@@ -10,7 +10,8 @@ use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 
 use super::{
-    Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Role, Services, mounts,
+    Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role, Services,
+    mounts,
 };
 use crate::database::Database;
 use crate::files::{immutable, link};
@@ -263,4 +264,19 @@ pub fn peer_node(runner: &dyn Runner, peer: &str) -> Result<PeerNode, String> {
         pacemaker::PeerNode::UncleanOffline => PeerNode::Lost,
         pacemaker::PeerNode::Pending | pacemaker::PeerNode::Unknown => PeerNode::Unknown,
     })
+}
+
+/// Asks Pacemaker whether a fence-peer handler forbids the promotion of `node`.
+///
+/// # Errors
+/// Why it does not say, in words.
+pub fn promotion(runner: &dyn Runner, resource: &str, node: &str) -> Result<Promotion, String> {
+    let constraints = two_node_ha_pacemaker::query::fencing_constraints(runner, resource)
+        .map_err(|error| error.to_string())?;
+    Ok(constraints
+        .into_iter()
+        .find(|constraint| constraint.forbids(node))
+        .map_or(Promotion::Allowed, |constraint| {
+            Promotion::Forbidden(constraint.id)
+        }))
 }

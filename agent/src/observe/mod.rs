@@ -34,6 +34,10 @@ pub struct Observation {
     /// Whether systemd has the failover unit running or on its way: then somebody holds the role,
     /// even while an agent that has just been restarted has not heard of it.
     pub failover_unit: bool,
+    /// Whether the machine is on its way down: systemd then stops every service in its own order,
+    /// and refuses to start any.
+    #[serde(default)]
+    pub shutting_down: bool,
     /// The record on the volume; only while it is mounted here.
     pub epoch: Known<Epoch>,
     /// What this node remembers.
@@ -50,6 +54,10 @@ pub struct Observation {
     pub peer_report: Asked<Report>,
     /// What Pacemaker said of the peer in this round.
     pub peer_node: Asked<PeerNode>,
+    /// Whether a constraint of a fence-peer handler keeps Pacemaker from promoting this node, and
+    /// its id; what is known of it since the copies of the volume were last equal.
+    #[serde(default)]
+    pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
     pub peer_stopped: bool,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
@@ -69,15 +77,27 @@ pub enum Known<T> {
 }
 
 /// Something that costs a question over the network or to another program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Asked<T> {
     /// Not asked in this round.
+    #[default]
     NotYet,
     /// The answer.
     Answer(T),
     /// No answer, and why.
     Silent(String),
+}
+
+/// Whether Pacemaker may promote this node's copy of the volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promotion {
+    /// No handler forbids it.
+    Allowed,
+    /// The constraint with this id forbids it: the peer's handler has placed it when it lost sight
+    /// of this node, and has not taken it away yet.
+    Forbidden(String),
 }
 
 /// DRBD's role of this node.

@@ -161,6 +161,12 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
     } else {
         match o.request {
             Request::Release => drain::plan(o),
+            // systemd stops the services now, and would refuse to start one. Pacemaker, which is
+            // being stopped too, asks for the volume in a moment.
+            Request::Hold if o.shutting_down => Decision::wait(
+                State::Draining,
+                "the machine is shutting down; Pacemaker is about to take the voter role away",
+            ),
             Request::Hold => voter::plan(o, config),
             Request::None if on_volume(o) && o.services != Services::Stopped => {
                 if o.failover_unit {
@@ -174,6 +180,10 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
                     drain::plan(o)
                 }
             }
+            Request::None if o.shutting_down => Decision::wait(
+                State::SecondaryWait,
+                "the machine is shutting down; nothing is started any more",
+            ),
             Request::None => spare::plan(o, config),
         }
     };

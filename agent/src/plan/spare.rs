@@ -3,7 +3,7 @@
 use two_node_ha_config::Config;
 
 use super::{Decision, State, Step, Target, stop_if_needed};
-use crate::observe::{Asked, Holds, Leads, Mount, MountPoint, Observation, Services};
+use crate::observe::{Asked, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services};
 use crate::peer::protocol::Report;
 
 pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
@@ -181,11 +181,39 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
             ),
         );
     }
-    Decision::settled(
-        State::SecondaryRunning,
-        format!(
-            "the spare of epoch {epoch} runs here, {} is the voter",
-            o.peer
+    // After a resync the peer's handler takes its constraint away, some seconds later. A peer that
+    // died before that would leave a cluster that promotes nobody.
+    match &o.promotion {
+        Asked::NotYet => Decision::act(
+            State::Syncing,
+            vec![Step::AskPromotion],
+            format!(
+                "the spare of epoch {epoch} runs here; whether Pacemaker may promote this node is \
+                 not known yet"
+            ),
         ),
-    )
+        Asked::Silent(why) => Decision::wait(
+            State::Syncing,
+            format!(
+                "the spare of epoch {epoch} runs here, but whether Pacemaker would promote this \
+                 node is not known: {why}"
+            ),
+        ),
+        Asked::Answer(Promotion::Forbidden(id)) => Decision::wait(
+            State::Syncing,
+            format!(
+                "the spare of epoch {epoch} runs here, but Pacemaker does not promote this node \
+                 while the constraint {id} stands; DRBD's handler on {} takes it away once the \
+                 resync is over",
+                o.peer
+            ),
+        ),
+        Asked::Answer(Promotion::Allowed) => Decision::settled(
+            State::SecondaryRunning,
+            format!(
+                "the spare of epoch {epoch} runs here, {} is the voter",
+                o.peer
+            ),
+        ),
+    }
 }

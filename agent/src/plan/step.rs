@@ -22,6 +22,8 @@ pub enum Step {
     AskPeer,
     /// Ask Pacemaker what it knows of the peer.
     AskPacemaker,
+    /// Ask Pacemaker whether a fence-peer handler forbids promoting this node.
+    AskPromotion,
     /// Ask the peer's agent to stop its databases, and wait until it has.
     StopPeer,
     /// Make the mount point, empty and immutable.
@@ -62,6 +64,7 @@ impl Step {
         match self {
             Self::AskPeer => "ask the peer's agent how it stands".into(),
             Self::AskPacemaker => "ask Pacemaker about the peer".into(),
+            Self::AskPromotion => "ask Pacemaker whether this node may be promoted".into(),
             Self::StopPeer => "have the peer stop its databases".into(),
             Self::ProtectMountPoint => "make the mount point immutable while it is empty".into(),
             Self::StopServices => "stop the k8s services (k8s-dqlite by SIGKILL)".into(),

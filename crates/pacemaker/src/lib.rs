@@ -2,17 +2,20 @@
 //!
 //! [`parse_crm_mon`] reads what `crm_mon --output-as=xml -1` of Pacemaker 2.1 and 3.0 prints, as
 //! XML and never by searching its text (whose wording changes between versions).
-//! [`query::status`] is the one door to the running cluster, and it only reads.
+//! [`parse_fencing_constraints`] picks out of a CIB what DRBD's handlers left there.
+//! [`query`] is the one door to the running cluster, and it only reads.
 //!
 //! The XML parser is roxmltree: a status is a few dozen KiB that is read once into a tree and
 //! asked by element and attribute name, as its schema (`crm_mon-*.rng`) is written. It has no
 //! unsafe code, no dependencies of weight, and refuses DTDs, so that entities cannot explode.
 
+mod constraint;
 mod parse;
 pub mod query;
 mod status;
 mod verdict;
 
+pub use constraint::{FencingConstraint, parse_fencing_constraints};
 pub use parse::{Error, parse_crm_mon};
 pub use status::{Failure, FenceEvent, FenceStatus, Node, ResourceInstance, ResourceRole, Status};
 pub use verdict::{PeerNode, PeerVerdict};

@@ -8,7 +8,7 @@ use crate::status::{
 };
 
 /// More nodes of XML than any status of two nodes has.
-const NODES_LIMIT: u32 = 1_000_000;
+pub(crate) const NODES_LIMIT: u32 = 1_000_000;
 
 /// Exit code of Pacemaker's tools when the cluster does not run on this node (`ENOTCONN`).
 pub(crate) const NOT_CONNECTED: i32 = 102;
@@ -28,10 +28,10 @@ pub enum Error {
         message: String,
     },
     /// Not XML.
-    #[error("the output of crm_mon is not XML: {0}")]
+    #[error("the output is not XML: {0}")]
     Xml(#[from] roxmltree::Error),
-    /// XML, but not of crm_mon.
-    #[error("the output of crm_mon makes no sense: {0}")]
+    /// XML, but of another kind than was asked for.
+    #[error("the output makes no sense: {0}")]
     Schema(String),
 }
 

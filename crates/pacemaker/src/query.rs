@@ -5,7 +5,7 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Exit, Runner};
 
 use crate::parse::NOT_CONNECTED;
-use crate::{Status, parse_crm_mon};
+use crate::{FencingConstraint, Status, parse_crm_mon, parse_fencing_constraints};
 
 /// How long [`status`] may take. On a busy small machine `crm_mon` takes the better part of a
 /// second; a cluster in the middle of an election makes it wait.
@@ -17,12 +17,14 @@ pub enum Error {
     /// Pacemaker does not run on this node, or has not joined yet.
     #[error("cannot read the cluster's status: Pacemaker is not running here: {0}")]
     NotRunning(String),
-    /// crm_mon could not be run, or did not end in time.
+    /// A tool of Pacemaker could not be run, or did not end in time.
     #[error("cannot read the cluster's status")]
     Call(#[from] two_node_ha_command::Error),
-    /// crm_mon failed, or printed nonsense.
-    #[error("cannot read the cluster's status: crm_mon ended with {exit}")]
+    /// It failed, or printed nonsense.
+    #[error("cannot read the cluster's status: {tool} ended with {exit}")]
     Answer {
+        /// `crm_mon` or `cibadmin`.
+        tool: &'static str,
         /// How it ended.
         exit: Exit,
         /// What it printed.
@@ -50,6 +52,7 @@ pub fn status_within(runner: &dyn Runner, deadline: Duration) -> Result<Status, 
     match parse_crm_mon(&String::from_utf8_lossy(&output.stdout)) {
         Ok(status) if output.success() => Ok(status),
         Ok(_) => Err(Error::Answer {
+            tool: "crm_mon",
             exit: output.exit,
             source: crate::Error::Schema(output.complaint()),
         }),
@@ -58,8 +61,33 @@ pub fn status_within(runner: &dyn Runner, deadline: Duration) -> Result<Status, 
             Err(Error::NotRunning(output.complaint()))
         }
         Err(source) => Err(Error::Answer {
+            tool: "crm_mon",
             exit: output.exit,
             source,
         }),
     }
+}
+
+/// The constraints that the fence-peer handlers of this DRBD resource have placed.
+///
+/// # Errors
+/// As [`status`].
+pub fn fencing_constraints(
+    runner: &dyn Runner,
+    resource: &str,
+) -> Result<Vec<FencingConstraint>, Error> {
+    let call = Call::new("cibadmin", DEADLINE).args(["--query", "--scope", "constraints"]);
+    let output = runner.run(&call)?;
+    if output.exit == Exit::Code(NOT_CONNECTED) {
+        return Err(Error::NotRunning(output.complaint()));
+    }
+    let answer = |source| Error::Answer {
+        tool: "cibadmin",
+        exit: output.exit,
+        source,
+    };
+    if !output.success() {
+        return Err(answer(crate::Error::Schema(output.complaint())));
+    }
+    parse_fencing_constraints(&String::from_utf8_lossy(&output.stdout), resource).map_err(answer)
 }

@@ -219,6 +219,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
             }
             Step::AskPeer
             | Step::AskPacemaker
+            | Step::AskPromotion
             | Step::StopPeer
             | Step::ProtectMountPoint
             | Step::RememberEpoch(_)

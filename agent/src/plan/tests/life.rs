@@ -156,6 +156,49 @@ fn a_voter_whose_failover_unit_died_leaves_the_volume_at_once() {
 }
 
 #[test]
+fn a_spare_has_not_arrived_while_a_handlers_constraint_keeps_it_from_being_promoted() {
+    let mut o = booted();
+    o.promotion = Asked::NotYet;
+    let (taken, _) = live(&mut o, &report(State::PrimaryRunning, 2));
+    assert_eq!(taken.last(), Some(&Step::AskPromotion));
+    for promotion in [
+        Asked::Answer(Promotion::Forbidden("drbd-fence-by-handler-r0-x".into())),
+        Asked::Silent("Pacemaker is not running here".into()),
+    ] {
+        o.promotion = promotion;
+        let decision = decide(&o);
+        assert!(!decision.settled && decision.steps.is_empty());
+        assert_eq!(decision.state, State::Syncing);
+    }
+    o.promotion = Asked::Answer(Promotion::Allowed);
+    assert!(decide(&o).settled);
+}
+
+#[test]
+fn a_machine_that_shuts_down_starts_nothing_again_and_leaves_the_volume_only_when_asked() {
+    let mut voter = booted();
+    given_the_volume(&mut voter, Known::Present(Epoch::first("haone")));
+    voter.journal.highest_epoch = 1;
+    voter.token = true;
+    voter.services = Services::Partly;
+    each(&mut voter, |d| d.leads = Leads::ToVolume);
+    let mut spare = booted();
+    spare.peer_report = Asked::Answer(report(State::PrimaryRunning, 2));
+    spare.services = Services::Partly;
+    spare.token = true;
+    for mut o in [voter.clone(), spare] {
+        assert!(!decide(&o).steps.is_empty(), "it would start them: {o:?}");
+        o.shutting_down = true;
+        let decision = decide(&o);
+        assert_eq!(decision.steps, []);
+        assert!(!decision.settled);
+    }
+    voter.shutting_down = true;
+    voter.request = Request::Release;
+    assert_eq!(decide(&voter).steps[0], Step::StopServices);
+}
+
+#[test]
 fn an_agent_that_was_restarted_leaves_the_running_voter_alone_until_the_holder_has_come_back() {
     let mut o = booted();
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));

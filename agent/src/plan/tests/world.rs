@@ -61,6 +61,7 @@ pub fn booted() -> Observation {
         mount_point: MountPoint::Protected,
         request: Request::None,
         failover_unit: false,
+        shutting_down: false,
         epoch: Known::Absent,
         journal,
         databases: Database::ALL
@@ -72,6 +73,7 @@ pub fn booted() -> Observation {
         confirmed: false,
         peer_report: Asked::NotYet,
         peer_node: Asked::NotYet,
+        promotion: Asked::Answer(Promotion::Allowed),
         peer_stopped: false,
         failure: None,
     }
@@ -139,6 +141,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
     match step {
         Step::AskPeer => o.peer_report = Asked::Answer(peer.clone()),
         Step::AskPacemaker => o.peer_node = Asked::Answer(PeerNode::Down),
+        Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
         Step::StopPeer => o.peer_stopped = true,
         Step::ProtectMountPoint => o.mount_point = MountPoint::Protected,
         Step::StopServices => {
