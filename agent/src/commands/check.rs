@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use two_node_ha_config::{
-    Backing, Config, Diagnostics, FencingMode, Host, Parsed, Transport, decode, format_size,
-    parse_with_warnings,
-};
+use two_node_ha_config::{Backing, Config, Diagnostics, FencingMode, Host, Transport, format_size};
+
+use super::load::{Refused, hostname, located, read};
+use crate::paths::Paths;
 
 /// Checks a configuration file and says what it means.
 ///
@@ -41,67 +41,11 @@ struct Report<'a> {
     diagnostics: &'a [two_node_ha_config::Diagnostic],
 }
 
-/// Why a file gave no configuration.
-pub enum Refused {
-    /// It could not be read.
-    Unreadable(String),
-    /// It is wrong.
-    Invalid(Diagnostics),
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unreadable(why) => writeln!(f, "error: {why}"),
-            Self::Invalid(d) => write!(f, "{d}"),
-        }
-    }
-}
-
-/// Reads and parses a configuration file.
-///
-/// # Errors
-/// If it cannot be read or is not valid; all its errors.
-pub fn load(file: &Path, host: Host<'_>) -> Result<Parsed, Refused> {
-    let name = file.display().to_string();
-    let bytes = std::fs::read(file).map_err(|e| {
-        let mut why = format!("cannot read the configuration {name}: {e}");
-        if e.kind() == std::io::ErrorKind::NotFound {
-            why += "; an example is /usr/share/doc/two-node-ha/two-node-ha.toml.example";
-        }
-        Refused::Unreadable(why)
-    })?;
-    let text = decode(&bytes, &name).map_err(Refused::Invalid)?;
-    parse_with_warnings(text, &name, host).map_err(Refused::Invalid)
-}
-
-/// A file below `TWO_NODE_HA_ROOT`, which is the root directory unless a test says otherwise.
-fn rooted(file: &Path) -> PathBuf {
-    match std::env::var_os("TWO_NODE_HA_ROOT") {
-        Some(root) => Path::new(&root).join(file.strip_prefix("/").unwrap_or(file)),
-        None => file.to_owned(),
-    }
-}
-
-/// The default file is below the root; a file that was named is where it was said to be.
-pub(crate) fn located(file: &Path) -> PathBuf {
-    if file == Path::new(two_node_ha_config::PATH) {
-        rooted(file)
-    } else {
-        file.to_owned()
-    }
-}
-
-/// `uname -n`.
-fn hostname() -> Option<String> {
-    let name = std::fs::read_to_string(rooted(Path::new("/proc/sys/kernel/hostname"))).ok()?;
-    Some(name.trim_end().to_owned())
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> ExitCode {
-    let file = located(&args.file);
-    let hostname = hostname();
+    let paths = Paths::from_env();
+    let file = located(&args.file, &paths);
+    let hostname = hostname(&paths).ok();
     // The installed file must name this host. Any other may be meant for other machines.
     let installed = args.file == Path::new(two_node_ha_config::PATH);
     let host = match (&args.node, &hostname) {
@@ -109,7 +53,7 @@ pub fn run(args: &Args) -> ExitCode {
         (None, Some(name)) if installed => Host::Hostname(name),
         (None, _) => Host::Any,
     };
-    let result = load(&file, host).map(|mut parsed| {
+    let result = read(&file, host).map(|mut parsed| {
         let c = &mut parsed.config;
         let here = |n: &two_node_ha_config::Node| Some(&n.hostname) == hostname.as_ref();
         c.this = c.this.or_else(|| c.nodes.iter().position(here));

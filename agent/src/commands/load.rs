@@ -1,8 +1,9 @@
-//! Reading the configuration for a command that needs a valid one.
+//! Reading the configuration, once for all commands.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use two_node_ha_config::{Config, Host, parse};
+use two_node_ha_config::{Config, Diagnostics, Host, Parsed, decode, parse_with_warnings};
 
 use crate::paths::Paths;
 
@@ -17,26 +18,78 @@ pub struct Selection {
     pub node: Option<String>,
 }
 
-/// Reads and validates; the error is the whole diagnostic, ready to be printed.
+/// Why a file gave no configuration.
+#[derive(Debug)]
+pub enum Refused {
+    /// It could not be read.
+    Unreadable(String),
+    /// It is wrong.
+    Invalid(Diagnostics),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(why) => writeln!(f, "error: {why}"),
+            Self::Invalid(d) => write!(f, "{d}"),
+        }
+    }
+}
+
+/// Reads and parses a configuration file.
 ///
 /// # Errors
-/// When the file cannot be read or is not valid.
-pub fn load(selection: &Selection, paths: &Paths) -> Result<Config, String> {
-    let path = selection.config.clone().unwrap_or_else(|| paths.config());
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        format!(
-            "reading {}: {error}\nhelp: the example is \
-             /usr/share/doc/two-node-ha/two-node-ha.toml.example; see two-node-ha.toml(5)",
-            path.display()
-        )
+/// If it cannot be read or is not valid; all its errors.
+pub fn read(file: &Path, host: Host<'_>) -> Result<Parsed, Refused> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|e| {
+        let mut why = format!("cannot read the configuration {name}: {e}");
+        if e.kind() == io::ErrorKind::NotFound {
+            why += "; an example is /usr/share/doc/two-node-ha/two-node-ha.toml.example";
+        }
+        Refused::Unreadable(why)
     })?;
-    let hostname = nix::unistd::gethostname()
-        .map_err(|error| format!("asking for the host's name: {error}"))?
-        .to_string_lossy()
-        .into_owned();
+    let text = decode(&bytes, &name).map_err(Refused::Invalid)?;
+    parse_with_warnings(text, &name, host).map_err(Refused::Invalid)
+}
+
+/// Reads the configuration of this node for a command that needs a valid one; the error is the
+/// whole diagnostic, ready to be printed.
+///
+/// # Errors
+/// When the file cannot be read, is not valid, or does not name this host.
+pub fn load(selection: &Selection, paths: &Paths) -> Result<Config, String> {
+    let file = selection.config.clone().unwrap_or_else(|| paths.config());
+    let hostname;
     let host = match &selection.node {
         Some(name) => Host::Node(name),
-        None => Host::Hostname(&hostname),
+        None => {
+            hostname = self::hostname(paths)
+                .map_err(|error| format!("error: cannot ask for the host's name: {error}"))?;
+            Host::Hostname(&hostname)
+        }
     };
-    parse(&text, &path.display().to_string(), host).map_err(|diagnostics| diagnostics.to_string())
+    match read(&file, host) {
+        Ok(parsed) => Ok(parsed.config),
+        Err(refused) => Err(refused.to_string()),
+    }
+}
+
+/// The default file is below the root; a file that was named is where it was said to be.
+#[must_use]
+pub fn located(file: &Path, paths: &Paths) -> PathBuf {
+    if file == Path::new(two_node_ha_config::PATH) {
+        paths.config()
+    } else {
+        file.to_owned()
+    }
+}
+
+/// `uname -n`.
+///
+/// # Errors
+/// What the system says.
+pub fn hostname(paths: &Paths) -> io::Result<String> {
+    let name = std::fs::read_to_string(paths.at(Path::new("/proc/sys/kernel/hostname")))?;
+    Ok(name.trim_end().to_owned())
 }

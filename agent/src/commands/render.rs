@@ -9,7 +9,8 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::ValueEnum;
 use two_node_ha_config::{Config, Host};
 
-use super::check::{load, located};
+use super::load::{located, read};
+use crate::paths::Paths;
 use crate::render::drbd::Generation;
 use crate::render::{corosync, drbd, multipath, pacemaker};
 
@@ -88,7 +89,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn rendered(args: &Args) -> Result<String, String> {
     let host = args.node.as_deref().map_or(Host::Any, Host::Node);
-    let c = load(&located(&args.config), host)
+    let c = read(&located(&args.config, &Paths::from_env()), host)
         .map_err(|refused| refused.to_string())?
         .config;
     Ok(match args.component {

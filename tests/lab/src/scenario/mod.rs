@@ -10,10 +10,12 @@ mod first_start;
 mod idle_agent;
 mod move_back;
 mod nothing_left;
+mod partition;
 mod power_cut;
 mod return_as_spare;
 mod services_gated;
 mod shutdown_order;
+mod slow_and_full;
 
 use crate::agent;
 use crate::artefacts;
@@ -41,12 +43,14 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 10] = [
+pub static SCENARIOS: [Scenario; 12] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
     return_as_spare::SCENARIO,
     move_back::SCENARIO,
+    slow_and_full::SCENARIO,
+    partition::SCENARIO,
     services_gated::SCENARIO,
     boot_delay::SCENARIO,
     shutdown_order::SCENARIO,
