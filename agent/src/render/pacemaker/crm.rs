@@ -1,6 +1,7 @@
 //! The same for `crm configure load update FILE`: crmsh 4.4 and 5.0.
 
-use super::{Constraint, Model, Pair, Resource, shell_word, time};
+use super::words::{assignments, operation, pairs};
+use super::{Constraint, Model, Resource};
 
 /// Lines of crmsh.
 ///
@@ -49,9 +50,7 @@ pub fn render(m: &Model) -> Result<String, String> {
         };
     }
     out += "property cib-bootstrap-options:";
-    for (name, value) in &m.properties {
-        out += &format!(" {name}={}", shell_word(value));
-    }
+    assignments(&mut out, &m.properties);
     out.push('\n');
     Ok(out)
 }
@@ -61,29 +60,8 @@ fn primitive(out: &mut String, r: &Resource) {
     *out += &format!("primitive {} {}{provider}:{}", r.id, r.class, r.agent);
     pairs(out, "params", &r.params);
     for o in &r.operations {
-        *out += &format!(
-            " \\\n    op {} interval={} timeout={}",
-            o.name,
-            time(o.interval),
-            time(o.timeout)
-        );
-        if let Some(role) = o.role {
-            *out += &format!(" role={role}");
-        }
-        if let Some(on_fail) = o.on_fail {
-            *out += &format!(" on-fail={on_fail}");
-        }
+        operation(out, "op ", o);
     }
     pairs(out, "meta", &r.meta);
     out.push('\n');
-}
-
-fn pairs(out: &mut String, keyword: &str, pairs: &[Pair]) {
-    if pairs.is_empty() {
-        return;
-    }
-    *out += &format!(" \\\n    {keyword}");
-    for (name, value) in pairs {
-        *out += &format!(" {name}={}", shell_word(value));
-    }
 }

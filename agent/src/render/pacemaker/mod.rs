@@ -13,6 +13,8 @@ pub mod cib;
 pub mod crm;
 pub mod pcs;
 
+mod words;
+
 use std::time::Duration;
 
 use two_node_ha_config::{Config, FencingMode};
@@ -343,41 +345,4 @@ fn fence_devices(c: &Config) -> impl Iterator<Item = Resource> {
             meta: Vec::new(),
         }
     })
-}
-
-/// A word that a shell takes as it is, quoted where it must be. crmsh splits its lines by the same
-/// rules (Python's shlex).
-fn shell_word(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,+@%^".contains(&b);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\"'\"'"))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
-
-        /// As many words as there are, in one run of the shell.
-        #[test]
-        fn a_shell_takes_each_word_as_it_was(
-            words in prop::collection::vec("[^\\x00]{0,12}|[ -~]{0,12}|[a-z'\"\\\\$`!]{0,6}", 1..40)
-        ) {
-            let quoted: Vec<_> = words.iter().map(|w| shell_word(w)).collect();
-            let script = format!("printf '%s\\0' {}", quoted.join(" "));
-            let out = std::process::Command::new("sh").arg("-c").arg(script).output()?;
-            let mut expected = Vec::new();
-            for word in &words {
-                expected.extend_from_slice(word.as_bytes());
-                expected.push(0);
-            }
-            prop_assert_eq!(out.stdout, expected);
-        }
-    }
 }

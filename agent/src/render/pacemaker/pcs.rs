@@ -1,6 +1,7 @@
 //! The same as commands of pcs 0.11 and 0.12, which change a copy of the CIB and push it at once.
 
-use super::{Constraint, Model, Pair, Resource, shell_word, time};
+use super::words::{assignments, operation, pairs};
+use super::{Constraint, Model, Resource};
 
 /// A shell script.
 #[must_use]
@@ -55,9 +56,7 @@ pub fn render(m: &Model) -> String {
         line(&mut out, &words, |_| {});
     }
     line(&mut out, "property set", |out| {
-        for (name, value) in &m.properties {
-            *out += &format!(" {name}={}", shell_word(value));
-        }
+        assignments(out, &m.properties);
     });
     out += "pcs cluster cib-push \"$cib\" --config\n";
     out
@@ -78,36 +77,13 @@ fn create(out: &mut String, r: &Resource) {
         format!("resource create {} {}{provider}:{}", r.id, r.class, r.agent)
     };
     line(out, &kind, |out| {
-        for (name, value) in &r.params {
-            *out += &format!(" {name}={}", shell_word(value));
-        }
+        assignments(out, &r.params);
         if !r.operations.is_empty() {
             *out += " op";
         }
         for o in &r.operations {
-            *out += &format!(
-                " \\\n    {} interval={} timeout={}",
-                o.name,
-                time(o.interval),
-                time(o.timeout)
-            );
-            if let Some(role) = o.role {
-                *out += &format!(" role={role}");
-            }
-            if let Some(on_fail) = o.on_fail {
-                *out += &format!(" on-fail={on_fail}");
-            }
+            operation(out, "", o);
         }
         pairs(out, "meta", &r.meta);
     });
-}
-
-fn pairs(out: &mut String, keyword: &str, pairs: &[Pair]) {
-    if pairs.is_empty() {
-        return;
-    }
-    *out += &format!(" \\\n    {keyword}");
-    for (name, value) in pairs {
-        *out += &format!(" {name}={}", shell_word(value));
-    }
 }
