@@ -102,8 +102,12 @@ fn execute(host: &Host, command: &Command) -> Result<String, Error> {
                 }
                 (Link::None, _) | (_, None) => String::new(),
             };
+            let filled = match attached.allocated {
+                0 => String::new(),
+                bytes => format!(", {bytes} bytes of holes allocated"),
+            };
             Ok(format!(
-                "{} {} {}{name}{}\n",
+                "{} {} {}{name}{}{filled}\n",
                 device.backing_file.display(),
                 if attached.existing {
                     "was attached already to"

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::blocks::{self, Allocation};
 use crate::error::io as failed;
 use crate::status::{Device, device, status};
 use crate::{Error, Host, Link, link, map, sys};
@@ -34,6 +35,8 @@ pub struct Attached {
     pub device: Device,
     /// Whether it was attached before.
     pub existing: bool,
+    /// Bytes of holes in the file that were allocated.
+    pub allocated: u64,
     /// Who made the stable name.
     pub link: Link,
     /// What the administrator should know, each a sentence.
@@ -55,8 +58,17 @@ const SECTOR: u64 = 512;
 /// failed.
 pub fn attach(host: &Host, request: &Request) -> Result<Attached, Error> {
     let path = std::path::absolute(&request.file).map_err(failed("find", &request.file))?;
-    let (file, mut warnings) = open_backing(&path)?;
+    let file = open_backing(&path)?;
     let _lock = lock(&path)?;
+    let mut warnings = Vec::new();
+    let allocated = match blocks::allocate(&path, &file).map_err(failed("allocate", &path))? {
+        Allocation::Whole => 0,
+        Allocation::Filled(bytes) => bytes,
+        Allocation::Sparse(why) => {
+            warnings.push(why);
+            0
+        }
+    };
     // The kernel names the file with all links resolved, and so does the rule.
     let path = path.canonicalize().map_err(failed("find", &path))?;
     let wanted = match &request.link {
@@ -74,6 +86,13 @@ pub fn attach(host: &Host, request: &Request) -> Result<Attached, Error> {
         Some(found) => adopt(host, found, request.direct_io, &mut warnings)?,
         None => configure(host, &file, &path, request.direct_io)?,
     };
+    if let Err(error) = blocks::keep(host, &device.device) {
+        warnings.push(format!(
+            "{:?} goes on passing discards on ({error}): a trim of the file system on the volume \
+             makes {path:?} sparse",
+            device.device
+        ));
+    }
     if request.direct_io && !device.direct_io {
         warnings.push(format!(
             "{:?} goes through the page cache: the file system of {path:?} does not allow direct \
@@ -101,13 +120,14 @@ pub fn attach(host: &Host, request: &Request) -> Result<Attached, Error> {
     Ok(Attached {
         device,
         existing,
+        allocated,
         link,
         warnings,
     })
 }
 
 /// Opens the backing file and looks at what it is.
-fn open_backing(path: &Path) -> Result<(File, Vec<String>), Error> {
+fn open_backing(path: &Path) -> Result<File, Error> {
     let meta = match path.metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(path.into())),
         other => other.map_err(failed("look at", path))?,
@@ -125,21 +145,11 @@ fn open_backing(path: &Path) -> Result<(File, Vec<String>), Error> {
             size,
         });
     }
-    let mut warnings = Vec::new();
-    let allocated = meta.blocks().saturating_mul(SECTOR);
-    if allocated < size {
-        warnings.push(format!(
-            "{path:?} is sparse, {allocated} of {size} bytes have a place on the disk: when the \
-             file system is full, DRBD gets write errors; allocate the rest with `fallocate -l \
-             {size} {path:?}`, which changes no data"
-        ));
-    }
-    let file = OpenOptions::new()
+    OpenOptions::new()
         .read(true)
         .write(true)
         .open(path)
-        .map_err(failed("open for writing", path))?;
-    Ok((file, warnings))
+        .map_err(failed("open for writing", path))
 }
 
 /// Keeps other instances of us from the same file, so that it is never attached twice.
@@ -227,7 +237,10 @@ fn adopt(
         // Where it cannot be, the caller tells.
         let _ = sys::set_direct_io(&opened, true);
     }
-    if let Some(now) = device(host, number(&found)?)? {
+    let number = found
+        .number()
+        .ok_or_else(|| failed("read the number of", &found.device)(Errno::EINVAL))?;
+    if let Some(now) = device(host, number)? {
         found = now;
     }
     Ok(found)
@@ -322,13 +335,6 @@ fn announce(host: &Host, device: &Device) {
     };
     // Without it the link is made by us after a while.
     let _ = std::fs::write(host.sys.join("block").join(name).join("uevent"), "change");
-}
-
-/// The N of `/dev/loopN`.
-fn number(device: &Device) -> Result<u32, Error> {
-    let name = device.device.file_name().and_then(|name| name.to_str());
-    name.and_then(|name| name.strip_prefix("loop")?.parse().ok())
-        .ok_or_else(|| failed("read the number of", &device.device)(Errno::EINVAL))
 }
 
 #[cfg(test)]

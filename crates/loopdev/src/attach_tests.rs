@@ -33,15 +33,44 @@ fn an_empty_file_and_one_that_is_not_whole_sectors_are_refused() {
 }
 
 #[test]
-fn a_sparse_file_is_warned_of_and_a_full_one_is_not() {
+fn the_holes_of_a_sparse_file_are_allocated_and_its_data_stays() {
     let dir = tempfile::tempdir().unwrap();
     let path = make(dir.path(), 1 << 20);
-    let (_, warnings) = open_backing(&path).unwrap();
-    assert!(warnings[0].contains("sparse"), "{warnings:?}");
-    std::fs::write(&path, vec![7; 1 << 20]).unwrap();
-    File::open(&path).unwrap().sync_all().unwrap();
-    let (_, warnings) = open_backing(&path).unwrap();
-    assert!(warnings.is_empty(), "{warnings:?}");
+    std::os::unix::fs::FileExt::write_all_at(
+        &OpenOptions::new().write(true).open(&path).unwrap(),
+        b"data",
+        70_000,
+    )
+    .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let file = open_backing(&path).unwrap();
+    match blocks::allocate(&path, &file).unwrap() {
+        Allocation::Filled(bytes) => {
+            assert!(bytes > 0);
+            assert!(path.metadata().unwrap().blocks() * SECTOR >= 1 << 20);
+            assert_eq!(blocks::allocate(&path, &file).unwrap(), Allocation::Whole);
+        }
+        // A temporary directory may be on anything.
+        Allocation::Sparse(why) => assert!(why.contains("cannot allocate"), "{why}"),
+        Allocation::Whole => panic!("the file has no holes"),
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn holes_that_would_fill_the_file_system_are_left_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    // More than any disk that tests run on.
+    let path = make(dir.path(), 1 << 43);
+    let file = open_backing(&path).unwrap();
+    let Allocation::Sparse(why) = blocks::allocate(&path, &file).unwrap() else {
+        panic!("8 TiB were allocated");
+    };
+    assert!(
+        why.contains("too little") && why.contains("fallocate -l"),
+        "{why}"
+    );
+    assert!(path.metadata().unwrap().blocks() * SECTOR < 1 << 20);
 }
 
 #[test]
@@ -68,7 +97,7 @@ fn the_two_steps_of_old_kernels_attach_as_the_one_of_new_ones_does() {
     };
     let dir = tempfile::tempdir().unwrap();
     let path = make(dir.path(), 1 << 20);
-    let (file, _) = open_backing(&path).unwrap();
+    let file = open_backing(&path).unwrap();
     let info = sys::Info::new(path.as_os_str().as_bytes(), 0);
     loop {
         let number = sys::get_free(&control).unwrap();
@@ -80,7 +109,7 @@ fn the_two_steps_of_old_kernels_attach_as_the_one_of_new_ones_does() {
         let found = find(&host, &file, &path, &mut Vec::new());
         sys::clear(&opened).unwrap();
         let found = found.unwrap().unwrap();
-        assert_eq!(number, super::number(&found).unwrap());
+        assert_eq!(Some(number), found.number());
         assert_eq!(found.backing_file, path);
         break;
     }

@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use crate::attach::lock;
 use crate::error::io as failed;
 use crate::status::{Device, status};
-use crate::{Error, Host, link, map, sys};
+use crate::{Error, Host, blocks, link, map, sys};
 
 /// The outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,12 @@ fn detach_one(host: &Host, device: &Device) -> Result<(), Error> {
             Some(attribute) if attribute.exists() => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            _ => return Ok(()),
+            _ => {
+                if let Some(number) = device.number() {
+                    blocks::forget(host, number);
+                }
+                return Ok(());
+            }
         }
     }
     Err(Error::StillOpen(path.clone()))

@@ -5,6 +5,7 @@
 //! from us where udev does not run.
 
 mod attach;
+mod blocks;
 mod detach;
 mod error;
 mod link;

@@ -42,6 +42,12 @@ impl Device {
     pub(crate) fn open(&self) -> Result<File, Error> {
         File::open(&self.device).map_err(failed("open", &self.device))
     }
+
+    /// The N of `/dev/loopN`.
+    pub(crate) fn number(&self) -> Option<u32> {
+        let name = self.device.file_name()?.to_str()?;
+        name.strip_prefix("loop")?.parse().ok()
+    }
 }
 
 /// All attached loop devices, sorted by number.

@@ -86,6 +86,7 @@ mod raw {
     nix::ioctl_read_bad!(get_status64, 0x4C05, Info);
     nix::ioctl_write_int_bad!(set_direct_io, 0x4C08);
     nix::ioctl_write_ptr_bad!(configure, 0x4C0A, LoopConfig);
+    nix::ioctl_write_int_bad!(ctl_remove, 0x4C81);
     nix::ioctl_none_bad!(ctl_get_free, 0x4C82);
 }
 
@@ -94,6 +95,14 @@ pub fn get_free(control: &File) -> Result<u32> {
     // SAFETY: The request has no argument; the descriptor is open for as long as the borrow.
     let number = unsafe { raw::ctl_get_free(control.as_raw_fd()) }?;
     u32::try_from(number).map_err(|_| nix::errno::Errno::ERANGE)
+}
+
+/// `LOOP_CTL_REMOVE` on `/dev/loop-control`; `EBUSY` while something is attached to the device.
+pub fn remove(control: &File, number: u32) -> Result<()> {
+    let number = i32::try_from(number).map_err(|_| nix::errno::Errno::ERANGE)?;
+    // SAFETY: The argument is a plain number; the descriptor is open for as long as the borrow.
+    unsafe { raw::ctl_remove(control.as_raw_fd(), number) }?;
+    Ok(())
 }
 
 /// `LOOP_CONFIGURE` (Linux 5.8): attaches a file in one step, so that nobody sees the device half

@@ -61,6 +61,32 @@ fn a_file_is_attached_once_however_often_asked_and_detached_by_its_name() {
 }
 
 #[test]
+fn a_device_refuses_discards_while_it_is_attached_and_has_them_back_afterwards() {
+    let Some(bench) = Bench::new("backing") else {
+        return;
+    };
+    let device = bench.attach().unwrap().device.device;
+    let name = device.file_name().unwrap().to_owned();
+    let limit = |attribute: &str| {
+        let path = Path::new("/sys/block").join(&name).join("queue");
+        let text = fs::read_to_string(path.join(attribute)).unwrap();
+        text.trim().parse::<u64>().unwrap()
+    };
+    assert_eq!(limit("discard_max_bytes"), 0);
+    let discard = Command::new("blkdiscard").arg(&device).output().unwrap();
+    assert!(!discard.status.success(), "{discard:?}");
+    assert_eq!(fs::read(&bench.file).unwrap(), vec![0x5a; 1 << 20]);
+    detach(&bench.host, &bench.file).unwrap();
+    // What the driver offers depends on the file system; whoever comes next gets all of it.
+    let again = losetup(&[], &bench.file);
+    let now = (again.file_name().unwrap() == name)
+        .then(|| (limit("discard_max_bytes"), limit("discard_max_hw_bytes")));
+    let freed = Command::new("losetup").arg("-d").arg(&again).status();
+    assert!(freed.unwrap().success());
+    assert!(now.is_none_or(|(limit, most)| limit == most), "{now:?}");
+}
+
+#[test]
 fn many_at_once_end_with_one_device() {
     let Some(bench) = Bench::new("backing") else {
         return;
