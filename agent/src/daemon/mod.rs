@@ -223,12 +223,25 @@ impl Daemon {
                 Err(RecvTimeoutError::Timeout) => {
                     self.notify.alive();
                     if self.retry.is_some_and(|at| at <= Instant::now()) {
-                        self.knowledge.forget();
+                        self.look_again();
                         self.turn();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+        }
+    }
+
+    /// What was learnt may have changed. What a spare knows of its voter holds until the new answer
+    /// is there: without it each look would be a change of state, and a line in the journal.
+    fn look_again(&mut self) {
+        match (self.request, &self.knowledge.report) {
+            (Request::None, Asked::Answer(_)) => {
+                self.ask_peer();
+                self.knowledge.forget_promotion();
+            }
+            (Request::None, Asked::NotYet | Asked::Silent(_))
+            | (Request::Hold | Request::Release, _) => self.knowledge.forget(),
         }
     }
 

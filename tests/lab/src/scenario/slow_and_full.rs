@@ -2,6 +2,7 @@
 
 use super::{COMMAND, SETTLE, Scenario, Stage};
 use crate::agent;
+use crate::cluster::NODES;
 use crate::demo::writer::Writer;
 use crate::trouble;
 use anyhow::{Result, ensure};
@@ -24,6 +25,18 @@ fn run(stage: &mut Stage) -> Result<()> {
     trouble::slow(lab, spare, None, None)?;
 
     // Its blocks were allocated beforehand: DRBD goes on writing into it.
+    for node in NODES {
+        let holes = lab.sh(
+            node,
+            "echo $(($(stat -c '%s - %b * %B' /opt/drbd0-backstore)))",
+            COMMAND,
+        )?;
+        ensure!(
+            holes.trim().parse::<i64>().is_ok_and(|holes| holes <= 0),
+            "{node}: the backing file has holes of {} bytes",
+            holes.trim()
+        );
+    }
     trouble::fill(lab, spare, "/opt")?;
     let count = writer.count();
     writer.wait_count(count + 50, Duration::from_secs(120))?;
