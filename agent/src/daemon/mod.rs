@@ -169,7 +169,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     ));
     serve::start(&shared)?;
     sources::mounts(sender.clone())?;
-    sources::drbd(sender.clone())?;
+    let drbd_events = sources::drbd(sender.clone())?;
     sources::hooks(&paths, sender.clone())?;
     let actor = Actor {
         config,
@@ -199,6 +199,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     daemon.notify.ready();
     daemon.work();
     daemon.notify.stopping();
+    drbd_events.end();
     daemon.end.unwrap_or(Ok(()))
 }
 

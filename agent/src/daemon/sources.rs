@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -69,11 +70,32 @@ pub fn mounts(events: Sender<Event>) -> Result<(), String> {
     })
 }
 
+/// The program that tells of DRBD's events. Ended with its last owner, the agent: otherwise
+/// systemd finds it left over and says so at each stop.
+#[derive(Debug, Clone, Default)]
+pub struct DrbdEvents(Arc<Mutex<Option<Child>>>);
+
+impl DrbdEvents {
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the program.
+    pub fn end(&self) {
+        if let Some(mut child) = self.lock().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// DRBD's own event stream. A line is only a reason to look.
 ///
 /// # Errors
 /// When there is no thread: in words.
-pub fn drbd(events: Sender<Event>) -> Result<(), String> {
+pub fn drbd(events: Sender<Event>) -> Result<DrbdEvents, String> {
+    let program = DrbdEvents::default();
+    let running = program.clone();
     spawn("drbd", move || {
         loop {
             let child = Command::new("drbdsetup")
@@ -87,22 +109,24 @@ pub fn drbd(events: Sender<Event>) -> Result<(), String> {
                 .spawn();
             match child {
                 Ok(mut child) => {
-                    if let Some(stdout) = child.stdout.take() {
+                    let stdout = child.stdout.take();
+                    *running.lock() = Some(child);
+                    if let Some(stdout) = stdout {
                         for _ in BufReader::new(stdout).lines().map_while(Result::ok) {
                             if events.send(Event::Changed).is_err() {
-                                let _ = child.kill();
-                                let _ = child.wait();
+                                running.end();
                                 return;
                             }
                         }
                     }
-                    let _ = child.wait();
+                    running.end();
                 }
                 Err(error) => tracing::warn!(%error, "drbdsetup cannot be run"),
             }
             std::thread::sleep(DRBD_RETRY);
         }
-    })
+    })?;
+    Ok(program)
 }
 
 /// What the hooks left: told in the journal in the agent's words, and a reason to look.
