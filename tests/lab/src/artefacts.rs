@@ -10,10 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// What each node is asked; file name and shell line.
-const QUESTIONS: [(&str, &str); 7] = [
+const QUESTIONS: [(&str, &str); 8] = [
     (
         "journal.txt",
         "journalctl --no-pager -o short-iso-precise -b",
+    ),
+    (
+        "journal-of-the-boot-before.txt",
+        "journalctl --no-pager -o short-iso-precise -b -1",
     ),
     (
         "cluster.txt",

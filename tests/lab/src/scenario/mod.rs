@@ -166,7 +166,7 @@ pub fn smoke(places: &Places, plan: &up::Plan, only: &[String], keep: bool) -> R
                 );
                 eprintln!("{}: {error:#}", scenario.name);
                 artefacts::collect(&on.lab, scenario.name);
-                failed.push(scenario.name);
+                failed.push(format!("{}: {error:#}", scenario.name));
                 if keep {
                     on.lab.detach()?;
                     eprintln!("the lab stays as it is; `two-node-ha-lab down` ends it");
@@ -176,6 +176,10 @@ pub fn smoke(places: &Places, plan: &up::Plan, only: &[String], keep: bool) -> R
         }
     }
     drop(stage);
+    // Once more, where whoever reads only the end finds it.
+    for failure in &failed {
+        println!("FAILED {failure}");
+    }
     println!("{passed} passed, {} failed", failed.len());
     Ok(i32::from(!failed.is_empty()))
 }
