@@ -10,7 +10,7 @@ use super::connect::Connection;
 use super::{Selection, load};
 use crate::daemon::control::{Request, Response, Status};
 use crate::exit;
-use crate::observe::Asked;
+use crate::observe::{Asked, Drbd, Promotion, live};
 use crate::paths::Paths;
 use crate::plan::State;
 
@@ -58,6 +58,12 @@ fn go(args: &Args) -> Result<(), String> {
         println!("{} is the voter already", args.target);
         return Ok(());
     }
+    let runner = System::new();
+    promotable(
+        &live::drbd(&runner, &config),
+        &live::promotion(&runner, &config.volume.resource, &args.target)?,
+        &args.target,
+    )?;
     let resource = &config.pacemaker.fs_resource;
     println!("telling Pacemaker to move {resource} to {}", args.target);
     crm(&[
@@ -76,6 +82,26 @@ fn go(args: &Args) -> Result<(), String> {
     cleared?;
     println!("{} is the voter", args.target);
     Ok(())
+}
+
+/// A move that cannot end well is refused before Pacemaker takes the role away from anybody.
+fn promotable(drbd: &Drbd, promotion: &Promotion, target: &str) -> Result<(), String> {
+    if !drbd.connected {
+        return Err(format!(
+            "DRBD is not connected ({}), so {target} could take over old data only; nothing was \
+             moved. Bring the other node up first; after a failure of the voter Pacemaker moves the \
+             role by itself",
+            drbd.summary
+        ));
+    }
+    match promotion {
+        Promotion::Allowed => Ok(()),
+        Promotion::Forbidden(id) => Err(format!(
+            "the constraint {id} keeps Pacemaker from promoting {target}, and nothing was moved. It \
+             goes when the resync is over: `two-node-ha status` on {target} then says settled. See \
+             two-node-ha(8), WHAT TO TYPE WHEN"
+        )),
+    }
 }
 
 fn clear(config: &Config) -> Result<(), String> {
@@ -165,5 +191,34 @@ fn wait(paths: &Paths, target: &str, deadline: Instant) -> Result<(), String> {
         }
         // A change, or now and then a look: the agent may have been restarted.
         let _ = changes.recv_timeout(left.min(Duration::from_secs(5)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Role;
+
+    fn drbd(connected: bool) -> Drbd {
+        Drbd {
+            role: Role::Primary,
+            up_to_date: true,
+            connected,
+            peer_role: Role::Secondary,
+            summary: "Primary UpToDate, peer Connecting".into(),
+        }
+    }
+
+    #[test]
+    fn a_move_to_a_node_that_cannot_be_promoted_is_refused_with_the_reason() {
+        assert_eq!(
+            promotable(&drbd(true), &Promotion::Allowed, "hatwo"),
+            Ok(())
+        );
+        let error = promotable(&drbd(false), &Promotion::Allowed, "hatwo").unwrap_err();
+        assert!(error.contains("not connected (Primary UpToDate"), "{error}");
+        let forbidden = Promotion::Forbidden("drbd-fence-by-handler-r0-x".into());
+        let error = promotable(&drbd(true), &forbidden, "hatwo").unwrap_err();
+        assert!(error.contains("drbd-fence-by-handler-r0-x"), "{error}");
     }
 }
