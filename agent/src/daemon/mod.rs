@@ -28,6 +28,7 @@ use crate::peer::protocol::{Report, Response};
 use crate::store::Journal;
 use crate::systemd::Systemd;
 
+use asking::{Questions, Threads};
 use notify::Notify;
 use shared::Shared;
 
@@ -82,8 +83,8 @@ impl Knowledge {
 struct Daemon {
     actor: Actor,
     shared: Arc<Shared>,
+    questions: Box<dyn Questions>,
     events: Receiver<Event>,
-    sender: Sender<Event>,
     knowledge: Knowledge,
     notify: Notify,
     /// What Pacemaker asked when it was last looked at.
@@ -144,30 +145,18 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     sources::mounts(sender.clone())?;
     sources::drbd(sender.clone())?;
     sources::hooks(&paths, sender.clone())?;
+    let questions = Threads::new(&config, client.clone(), &peer, sender);
     let actor = Actor {
         config,
         paths,
         node,
         peer,
-        systemd,
+        systemd: Box::new(systemd),
         runner: Box::new(System::new()),
-        client,
+        client: Box::new(client),
         journal,
     };
-    let mut daemon = Daemon {
-        actor,
-        shared,
-        events,
-        sender,
-        knowledge: Knowledge::nothing(),
-        notify: Notify::new(),
-        request: Request::None,
-        confirmed: false,
-        failure: None,
-        retry: None,
-        patience: SHORTEST_RETRY,
-        terminate: false,
-    };
+    let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -176,6 +165,28 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
 }
 
 impl Daemon {
+    fn new(
+        actor: Actor,
+        shared: Arc<Shared>,
+        questions: Box<dyn Questions>,
+        events: Receiver<Event>,
+    ) -> Self {
+        Self {
+            actor,
+            shared,
+            questions,
+            events,
+            knowledge: Knowledge::nothing(),
+            notify: Notify::new(),
+            request: Request::None,
+            confirmed: false,
+            failure: None,
+            retry: None,
+            patience: SHORTEST_RETRY,
+            terminate: false,
+        }
+    }
+
     fn work(&mut self) {
         while !self.terminate {
             let now = Instant::now();
@@ -196,13 +207,18 @@ impl Daemon {
                 Err(RecvTimeoutError::Timeout) => {
                     self.notify.alive();
                     if self.retry.is_some_and(|at| at <= Instant::now()) {
-                        self.knowledge.forget();
-                        self.turn();
+                        self.look_again();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+    }
+
+    /// Nothing happened for a while, and the agent has not arrived: what it knows is old.
+    fn look_again(&mut self) {
+        self.knowledge.forget();
+        self.turn();
     }
 
     /// One burst of events is one turn.
