@@ -105,7 +105,46 @@ pub enum Heard {
     Lost,
 }
 
-/// The door.
+/// What the agent asks of systemd: narrow, so that everything decided on the answers can be run
+/// without a bus.
+pub trait Units: std::fmt::Debug {
+    /// The state of each unit, in one question.
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error>;
+
+    /// Starts the units, one job each, and waits for all of them; `alive` is called now and then.
+    ///
+    /// # Errors
+    /// The first job that failed or was too slow; the others were started all the same.
+    fn start(
+        &self,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), Error>;
+
+    /// Stops the units, one job each, and waits for all of them.
+    ///
+    /// # Errors
+    /// As [`Units::start`].
+    fn stop(
+        &self,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), Error>;
+
+    /// Kills every process of the unit at once. A unit without processes is fine.
+    fn kill(&self, unit: &str);
+
+    /// Whether the machine is on its way down. A manager that does not answer is taken to be up:
+    /// the step that follows will say what is wrong.
+    fn shutting_down(&self) -> bool;
+}
+
+/// The door to the real one.
 pub struct Systemd {
     manager: ManagerProxy<'static>,
     jobs: Receiver<(OwnedObjectPath, String)>,
@@ -167,89 +206,6 @@ impl Systemd {
         Ok(Self { manager, jobs })
     }
 
-    /// The state of each unit, in one question.
-    ///
-    /// # Errors
-    /// When systemd does not answer.
-    pub fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error> {
-        let names: Vec<&str> = units.iter().map(String::as_str).collect();
-        let listed = self
-            .manager
-            .list_units_by_names(&names)
-            .map_err(|source| Error::Bus {
-                action: "asking for the state of",
-                unit: units.join(" "),
-                source,
-            })?;
-        Ok(listed
-            .into_iter()
-            .map(|(name, _, load, active, ..)| {
-                let state = match (load.as_str(), active.as_str()) {
-                    ("not-found" | "masked", "inactive" | "failed") => UnitState::NotThere,
-                    (_, "inactive" | "failed") => UnitState::Stopped,
-                    (_, "active") => UnitState::Active,
-                    _ => UnitState::Changing,
-                };
-                (name, state)
-            })
-            .collect())
-    }
-
-    /// Whether the machine is on its way down. A manager that does not answer is taken to be up:
-    /// the step that follows will say what is wrong.
-    #[must_use]
-    pub fn shutting_down(&self) -> bool {
-        match self.manager.system_state() {
-            Ok(state) => state == "stopping",
-            Err(error) => {
-                tracing::debug!(%error, "systemd did not say in what state the machine is");
-                false
-            }
-        }
-    }
-
-    /// Starts the units, one job each, and waits for all of them.
-    ///
-    /// # Errors
-    /// The first job that failed or was too slow; the others were started all the same.
-    pub fn start(
-        &self,
-        units: &[String],
-        within: Duration,
-        alive: &mut dyn FnMut(),
-    ) -> Result<(), Error> {
-        for unit in units {
-            // A unit that failed too often would refuse (start-limit); whether it may run is
-            // decided here, once, and not by its history. It may not be loaded at all.
-            let _ = self.manager.reset_failed_unit(unit);
-        }
-        self.run("start", units, within, alive, |unit| {
-            self.manager.start_unit(unit, "replace")
-        })
-    }
-
-    /// Stops the units, one job each, and waits for all of them.
-    ///
-    /// # Errors
-    /// As [`Systemd::start`].
-    pub fn stop(
-        &self,
-        units: &[String],
-        within: Duration,
-        alive: &mut dyn FnMut(),
-    ) -> Result<(), Error> {
-        self.run("stop", units, within, alive, |unit| {
-            self.manager.stop_unit(unit, "replace")
-        })
-    }
-
-    /// Kills every process of the unit at once. A unit without processes is fine.
-    pub fn kill(&self, unit: &str) {
-        if let Err(error) = self.manager.kill_unit(unit, "all", SIGKILL) {
-            tracing::debug!(unit, %error, "nothing to kill");
-        }
-    }
-
     fn run(
         &self,
         action: &'static str,
@@ -305,6 +261,75 @@ impl Systemd {
             alive();
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Units for Systemd {
+    fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error> {
+        let names: Vec<&str> = units.iter().map(String::as_str).collect();
+        let listed = self
+            .manager
+            .list_units_by_names(&names)
+            .map_err(|source| Error::Bus {
+                action: "asking for the state of",
+                unit: units.join(" "),
+                source,
+            })?;
+        Ok(listed
+            .into_iter()
+            .map(|(name, _, load, active, ..)| {
+                let state = match (load.as_str(), active.as_str()) {
+                    ("not-found" | "masked", "inactive" | "failed") => UnitState::NotThere,
+                    (_, "inactive" | "failed") => UnitState::Stopped,
+                    (_, "active") => UnitState::Active,
+                    _ => UnitState::Changing,
+                };
+                (name, state)
+            })
+            .collect())
+    }
+
+    fn start(
+        &self,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), Error> {
+        for unit in units {
+            // A unit that failed too often would refuse (start-limit); whether it may run is
+            // decided here, once, and not by its history. It may not be loaded at all.
+            let _ = self.manager.reset_failed_unit(unit);
+        }
+        self.run("start", units, within, alive, |unit| {
+            self.manager.start_unit(unit, "replace")
+        })
+    }
+
+    fn stop(
+        &self,
+        units: &[String],
+        within: Duration,
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), Error> {
+        self.run("stop", units, within, alive, |unit| {
+            self.manager.stop_unit(unit, "replace")
+        })
+    }
+
+    fn kill(&self, unit: &str) {
+        if let Err(error) = self.manager.kill_unit(unit, "all", SIGKILL) {
+            tracing::debug!(unit, %error, "nothing to kill");
+        }
+    }
+
+    fn shutting_down(&self) -> bool {
+        match self.manager.system_state() {
+            Ok(state) => state == "stopping",
+            Err(error) => {
+                tracing::debug!(%error, "systemd did not say in what state the machine is");
+                false
+            }
+        }
     }
 }
 

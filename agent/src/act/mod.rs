@@ -21,11 +21,11 @@ use crate::files;
 use crate::k8s;
 use crate::observe::Known;
 use crate::paths::Paths;
-use crate::peer::client::{self, Client};
+use crate::peer::client::{self, Peer};
 use crate::peer::protocol::{Request, Response, VERSION};
 use crate::plan::{Step, Target};
 use crate::store::{self, Epoch, Journal};
-use crate::systemd::{self, Systemd};
+use crate::systemd::{self, Units};
 
 pub use services::gated_units;
 
@@ -112,11 +112,11 @@ pub struct Actor {
     /// The other.
     pub peer: Node,
     /// The door to systemd.
-    pub systemd: Systemd,
+    pub systemd: Box<dyn Units>,
     /// The door to other programs.
     pub runner: Box<dyn RunnerSync>,
     /// The door to the peer.
-    pub client: Client,
+    pub client: Box<dyn Peer>,
     /// What this node remembers; the file is replaced at every change.
     pub journal: Journal,
 }

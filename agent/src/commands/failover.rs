@@ -19,7 +19,7 @@ use crate::daemon::control::{Request, Response};
 use crate::exit;
 use crate::logging;
 use crate::paths::Paths;
-use crate::systemd::Systemd;
+use crate::systemd::{Systemd, Units};
 
 /// How long an agent that restarts may be away before a running hold counts as lost, and before
 /// a stop goes on without it.

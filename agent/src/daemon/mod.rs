@@ -28,6 +28,7 @@ use crate::peer::protocol::{Report, Response};
 use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
+use asking::{Questions, Threads};
 use notify::Notify;
 use shared::Shared;
 
@@ -105,8 +106,8 @@ impl Knowledge {
 struct Daemon {
     actor: Actor,
     shared: Arc<Shared>,
+    questions: Box<dyn Questions>,
     events: Receiver<Event>,
-    sender: Sender<Event>,
     knowledge: Knowledge,
     notify: Notify,
     /// What Pacemaker asked when it was last looked at.
@@ -171,30 +172,18 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     sources::mounts(sender.clone())?;
     let drbd_events = sources::drbd(sender.clone())?;
     sources::hooks(&paths, sender.clone())?;
+    let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
     let actor = Actor {
         config,
         paths,
         node,
         peer,
-        systemd,
+        systemd: Box::new(systemd),
         runner: Box::new(System::new()),
-        client,
+        client: Box::new(client),
         journal,
     };
-    let mut daemon = Daemon {
-        actor,
-        shared,
-        events,
-        sender,
-        knowledge: Knowledge::nothing(),
-        notify: Notify::new(),
-        request: Request::None,
-        confirmed: false,
-        failure: None,
-        retry: None,
-        patience: SHORTEST_RETRY,
-        end: None,
-    };
+    let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -204,6 +193,28 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
 }
 
 impl Daemon {
+    fn new(
+        actor: Actor,
+        shared: Arc<Shared>,
+        questions: Box<dyn Questions>,
+        events: Receiver<Event>,
+    ) -> Self {
+        Self {
+            actor,
+            shared,
+            questions,
+            events,
+            knowledge: Knowledge::nothing(),
+            notify: Notify::new(),
+            request: Request::None,
+            confirmed: false,
+            failure: None,
+            retry: None,
+            patience: SHORTEST_RETRY,
+            end: None,
+        }
+    }
+
     fn work(&mut self) {
         while self.end.is_none() {
             let now = Instant::now();
@@ -225,7 +236,6 @@ impl Daemon {
                     self.notify.alive();
                     if self.retry.is_some_and(|at| at <= Instant::now()) {
                         self.look_again();
-                        self.turn();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -233,8 +243,9 @@ impl Daemon {
         }
     }
 
-    /// What was learnt may have changed. What a spare knows of its voter holds until the new answer
-    /// is there: without it each look would be a change of state, and a line in the journal.
+    /// Nothing happened for a while, and the agent has not arrived: what was learnt may be old. What
+    /// a spare knows of its voter holds until the new answer is there: without it each look would be
+    /// a change of state, and a line in the journal.
     fn look_again(&mut self) {
         match (self.request, &self.knowledge.report) {
             (Request::None, Asked::Answer(_)) => {
@@ -244,6 +255,7 @@ impl Daemon {
             (Request::None, Asked::NotYet | Asked::Silent(_))
             | (Request::Hold | Request::Release, _) => self.knowledge.forget(),
         }
+        self.turn();
     }
 
     /// One burst of events is one turn.

@@ -47,7 +47,7 @@ impl Daemon {
             if is_voter {
                 self.shared.tell_holder(&Response::Working);
                 if !was_voter {
-                    self.wake_peer();
+                    self.questions.wake_peer();
                 }
             }
             self.schedule(&decision);

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use two_node_ha_config::{Config, Node};
 
 use super::protocol::{BundleFile, LONGEST_LINE, Request, Response};
+use crate::files;
 use crate::paths::Paths;
 
 /// Why the peer gave no answer.
@@ -53,6 +54,22 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What a step asks of the peer, and waits for: narrow, so that the steps can be run without ssh.
+pub trait Peer: std::fmt::Debug {
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`Error`]. A refusal is an answer: [`Response::Refused`].
+    fn ask(&self, request: &Request, within: Duration) -> Result<Response, Error>;
+
+    /// Fetches a bundle into `directory`, which is emptied first; each file is 0600 from its
+    /// first byte, verified against its announced length and digest, and durable.
+    ///
+    /// # Errors
+    /// See [`Error`]; then `directory` holds nothing to rely on.
+    fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error>;
 }
 
 /// The channel to the peer.
@@ -108,43 +125,6 @@ impl Client {
             arguments,
             key,
         }
-    }
-
-    /// Asks, and waits for the answer.
-    ///
-    /// # Errors
-    /// See [`Error`]. A refusal is an answer: [`Response::Refused`].
-    pub fn ask(&self, request: &Request, within: Duration) -> Result<Response, Error> {
-        self.call(request, within, |_, _| Ok(()))
-    }
-
-    /// Fetches a bundle into `directory`, which is emptied first; each file is 0600 from its
-    /// first byte, verified against its announced length and digest, and durable.
-    ///
-    /// # Errors
-    /// See [`Error`]; then `directory` holds nothing to rely on.
-    pub fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error> {
-        let request = Request::Bundle {
-            version: super::protocol::VERSION,
-            epoch,
-        };
-        let directory = directory.to_path_buf();
-        let host = self.host.clone();
-        self.call(&request, within, move |response, stream| {
-            let Response::Bundle { files, .. } = response else {
-                return Ok(());
-            };
-            let store = |path: &Path| {
-                let path = path.to_path_buf();
-                move |source| Error::Store { path, source }
-            };
-            crate::files::tree::remove_if_there(&directory).map_err(store(&directory))?;
-            crate::files::private_directory(&directory).map_err(store(&directory))?;
-            for file in files {
-                receive(&host, file, stream, &directory)?;
-            }
-            crate::files::sync_directory(&directory).map_err(store(&directory))
-        })
     }
 
     fn call(
@@ -207,6 +187,24 @@ impl Client {
     }
 }
 
+impl Peer for Client {
+    fn ask(&self, request: &Request, within: Duration) -> Result<Response, Error> {
+        self.call(request, within, |_, _| Ok(()))
+    }
+
+    fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error> {
+        let request = Request::Bundle {
+            version: super::protocol::VERSION,
+            epoch,
+        };
+        let directory = directory.to_path_buf();
+        let host = self.host.clone();
+        self.call(&request, within, move |response, stream| {
+            receive_all(&host, response, stream, &directory)
+        })
+    }
+}
+
 /// `None` where the stream ended before an answer began.
 fn read_answer(
     host: &str,
@@ -227,6 +225,28 @@ fn read_answer(
         serde_json::from_str(&line).map_err(|error| garbled(error.to_string()))?;
     rest(&response, &mut stream)?;
     Ok(Some(response))
+}
+
+/// Stores the files that follow a bundle's announcement; after any other answer nothing follows.
+pub(crate) fn receive_all(
+    host: &str,
+    response: &Response,
+    stream: &mut dyn BufRead,
+    directory: &Path,
+) -> Result<(), Error> {
+    let Response::Bundle { files, .. } = response else {
+        return Ok(());
+    };
+    let store = |source| Error::Store {
+        path: directory.to_path_buf(),
+        source,
+    };
+    files::tree::remove_if_there(directory).map_err(store)?;
+    files::private_directory(directory).map_err(store)?;
+    for file in files {
+        receive(host, file, stream, directory)?;
+    }
+    files::sync_directory(directory).map_err(store)
 }
 
 fn receive(
