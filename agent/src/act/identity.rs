@@ -9,6 +9,7 @@ use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster,
 use super::services::is_kept;
 use super::{Actor, Error, Outcome};
 use crate::database::Database;
+use crate::files::effects::{self, Change};
 use crate::files::{self, atomic};
 use crate::observe::Leads;
 use crate::observe::live;
@@ -63,16 +64,30 @@ impl Actor {
                 Err(error) => return Err(Error::io("reading", &from)(error)),
             }
         }
-        write_info(
+        replace_info(
             &raft,
             &NodeInfo {
                 role: Role::Voter,
                 ..me
             },
         )?;
-        write_cluster(&raft, &members)?;
+        let yaml = raft.join("cluster.yaml");
+        effects::pass(Change::Other("replace", &yaml), || {
+            Ok(write_cluster(&raft, &members))
+        })
+        .map_err(Error::io("replacing", &yaml))??;
         Ok(())
     }
+}
+
+/// Replaces the `info.yaml` of a raft directory.
+pub(super) fn replace_info(raft: &Path, node: &NodeInfo) -> Result<(), Error> {
+    let yaml = raft.join("info.yaml");
+    effects::pass(Change::Other("replace", &yaml), || {
+        Ok(write_info(raft, node))
+    })
+    .map_err(Error::io("replacing", &yaml))??;
+    Ok(())
 }
 
 /// The identity in a raft directory, which must have one.

@@ -114,16 +114,16 @@ pub struct Actor {
     /// The door to systemd.
     pub systemd: Box<dyn Units>,
     /// The door to other programs.
-    pub runner: Box<dyn RunnerSync>,
+    pub runner: Box<dyn Programs>,
     /// The door to the peer.
     pub client: Box<dyn Peer>,
     /// What this node remembers; the file is replaced at every change.
     pub journal: Journal,
 }
 
-/// A runner that a thread may use.
-pub trait RunnerSync: Runner + Send + Sync + std::fmt::Debug {}
-impl<T: Runner + Send + Sync + std::fmt::Debug> RunnerSync for T {}
+/// A runner that can be shown.
+pub trait Programs: Runner + std::fmt::Debug {}
+impl<T: Runner + std::fmt::Debug> Programs for T {}
 
 /// What a step told, beyond having been taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,7 +212,7 @@ impl Actor {
     /// I2: an empty mount point that nothing can be written into.
     fn protect_mount_point(&self) -> Result<Outcome, Error> {
         let path = self.paths.mount_point(&self.config);
-        match std::fs::create_dir(&path) {
+        match files::effects::make_directory(&path, 0o755) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("creating the mount point", &path)(error)),

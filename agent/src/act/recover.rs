@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
-use crate::files::{self, tree};
+use crate::files::{self, effects, tree};
 use crate::k8s;
 use crate::observe::{Known, Leads, live};
 use crate::store::Phase;
@@ -58,7 +58,7 @@ impl Actor {
                     ))
                 })?;
             keep_bundle(&made, &kept)?;
-            std::fs::remove_file(&made).map_err(Error::io("removing", &made))?;
+            effects::remove_file(&made).map_err(Error::io("removing", &made))?;
             tracing::info!(
                 database = database.name(),
                 epoch = epoch.epoch,
@@ -107,10 +107,10 @@ impl Actor {
         let state = self.paths.state_directory(&self.config, database);
         let socket = state.join("control.socket");
         if std::fs::symlink_metadata(&socket).is_ok_and(|meta| meta.file_type().is_socket()) {
-            std::fs::remove_file(&socket).map_err(Error::io("removing the stale", &socket))?;
+            effects::remove_file(&socket).map_err(Error::io("removing the stale", &socket))?;
         }
         let stale = state.join("recovery_db.tar.gz");
-        match std::fs::remove_file(&stale) {
+        match effects::remove_file(&stale) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("removing the stale", &stale)(error))
             }
@@ -141,11 +141,10 @@ impl Actor {
         let surplus = backups.len().saturating_sub(keep);
         for (index, path) in backups.iter().enumerate() {
             if index < surplus {
-                std::fs::remove_file(path).map_err(Error::io("removing", path))?;
+                effects::remove_file(path).map_err(Error::io("removing", path))?;
             } else {
                 // k8sd makes them 0644, and they hold every secret of the cluster.
-                std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-                    .map_err(Error::io("protecting", path))?;
+                effects::set_mode(path, 0o600).map_err(Error::io("protecting", path))?;
             }
         }
         Ok(())
@@ -160,14 +159,13 @@ fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
     let part = tree::staging_name(to);
     let copy = || -> io::Result<()> {
         let mut source = File::open(from)?;
-        let mut target = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)?;
-        io::copy(&mut source, &mut target)?;
-        target.sync_all()?;
+        match effects::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let target = effects::create_private(&part)?;
+        effects::write(&mut source, &target)?;
+        effects::sync(&target)?;
         files::rename(&part, to)
     };
     copy().map_err(Error::io("keeping the bundle", to))

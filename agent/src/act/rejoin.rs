@@ -3,19 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use two_node_ha_dqlite::{NodeInfo, Role, write_info};
+use two_node_ha_dqlite::{NodeInfo, Role};
 
-use super::identity::{copy_kept, info};
+use super::identity::{copy_kept, info, replace_info};
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
-use crate::files::{self, atomic, tree};
+use crate::files::{self, atomic, effects, tree};
 use crate::peer::protocol::Response;
 
 /// How long a bundle may travel. A big datastore has some hundred megabytes.
@@ -64,7 +62,7 @@ impl Actor {
         copy_kept(&spare, &new)?;
         let raft = database.raft_directory(&new);
         let me = info(&raft)?;
-        write_info(
+        replace_info(
             &raft,
             &NodeInfo {
                 role: Role::Spare,
@@ -90,14 +88,7 @@ impl Actor {
         files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         files::sync_directory(&new).map_err(Error::io("syncing", &new))?;
         // An exchange: at no moment is this node without its identity.
-        renameat2(
-            AT_FDCWD,
-            &new,
-            AT_FDCWD,
-            &spare,
-            RenameFlags::RENAME_EXCHANGE,
-        )
-        .map_err(|errno| Error::io("exchanging", &spare)(errno.into()))?;
+        effects::exchange(&new, &spare).map_err(Error::io("exchanging", &spare))?;
         if let Some(parent) = spare.parent() {
             files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
         }
@@ -108,19 +99,11 @@ impl Actor {
 fn move_private(from: &Path, to: &Path) -> Result<(), Error> {
     let copy = || -> io::Result<()> {
         let mut source = File::open(from)?;
-        let mut target = create_private(to)?;
-        io::copy(&mut source, &mut target)?;
-        target.sync_all()
+        let target = effects::create_private(to)?;
+        effects::write(&mut source, &target)?;
+        effects::sync(&target)
     };
     copy().map_err(Error::io("writing", to))
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// Unpacks raft's files and `cluster.yaml` of a recovery tarball; everything else in it is the
@@ -144,9 +127,9 @@ fn unpack(tarball: &Path, into: &Path) -> Result<(), Error> {
                 entry.read_to_end(&mut text)?;
                 atomic::replace(&into.join(name), &text)?;
             } else if is_raft_file(name) && name != "dqlite-lock" {
-                let mut target = create_private(&into.join(name))?;
-                io::copy(&mut entry, &mut target)?;
-                target.sync_all()?;
+                let target = effects::create_private(&into.join(name))?;
+                effects::write(&mut entry, &target)?;
+                effects::sync(&target)?;
                 unpacked += 1;
             }
         }

@@ -31,7 +31,7 @@ impl Actor {
     /// Takes the token away, kills k8s-dqlite and stops every service.
     pub(super) fn stop_services(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         let token = self.paths.token();
-        match std::fs::remove_file(&token) {
+        match files::effects::remove_file(&token) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::io("taking away the token", &token)(error));
             }

@@ -1,9 +1,11 @@
 //! Replacing a small file as a whole.
 
 use std::fs::Permissions;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use super::effects;
 
 /// Replaces `path` by `content`: private from the first byte, durable when this returns.
 ///
@@ -19,15 +21,14 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// What the system says; the old file is still whole.
 pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    // tempfile opens with 0600 and O_EXCL under a name nobody can guess.
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    file.write_all(content)?;
+    let file = effects::create_temporary(parent)?;
+    effects::write(&mut &*content, file.as_file())?;
     if mode != 0o600 {
         file.as_file()
             .set_permissions(Permissions::from_mode(mode))?;
     }
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    effects::sync(file.as_file())?;
+    effects::persist(file, path)?;
     super::sync_directory(parent)
 }
 

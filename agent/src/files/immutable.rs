@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use super::effects::{self, Change};
+
 /// `FS_IMMUTABLE_FL` of linux/fs.h.
 const IMMUTABLE: libc::c_long = 0x0000_0010;
 
@@ -20,6 +22,10 @@ mod ioctl {
 /// # Errors
 /// What the system says.
 pub fn get(path: &Path) -> io::Result<Option<bool>> {
+    #[cfg(test)]
+    if let Some(noted) = effects::power::flag(path, None) {
+        return noted;
+    }
     Ok(flags(&File::open(path)?)?.map(|flags| flags & IMMUTABLE != 0))
 }
 
@@ -28,6 +34,10 @@ pub fn get(path: &Path) -> io::Result<Option<bool>> {
 /// # Errors
 /// What the system says, such as a missing `CAP_LINUX_IMMUTABLE`.
 pub fn set(path: &Path, immutable: bool) -> io::Result<()> {
+    #[cfg(test)]
+    if let Some(noted) = effects::power::flag(path, Some(immutable)) {
+        return noted.map(|_| ());
+    }
     let directory = File::open(path)?;
     let Some(now) = flags(&directory)? else {
         return Ok(());
@@ -40,10 +50,12 @@ pub fn set(path: &Path, immutable: bool) -> io::Result<()> {
     if wanted == now {
         return Ok(());
     }
-    // SAFETY: the descriptor is open for the whole call, and FS_IOC_SETFLAGS reads one value
-    // through the pointer (of which the kernel uses the low 32 bits), which outlives the call.
-    unsafe { ioctl::set_flags(directory.as_raw_fd(), &wanted) }?;
-    Ok(())
+    effects::pass(Change::Other("set the immutable flag of", path), || {
+        // SAFETY: the descriptor is open for the whole call, and FS_IOC_SETFLAGS reads one value
+        // through the pointer (of which the kernel uses the low 32 bits), which outlives the call.
+        unsafe { ioctl::set_flags(directory.as_raw_fd(), &wanted) }?;
+        Ok(())
+    })
 }
 
 fn flags(directory: &File) -> io::Result<Option<libc::c_long>> {

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use super::effects;
 
 /// What stands where the snap expects a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +64,7 @@ pub fn flip(path: &Path, target: &Path) -> io::Result<()> {
     match look(path)? {
         Found::Link(now) if now == target => return Ok(()),
         Found::Missing | Found::Link(_) => {
-            symlink(target, &new)?;
+            effects::symlink(target, &new)?;
             super::rename(&new, path)?;
         }
         Found::Directory => {
@@ -80,8 +79,8 @@ pub fn flip(path: &Path, target: &Path) -> io::Result<()> {
                     ),
                 ));
             }
-            symlink(target, &new)?;
-            renameat2(AT_FDCWD, &new, AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE)?;
+            effects::symlink(target, &new)?;
+            effects::exchange(&new, path)?;
             finish_exchange(path)?;
         }
         Found::Foreign => {
@@ -103,12 +102,14 @@ fn finish_exchange(path: &Path) -> io::Result<()> {
     match look(&new)? {
         Found::Missing => Ok(()),
         Found::Directory => super::rename(&new, &kept_name(path)),
-        Found::Link(_) | Found::Foreign => fs::remove_file(&new),
+        Found::Link(_) | Found::Foreign => effects::remove_file(&new),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn scratch() -> (tempfile::TempDir, PathBuf) {

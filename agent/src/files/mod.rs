@@ -1,21 +1,31 @@
 //! What is done to files: each operation leaves the old or the new state, never one between.
 
 pub mod atomic;
+pub mod effects;
 pub mod immutable;
 pub mod link;
 pub mod tree;
 
-use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Creates a directory, and those above it, that only root may enter.
+/// Creates a directory, and those above it, that only root may enter: durable when this returns.
 ///
 /// # Errors
 /// What the system says; a directory that is there already is none.
 pub fn private_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    private_directory(parent)?;
+    match effects::make_directory(path, 0o700) {
+        // Somebody was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        // What is made durable below it would be lost with its own name.
+        Ok(()) => sync_directory(parent),
+    }
 }
 
 /// Makes the names in a directory durable.
@@ -23,7 +33,7 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    effects::sync_directory(path)
 }
 
 /// Renames on one file system and makes it durable on both sides.
@@ -31,7 +41,7 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says; the rename itself happened or did not.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)?;
+    effects::rename(from, to)?;
     for side in [from, to] {
         if let Some(parent) = side.parent() {
             sync_directory(parent)?;

@@ -1,11 +1,11 @@
 //! Copying a directory so that a crash leaves a whole copy or none.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{
-    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown, symlink,
-};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, chown, lchown};
 use std::path::{Path, PathBuf};
+
+use super::effects;
 
 /// What a copy came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +82,7 @@ pub fn staging_name(to: &Path) -> PathBuf {
 /// # Errors
 /// What the system says.
 pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    match effects::remove_tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -93,8 +93,7 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
 /// # Errors
 /// `EEXIST`, or what the system says.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?;
+    effects::rename_new(from, to)?;
     for side in [from, to] {
         if let Some(parent) = side.parent() {
             super::sync_directory(parent)?;
@@ -110,10 +109,7 @@ fn copy_directory(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Error> {
     // 0700 until it is whole: it may hold keys, and its mode is set last.
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(to)
-        .map_err(at(to))?;
+    effects::make_directory(to, 0o700).map_err(at(to))?;
     for entry in entries(from)? {
         let source = entry.path();
         let target = to.join(entry.file_name());
@@ -127,7 +123,7 @@ fn copy_directory(
             progress(copied.bytes);
         } else if kind.is_symlink() {
             let points_to = fs::read_link(&source).map_err(at(&source))?;
-            symlink(points_to, &target).map_err(at(&target))?;
+            effects::symlink(&points_to, &target).map_err(at(&target))?;
             lchown(&target, Some(meta.uid()), Some(meta.gid())).map_err(at(&target))?;
         } else if !kind.is_socket() {
             return Err(at(&source)(io::Error::new(
@@ -144,23 +140,18 @@ fn copy_directory(
 
 fn copy_file(from: &Path, to: &Path, meta: &fs::Metadata) -> io::Result<u64> {
     let mut source = File::open(from)?;
-    let mut target = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to)?;
-    // io::copy reflinks or copies within the kernel where it can (copy_file_range).
-    let bytes = io::copy(&mut source, &mut target)?;
+    let target = effects::create_private(to)?;
+    let bytes = effects::write(&mut source, &target)?;
     take_over_metadata(to, meta)?;
     target.set_modified(meta.modified()?)?;
-    target.sync_all()?;
+    effects::sync(&target)?;
     Ok(bytes)
 }
 
 fn take_over_metadata(to: &Path, meta: &fs::Metadata) -> io::Result<()> {
     // The owner first: a change of owner clears set-id bits.
     chown(to, Some(meta.uid()), Some(meta.gid()))?;
-    fs::set_permissions(to, Permissions::from_mode(meta.mode() & 0o7777))
+    effects::set_mode(to, meta.mode() & 0o7777)
 }
 
 fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
@@ -230,6 +221,9 @@ fn same_content(a: &Path, b: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::*;
 
     fn sample(dir: &Path) {

@@ -1,8 +1,6 @@
 //! Asking the peer: one ssh call a request, with the pinned host key and our own key only.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +11,7 @@ use sha2::{Digest, Sha256};
 use two_node_ha_config::{Config, Node};
 
 use super::protocol::{BundleFile, LONGEST_LINE, Request, Response};
-use crate::files;
+use crate::files::{self, effects};
 use crate::paths::Paths;
 
 /// Why the peer gave no answer.
@@ -206,7 +204,7 @@ impl Peer for Client {
 }
 
 /// `None` where the stream ended before an answer began.
-fn read_answer(
+pub(crate) fn read_answer(
     host: &str,
     stdout: impl Read,
     rest: impl FnOnce(&Response, &mut dyn BufRead) -> Result<(), Error>,
@@ -270,35 +268,38 @@ fn receive(
         path: path.clone(),
         source,
     };
-    let mut out: File = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(store)?;
-    let mut digest = Sha256::new();
-    let mut left = file.length;
-    let mut buffer = vec![0; 1 << 16];
-    while left > 0 {
-        let want = buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
-        let n = stream.read(&mut buffer[..want]).map_err(store)?;
-        if n == 0 {
-            return Err(garbled(format!(
-                "{} ends {left} bytes too early",
-                file.name
-            )));
-        }
-        digest.update(&buffer[..n]);
-        out.write_all(&buffer[..n]).map_err(store)?;
-        left -= n as u64;
+    let out = effects::create_private(&path).map_err(store)?;
+    let mut digested = Digested {
+        stream: stream.take(file.length),
+        digest: Sha256::new(),
+    };
+    let written = effects::write(&mut digested, &out).map_err(store)?;
+    if written < file.length {
+        return Err(garbled(format!(
+            "{} ends {} bytes too early",
+            file.name,
+            file.length - written
+        )));
     }
-    out.sync_all().map_err(store)?;
-    if super::server::hex(&digest.finalize()) != file.sha256 {
+    effects::sync(&out).map_err(store)?;
+    if super::server::hex(&digested.digest.finalize()) != file.sha256 {
         return Err(garbled(format!("{} does not match its digest", file.name)));
     }
     Ok(())
+}
+
+/// A stream whose bytes are digested as they are read.
+struct Digested<R> {
+    stream: R,
+    digest: Sha256,
+}
+
+impl<R: Read> Read for Digested<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.read(buffer)?;
+        self.digest.update(&buffer[..n]);
+        Ok(n)
+    }
 }
 
 /// The last line that ssh printed, which names the cause.
