@@ -1,6 +1,7 @@
 //! Taking steps. Each is idempotent, is journaled before it begins, and rechecks its guard right
 //! before it destroys anything: between the observation and the step the world may have changed.
 
+mod before;
 mod first_day;
 mod guard;
 mod identity;

@@ -37,10 +37,15 @@ impl Actor {
                 epoch.owner
             )));
         }
-        // I7: once an epoch. The bundle is the last thing made before the record.
+        // I7: once an epoch. The bundle is the last thing made before the record; until it is
+        // whole, whatever was done in this epoch is undone and done again. (A tarball that an
+        // interrupted attempt left would not do: k8sd does not sync it, and writes trust store
+        // and patches after it.)
         let bundle = self.paths.volume_bundle(&self.config, epoch.epoch);
         let kept = bundle.join(format!("{database}.tar.gz"));
         if epoch.phase(database) == Phase::Pending && !kept.exists() {
+            self.put_back(database, epoch.epoch)?;
+            self.keep_before(database, epoch.epoch)?;
             self.install_identity(database)?;
             let before = self.tarballs(database)?;
             self.clear_the_way(database)?;
@@ -69,6 +74,9 @@ impl Actor {
         epoch.databases.insert(database, Phase::Done);
         epoch.write(&self.paths.epoch(&self.config))?;
         self.drop_old(epoch.epoch)?;
+        if epoch.complete() {
+            self.drop_old_copies()?;
+        }
         Ok(Outcome::Done)
     }
 

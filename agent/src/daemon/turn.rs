@@ -199,6 +199,7 @@ impl Daemon {
         if !(drbd.up_to_date && drbd.connected) {
             knowledge.forget_promotion();
         }
+        let epoch = live::epoch(paths, config, &mount);
         Observation {
             node: actor.node.name.clone(),
             peer: actor.peer.name.clone(),
@@ -207,9 +208,9 @@ impl Daemon {
             request,
             failover_unit,
             shutting_down: actor.systemd.shutting_down(),
-            epoch: live::epoch(paths, config, &mount),
             journal: actor.journal.clone(),
-            databases: live::databases(paths, config, &mount),
+            databases: live::databases(paths, config, &mount, &epoch),
+            epoch,
             services,
             token,
             confirmed: self.confirmed,

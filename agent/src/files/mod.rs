@@ -4,6 +4,7 @@ pub mod atomic;
 pub mod effects;
 pub mod immutable;
 pub mod link;
+pub mod still;
 pub mod tree;
 
 use std::io;

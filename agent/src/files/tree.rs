@@ -40,7 +40,7 @@ pub enum Error {
     },
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
     move |source| Error::Io {
         path: path.to_path_buf(),
         source,
@@ -154,7 +154,7 @@ fn take_over_metadata(to: &Path, meta: &fs::Metadata) -> io::Result<()> {
     effects::set_mode(to, meta.mode() & 0o7777)
 }
 
-fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
+pub(super) fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
     let mut all = fs::read_dir(directory)
         .and_then(Iterator::collect::<io::Result<Vec<_>>>)
         .map_err(at(directory))?;

@@ -16,7 +16,7 @@ use super::{
 use crate::database::Database;
 use crate::files::{immutable, link};
 use crate::paths::Paths;
-use crate::store::Epoch;
+use crate::store::{Epoch, Phase, before};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -123,12 +123,25 @@ pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
 
 /// Both databases' directories.
 #[must_use]
-pub fn databases(paths: &Paths, config: &Config, mount: &Mount) -> BTreeMap<Database, Directories> {
+pub fn databases(
+    paths: &Paths,
+    config: &Config,
+    mount: &Mount,
+    epoch: &Known<Epoch>,
+) -> BTreeMap<Database, Directories> {
     let mounted = *mount == Mount::ReadWrite;
-    Database::ALL
-        .into_iter()
-        .map(|d| (d, directories(paths, config, d, mounted)))
-        .collect()
+    let look = |database: Database| {
+        let mut found = directories(paths, config, database, mounted);
+        // An interrupted takeover may have left anything; the next one begins with the copy.
+        if let Known::Present(epoch) = epoch {
+            let copy = before::interrupted(paths, config, database, epoch.epoch);
+            if let (Phase::Pending, Ok(Some(copy))) = (epoch.phase(database), copy) {
+                found.volume = holds(&copy, database);
+            }
+        }
+        (database, found)
+    };
+    Database::ALL.into_iter().map(look).collect()
 }
 
 /// One database's directories.

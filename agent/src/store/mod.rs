@@ -3,6 +3,7 @@
 //! Both carry a format number and are replaced atomically, so that a power cut leaves the old or
 //! the new record and never a part of one.
 
+pub mod before;
 mod epoch;
 mod journal;
 

@@ -305,7 +305,8 @@ pub struct Agent {
     pub log_level: LogLevel,
     /// systemd's watchdog for the agent. Default 10 min, 0 turns it off.
     pub watchdog: Duration,
-    /// Quarantined and replaced databases kept per database. Default 3.
+    /// Quarantined and replaced databases kept per database, and copies from before a takeover
+    /// kept on the volume. Default 3.
     pub keep_backups: u32,
     /// Recovery tarballs kept. Default 3.
     pub keep_tarballs: u32,

@@ -437,7 +437,7 @@ pub const KEYS: &[Key] = &[
     key(
         "agent.keep_backups",
         Integer(1, 1000),
-        "How many replaced databases are kept of each.",
+        "How many replaced databases are kept of each, and how many copies from before a takeover.",
     )
     .default("3"),
     key(
