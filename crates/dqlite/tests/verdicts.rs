@@ -168,6 +168,12 @@ verdicts! {
             s.write("0000000000000900-0000000000000901", &old);
         }, Lossy, [Gap];
 
+    two_segments_that_claim_the_same_indexes_make_dqlite_s_start_a_matter_of_luck:
+        "recovered/state", |s| {
+            let oldest = &s.scan().closed[0];
+            s.rename(&oldest.file, &format!("{:016}-{:016}", oldest.first + 1, oldest.last + 1));
+        }, Repairable, [Order];
+
     // Open segments.
     an_empty_open_segment_is_unused: "killed/state", |s| s.write("open-9", b""), Sound, [];
     zeros_are_an_unused_open_segment: "killed/state", |s| s.write("open-9", &[0; 4096]), Sound, [];

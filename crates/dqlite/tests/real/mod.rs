@@ -17,8 +17,14 @@ pub struct Fixture(TempDir);
 impl Fixture {
     /// Unpacks one. The zeros of open segments become holes.
     pub fn unpack(generation: &str, name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fixtures")
+        // The agent's tests use this file too.
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut rooms = manifest
+            .ancestors()
+            .map(|room| room.join("crates/dqlite/tests/fixtures"));
+        let path = rooms
+            .find(|fixtures| fixtures.is_dir())
+            .unwrap()
             .join(generation)
             .join(format!("{name}.tar.gz"));
         let dir = tempfile::tempdir().unwrap();
