@@ -43,6 +43,9 @@ enum Command {
     /// The channel between the two agents
     #[command(subcommand)]
     Peer(commands::peer::Command),
+    /// What a dqlite state directory holds, and what it is worth
+    #[command(subcommand)]
+    Raft(commands::raft::Command),
     Loop(commands::loopdev::Args),
     /// Run the agent (two-node-ha-k8s.service)
     Agent(Selection),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(args),
         Command::Move(args) => commands::r#move::run(args),
         Command::Peer(command) => commands::peer::run(command),
+        Command::Raft(command) => commands::raft::run(command),
         Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),

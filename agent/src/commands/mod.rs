@@ -8,6 +8,7 @@ pub mod loopdev;
 pub mod r#move;
 pub mod peer;
 pub mod plan;
+pub mod raft;
 pub mod render;
 pub mod status;
 

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::metadata::{METADATA_SIZE, Metadata};
+use crate::name::{Name, SnapshotName};
 use crate::node::NodeInfo;
 use crate::yaml::{ReadError, read_cluster, read_info};
-
-/// The marker of a node that has not finished joining its cluster (go-dqlite's `joinFile`).
-const JOIN_FILE: &str = "join";
 
 /// A state directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +90,7 @@ pub fn inspect(dir: &Path) -> Result<Directory, InspectError> {
         cluster: read_cluster(dir)?,
         ..Directory::default()
     };
-    let mut snapshots: Vec<(String, bool)> = Vec::new();
+    let mut halves: [Vec<SnapshotName>; 2] = [Vec::new(), Vec::new()];
     for entry in entries {
         let entry = entry.map_err(io_error(dir))?;
         let path = entry.path();
@@ -104,84 +103,28 @@ pub fn inspect(dir: &Path) -> Result<Directory, InspectError> {
             Name::Metadata(index) => {
                 found.metadata[index] = holds_a_term(&path).map_err(io_error(&path))?;
             }
-            Name::Closed => found.segments += 1,
-            Name::Open => found.open_segments += 1,
-            Name::Snapshot => {
-                let size = entry.metadata().map_err(io_error(&path))?.len();
-                snapshots.push((name, size > 0));
+            Name::Closed { .. } => found.segments += 1,
+            Name::Open { .. } => found.open_segments += 1,
+            Name::Snapshot(snapshot) => {
+                if entry.metadata().map_err(io_error(&path))?.len() > 0 {
+                    halves[0].push(snapshot);
+                }
             }
+            Name::Meta(snapshot) => halves[1].push(snapshot),
             Name::Other => found.other.push(name),
         }
     }
-    for (name, has_content) in &snapshots {
-        let Some(data) = name.strip_suffix(".meta") else {
-            continue;
-        };
-        if *has_content
-            && snapshots
-                .iter()
-                .any(|(other, content)| other == data && *content)
-        {
-            found.snapshots += 1;
-        }
-    }
+    let [data, meta] = &halves;
+    found.snapshots = data.iter().filter(|name| meta.contains(name)).count();
     found.other.sort_unstable();
     Ok(found)
 }
 
-/// What a file of dqlite's is, by its name.
-enum Name {
-    Yaml,
-    Join,
-    Metadata(usize),
-    Closed,
-    Open,
-    Snapshot,
-    Other,
-}
-
-impl Name {
-    fn of(name: &str) -> Self {
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        match name {
-            crate::INFO_FILE | crate::CLUSTER_FILE => return Self::Yaml,
-            JOIN_FILE => return Self::Join,
-            "metadata1" => return Self::Metadata(0),
-            "metadata2" => return Self::Metadata(1),
-            _ => {}
-        }
-        if name.strip_prefix("open-").is_some_and(digits) {
-            return Self::Open;
-        }
-        // %016d-%016d, the first and the last index.
-        if let Some((first, last)) = name.split_once('-') {
-            if first.len() >= 16 && last.len() >= 16 && digits(first) && digits(last) {
-                return Self::Closed;
-            }
-        }
-        // snapshot-TERM-INDEX-TIMESTAMP, with or without .meta
-        if let Some(rest) = name.strip_prefix("snapshot-") {
-            let parts = rest.strip_suffix(".meta").unwrap_or(rest);
-            if parts.split('-').count() == 3 && parts.split('-').all(digits) {
-                return Self::Snapshot;
-            }
-        }
-        Self::Other
-    }
-}
-
-/// Format 1 and a term above 0 in a whole metadata file: u64 format, version, term, voted_for.
+/// A metadata file that dqlite would take, of a term above 0.
 fn holds_a_term(path: &Path) -> io::Result<bool> {
-    let mut bytes = [0; 32];
-    match fs::File::open(path)?.read_exact(&mut bytes) {
-        Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        Err(e) => return Err(e),
-    }
-    let word = |index: usize| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-        u64::from_le_bytes(word)
-    };
-    Ok(word(0) == 1 && word(2) > 0)
+    let file = fs::File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut content = Vec::new();
+    file.take(METADATA_SIZE as u64).read_to_end(&mut content)?;
+    Ok(Metadata::decode(&content, size).is_ok_and(|metadata| metadata.term > 0))
 }

@@ -1,16 +1,45 @@
-//! dqlite's files: `info.yaml`, `cluster.yaml`, and what stands beside them in a state directory.
+//! dqlite's files: what is in a state directory, whether dqlite would start on it with all of that,
+//! and if not, why. libdqlite is not used: its loader truncates and renames files while it reads.
 //!
-//! [`Directory`] says what a state directory holds without touching it (libdqlite's own loader
-//! truncates and renames files while it reads), and [`identity_trap`] whether starting dqlite on
-//! it would found a new, empty cluster over the old one's name.
+//! [`scan`] reads a directory, [`assess`] says what it is worth: a [`Report`] with a [`Verdict`].
+//! [`Directory`] is a quick look without reading the log, and [`identity_trap`] says whether starting
+//! dqlite on it would found a new, empty cluster over the old one's name.
+//!
+//! The layouts are those of format 1, which dqlite has written from its beginnings up to 1.18.
 
+mod assess;
+mod batch;
+mod bytes;
+mod configuration;
+mod crc;
+mod damage;
 mod directory;
+mod log;
+mod metadata;
+mod name;
 mod node;
+mod report;
+mod scan;
+mod segment;
+mod snapshot;
 mod trap;
 mod yaml;
 
+pub use assess::assess;
+pub use batch::BatchFault;
+pub use configuration::{ConfigurationFault, Server, decode_configuration};
+pub use crc::{Crc, crc32};
+pub use damage::{Damage, Nature};
 pub use directory::{Directory, InspectError, inspect};
+pub use metadata::{Metadata, MetadataFault};
+pub use name::SnapshotName;
 pub use node::{BOOTSTRAP_ID, NodeInfo, Role};
+pub use report::{
+    Loss, Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
+};
+pub use scan::{Closed, Open, Scan, ScanError, Snapshot, scan};
+pub use segment::{Change, End, EntryType, Segment, Terms, read_segment};
+pub use snapshot::{Data, DataFault, Database, Meta, MetaFault, decode_meta, read_data, read_meta};
 pub use trap::{Trap, identity_trap};
 pub use yaml::{
     CLUSTER_FILE, INFO_FILE, ReadError, WriteError, YamlError, format_cluster, format_info,

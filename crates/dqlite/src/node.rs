@@ -33,6 +33,17 @@ impl Role {
         }
     }
 
+    /// The role of that byte in raft's own files.
+    #[must_use]
+    pub fn from_disk(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::StandBy),
+            1 => Some(Self::Voter),
+            2 => Some(Self::Spare),
+            _ => None,
+        }
+    }
+
     /// Its number in a YAML file.
     #[must_use]
     pub fn to_yaml(self) -> u8 {

@@ -1,0 +1,134 @@
+//! `two-node-ha raft`: dqlite's files, offline and without libdqlite.
+
+mod inspect;
+mod table;
+mod verify;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use two_node_ha_dqlite::{Loss, Report, Verdict, assess, scan};
+
+use crate::exit;
+
+/// What to do with a state directory.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Print what is in a dqlite state directory
+    ///
+    /// Term and index of the last entry, who is the voter by raft's own record, snapshots and the
+    /// databases in them, and segments. Nothing is written, no lock is taken, and the node may be
+    /// running. Exits with 0, or with 3 where there is no dqlite directory or it cannot be read.
+    Inspect(Args),
+    /// Say whether dqlite would start on a state directory with all that is in it
+    ///
+    /// Checks every checksum, the order of the segments, the terms, names against content, and
+    /// info.yaml, cluster.yaml and join. Nothing is written, no lock is taken, and the node may be
+    /// running. Exits with 0 if it is sound, with 1 if it is damaged and can be repaired without
+    /// loss, with 2 if something is lost, and with 3 where there is no dqlite directory or it cannot
+    /// be read.
+    Verify(Args),
+}
+
+/// Arguments of both.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The state directory, or a copy of one
+    dir: PathBuf,
+    /// Print one JSON object for a program
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+#[must_use]
+pub fn run(command: &Command) -> ExitCode {
+    let (args, text): (_, fn(&Path, &Report) -> String) = match command {
+        Command::Inspect(args) => (args, inspect::text),
+        Command::Verify(args) => (args, verify::text),
+    };
+    let report = match scan(&args.dir) {
+        Ok(scan) => assess(&scan),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return exit::NOT_DQLITE.into();
+        }
+    };
+    let text = if args.json {
+        match serde_json::to_string(&report) {
+            Ok(json) => json + "\n",
+            Err(error) => {
+                eprintln!("error: cannot write the report as JSON: {error}");
+                return exit::NOT_DQLITE.into();
+            }
+        }
+    } else if report.verdict == Verdict::NotDqlite {
+        eprintln!(
+            "error: {} is no dqlite directory: it has neither metadata1, nor a segment, nor \
+             info.yaml. Of k8s-dqlite that is the state directory itself, of k8sd its folder \
+             `database`",
+            args.dir.display()
+        );
+        String::new()
+    } else {
+        text(&args.dir, &report)
+    };
+    // Whoever closed the pipe has seen enough; the exit code tells the rest.
+    let _ = io::stdout().write_all(text.as_bytes());
+    match (command, report.verdict) {
+        (_, Verdict::NotDqlite) => exit::NOT_DQLITE.into(),
+        (Command::Inspect(_), Verdict::Sound | Verdict::Repairable | Verdict::Lossy(_))
+        | (Command::Verify(_), Verdict::Sound) => ExitCode::SUCCESS,
+        (Command::Verify(_), Verdict::Repairable) => exit::REPAIRABLE.into(),
+        (Command::Verify(_), Verdict::Lossy(_)) => exit::LOSSY.into(),
+    }
+}
+
+/// A verdict in a few words.
+fn words(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Sound => "sound".to_owned(),
+        Verdict::Repairable => "DAMAGED, and can be repaired without loss".to_owned(),
+        Verdict::Lossy(lost) => {
+            let are = if lost.entries() > 1 { "are" } else { "is" };
+            format!(
+                "DAMAGED, and {} {are} lost unless found elsewhere",
+                at_least(lost)
+            )
+        }
+        Verdict::NotDqlite => "no dqlite directory".to_owned(),
+    }
+}
+
+fn at_least(lost: Loss) -> String {
+    format!("at least {lost}")
+}
+
+/// The problems and notes of a report, a line each.
+fn findings(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, file: &Option<String>, detail: &str| {
+        let file = file
+            .as_ref()
+            .map_or(String::new(), |file| format!("{file}: "));
+        text += &format!("{label:<10}{file}{detail}\n");
+    };
+    for problem in &report.problems {
+        let mut detail = problem.detail.clone();
+        match (problem.lossless, problem.lost) {
+            (true, _) => {}
+            (false, Some(lost)) => detail += &format!(". Lost: {}", at_least(lost)),
+            (false, None) => detail += ". Lost: unknown",
+        }
+        line(
+            if problem.lossless { "problem" } else { "LOSS" },
+            &problem.file,
+            &detail,
+        );
+    }
+    for note in &report.notes {
+        line("note", &note.file, &note.detail);
+    }
+    text
+}

@@ -1,0 +1,371 @@
+//! The verdict on a state directory: a pure function of what was read of it.
+
+use crate::configuration::Server;
+use crate::log::{Log, put_together};
+use crate::metadata::{Metadata, MetadataFault};
+use crate::report::{
+    Loss, Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
+};
+use crate::scan::{Scan, Snapshot};
+use crate::segment::Segment;
+use crate::trap::{Trap, identity_trap};
+
+/// Says what a state directory holds and what it is worth.
+#[must_use]
+pub fn assess(scan: &Scan) -> Report {
+    let mut problems = Vec::new();
+    let mut notes = Vec::new();
+    let metadata = metadata(scan, &mut problems, &mut notes);
+    let (base, newest) = base(scan);
+    let mut log = put_together(scan, base);
+    snapshots(scan, &log, newest, &mut problems, &mut notes);
+    problems.append(&mut log.problems);
+    notes.append(&mut log.notes);
+    behind(metadata, &log, &mut problems);
+    let (configuration, configuration_index) = configuration(&log, &mut problems);
+    identity(scan, &configuration, &mut problems, &mut notes);
+    Report {
+        verdict: verdict(scan, &problems, &log),
+        last_term: log.last_term,
+        last_index: log.last_index,
+        metadata,
+        configuration,
+        configuration_index,
+        snapshot: log.base.map(|base| Position {
+            term: base.name.term,
+            index: base.name.index,
+        }),
+        snapshots: scan.snapshots.iter().map(snapshot_report).collect(),
+        segments: segments(scan, &log),
+        problems,
+        notes,
+        info: scan.info.clone().and_then(Result::ok),
+        cluster: scan.cluster.clone().and_then(Result::ok),
+        other: scan.other.clone(),
+    }
+}
+
+fn verdict(scan: &Scan, problems: &[Problem], log: &Log<'_>) -> Verdict {
+    if !scan.is_dqlite() {
+        return Verdict::NotDqlite;
+    }
+    if problems.iter().all(|problem| problem.lossless) {
+        return if problems.is_empty() {
+            Verdict::Sound
+        } else {
+            Verdict::Repairable
+        };
+    }
+    // Where nothing says how much is lost, the next entry is.
+    let next = log.last_index.saturating_add(1);
+    let unknown = Loss {
+        first: next,
+        last: next,
+    };
+    let lost = problems.iter().filter_map(|problem| problem.lost);
+    Verdict::Lossy(lost.reduce(Loss::with).unwrap_or(unknown))
+}
+
+/// The current term and vote (`uvMetadataLoad` of `uv_metadata.c`).
+fn metadata(scan: &Scan, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) -> Option<Metadata> {
+    let mut wrong = |file: String, detail: String| {
+        problems.push(Problem {
+            kind: ProblemKind::Metadata,
+            file: Some(file),
+            detail,
+            // Nothing of the log is in it. The term can be had from the log; the vote matters only
+            // where there is more than one voter.
+            lossless: true,
+            lost: None,
+        });
+    };
+    let mut found: Vec<Metadata> = Vec::new();
+    for (half, number) in scan.metadata.iter().zip(1..) {
+        let file = format!("metadata{number}");
+        match half {
+            None => {}
+            Some(Ok(metadata)) => found.push(*metadata),
+            Some(Err(fault @ MetadataFault::Short(_))) => notes.push(Note {
+                file: Some(file),
+                detail: format!("{fault}, and dqlite deletes it when it starts"),
+            }),
+            Some(Err(
+                fault @ (MetadataFault::Long(_)
+                | MetadataFault::Format(_)
+                | MetadataFault::NoVersion),
+            )) => wrong(
+                file,
+                format!("{fault}, and dqlite refuses to start: move it away"),
+            ),
+        }
+    }
+    if let [first, second] = found[..] {
+        if first.version == second.version {
+            wrong(
+                "metadata2".to_owned(),
+                format!(
+                    "it is of version {} as metadata1 is, and dqlite refuses to start: move away \
+                     the one with the lower term",
+                    second.version
+                ),
+            );
+        }
+    }
+    found
+        .into_iter()
+        .max_by_key(|metadata| (metadata.version, metadata.term))
+}
+
+/// The newest sound snapshot, and the one that dqlite would load.
+fn base(scan: &Scan) -> (Option<&Snapshot>, Option<&Snapshot>) {
+    let newest = scan
+        .snapshots
+        .iter()
+        .rev()
+        .find(|snapshot| snapshot.is_candidate());
+    let sound = scan
+        .snapshots
+        .iter()
+        .rev()
+        .find(|snapshot| snapshot.sound().is_some());
+    (sound, newest)
+}
+
+fn snapshots(
+    scan: &Scan,
+    log: &Log<'_>,
+    newest: Option<&Snapshot>,
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<Note>,
+) {
+    for snapshot in &scan.snapshots {
+        let (file, fault) = match (&snapshot.meta, &snapshot.data) {
+            (Some(Ok(_)), Some(Ok(_))) => continue,
+            (Some(Err(fault)), _) => (format!("{}.meta", snapshot.name), fault.to_string()),
+            (_, Some(Err(fault))) => (snapshot.name.to_string(), fault.to_string()),
+            (None, _) | (_, None) => (snapshot.name.to_string(), String::new()),
+        };
+        if !snapshot.is_candidate() {
+            notes.push(Note {
+                file: Some(file),
+                detail: "half a snapshot, left by a crash: dqlite passes over it".to_owned(),
+            });
+            continue;
+        }
+        if newest.is_some_and(|newest| snapshot.name < newest.name)
+            && log.base.is_some_and(|base| base.name > snapshot.name)
+        {
+            notes.push(Note {
+                file: Some(file),
+                detail: format!("{fault}; dqlite does not load it while the newer one is there"),
+            });
+            continue;
+        }
+        let index = snapshot.name.index;
+        // The older snapshot, or none, and the log behind it have the same.
+        let lossless = log.last_index >= index;
+        let remedy = match (lossless, log.base) {
+            (true, Some(base)) => format!(
+                "move both halves away: {} and the log have it all",
+                base.name
+            ),
+            (true, None) => "move both halves away: the log has it all".to_owned(),
+            (false, _) => "no other snapshot and log reach up to it".to_owned(),
+        };
+        problems.push(Problem {
+            kind: ProblemKind::Snapshot,
+            file: Some(file),
+            detail: format!("{fault}, and dqlite refuses to start: {remedy}"),
+            lossless,
+            lost: (!lossless).then(|| Loss {
+                first: log.last_index.saturating_add(1),
+                last: index,
+            }),
+        });
+    }
+}
+
+/// Whether the log has a higher term than the metadata.
+fn behind(metadata: Option<Metadata>, log: &Log<'_>, problems: &mut Vec<Problem>) {
+    let (Some(metadata), Some(highest)) = (metadata, log.highest) else {
+        return;
+    };
+    if highest > metadata.term {
+        problems.push(Problem {
+            kind: ProblemKind::Metadata,
+            file: Some(
+                if metadata.version % 2 == 1 {
+                    "metadata1"
+                } else {
+                    "metadata2"
+                }
+                .to_owned(),
+            ),
+            detail: format!(
+                "it is of term {}, but the log has entries of term {highest}: it is an older copy, \
+                 or damaged",
+                metadata.term
+            ),
+            lossless: true,
+            lost: None,
+        });
+    }
+}
+
+/// The members, by raft (`restoreMostRecentConfigurationEntry` of `start.c`).
+fn configuration(log: &Log<'_>, problems: &mut Vec<Problem>) -> (Vec<Server>, Option<u64>) {
+    let meta = log.base.and_then(Snapshot::sound);
+    let of_snapshot = meta.map(|meta| meta.configuration_index);
+    match log.change {
+        Some((index, change)) if Some(index) > of_snapshot => match &change.servers {
+            Ok(servers) => (servers.clone(), Some(index)),
+            Err(fault) => {
+                problems.push(Problem {
+                    kind: ProblemKind::Configuration,
+                    file: None,
+                    detail: format!(
+                        "the entry with index {index}: {fault}; dqlite refuses to start"
+                    ),
+                    lossless: false,
+                    lost: Some(Loss {
+                        first: index,
+                        last: log.last_index,
+                    }),
+                });
+                (Vec::new(), Some(index))
+            }
+        },
+        _ => meta.map_or((Vec::new(), None), |meta| {
+            (meta.servers.clone(), Some(meta.configuration_index))
+        }),
+    }
+}
+
+/// The YAML files, by themselves and against raft.
+fn identity(
+    scan: &Scan,
+    configuration: &[Server],
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<Note>,
+) {
+    let mut wrong = |file: Option<&str>, detail: String, lossless: bool| {
+        problems.push(Problem {
+            kind: ProblemKind::Identity,
+            file: file.map(str::to_owned),
+            detail,
+            lossless,
+            lost: None,
+        });
+    };
+    if let Some(Err(fault)) = &scan.info {
+        wrong(Some(crate::INFO_FILE), fault.clone(), true);
+    }
+    if let Some(Err(fault)) = &scan.cluster {
+        wrong(Some(crate::CLUSTER_FILE), fault.clone(), true);
+    }
+    let directory = scan.directory();
+    if let Some(trap) = directory.as_ref().and_then(identity_trap) {
+        let has_data = directory.as_ref().is_some_and(crate::Directory::has_data);
+        match &trap {
+            // LXD keeps the members elsewhere, and so does whoever uses libdqlite directly.
+            Trap::NoIdentity => notes.push(Note {
+                file: None,
+                detail:
+                    "there is neither info.yaml nor cluster.yaml: a program that uses go-dqlite's \
+                         `app` would take itself for the founder here"
+                        .to_owned(),
+            }),
+            // The data is there, and only the term is missing.
+            Trap::EmptyBootstrap { .. } | Trap::NoMetadata => {
+                wrong(None, trap.to_string(), has_data)
+            }
+            Trap::NoCluster | Trap::NoInfo | Trap::BootstrapJoins { .. } | Trap::JoinsAgain => {
+                wrong(None, trap.to_string(), true);
+            }
+        }
+    }
+    let Some(Ok(info)) = &scan.info else {
+        return;
+    };
+    if configuration.is_empty() {
+        return;
+    }
+    match configuration.iter().find(|server| server.id == info.id) {
+        None => notes.push(Note {
+            file: Some(crate::INFO_FILE.to_owned()),
+            detail: format!("by raft, {} is no member of this cluster", info.id),
+        }),
+        Some(server) if server.address != info.address => notes.push(Note {
+            file: Some(crate::INFO_FILE.to_owned()),
+            detail: format!(
+                "by raft, the address of this node is {}, not {}",
+                server.address, info.address
+            ),
+        }),
+        Some(_) => {}
+    }
+    if let Some(Ok(cluster)) = &scan.cluster {
+        let differs = cluster.len() != configuration.len()
+            || configuration.iter().any(|server| {
+                let same = |node: &crate::NodeInfo| {
+                    node.id == server.id
+                        && node.address == server.address
+                        && node.role == server.role
+                };
+                !cluster.iter().any(same)
+            });
+        if differs {
+            notes.push(Note {
+                file: Some(crate::CLUSTER_FILE.to_owned()),
+                detail: "it differs from raft's configuration, which is the one that counts"
+                    .to_owned(),
+            });
+        }
+    }
+}
+
+fn snapshot_report(snapshot: &Snapshot) -> SnapshotReport {
+    let data = match &snapshot.data {
+        Some(Ok(data)) => Some(data),
+        Some(Err(_)) | None => None,
+    };
+    SnapshotReport {
+        file: snapshot.name.to_string(),
+        term: snapshot.name.term,
+        index: snapshot.name.index,
+        sound: snapshot.sound().is_some(),
+        size: snapshot.size,
+        content: data.map_or(0, |data| data.size),
+        databases: data.map_or_else(Vec::new, |data| data.databases.clone()),
+    }
+}
+
+fn segments(scan: &Scan, log: &Log<'_>) -> Vec<SegmentReport> {
+    let report = |file: &str, open: bool, content: &Segment, named: Option<u64>| {
+        let position = log.loaded.iter().find(|(loaded, _)| *loaded == file);
+        let first = position.map(|(_, first)| *first).or(named);
+        let first = first.filter(|_| content.entries > 0);
+        SegmentReport {
+            file: file.to_owned(),
+            open,
+            first_index: first,
+            last_index: first.map(|first| first.saturating_add(content.entries - 1)),
+            entries: content.entries,
+            batches: content.batches,
+            first_term: content.terms.first,
+            last_term: content.terms.last,
+            size: content.size,
+            used: content.used,
+            loaded: position.is_some(),
+        }
+    };
+    let closed = scan
+        .closed
+        .iter()
+        .map(|s| report(&s.file, false, &s.content, Some(s.first)));
+    let open = scan
+        .open
+        .iter()
+        .map(|s| report(&s.file, true, &s.content, None));
+    closed.chain(open).collect()
+}

@@ -1,0 +1,170 @@
+//! What keeps the segments from following the snapshot.
+
+use super::{Log, Parts, promised, run};
+use crate::report::{Loss, ProblemKind};
+use crate::scan::{Closed, Scan};
+use crate::segment::End;
+
+impl<'a> Log<'a> {
+    /// Sees to it that the newest run of closed segments reaches back to the snapshot.
+    pub(super) fn close_gap(&mut self, scan: &'a Scan, parts: &mut Parts<'a>) {
+        let covered = self.covered();
+        let newest = run(&parts.closed);
+        let (Some(first), Some(last)) = (newest.first(), newest.last()) else {
+            return;
+        };
+        let next = covered.saturating_add(1);
+        if first.first <= next {
+            return;
+        }
+        let snapshot = match self.base {
+            Some(base) => format!("snapshot {}", base.name),
+            None => "the beginning".to_owned(),
+        };
+        let older = &parts.closed[..parts.closed.len() - newest.len()];
+        let prefix = run(older);
+        let connected = prefix.first().is_none_or(|first| first.first <= next);
+        let kept = prefix
+            .last()
+            .filter(|_| connected)
+            .map_or(covered, |last| last.last.max(covered));
+
+        if newest.len() == 1 && connected && self.is_misnamed(last, kept, prefix, parts) {
+            self.problem(
+                ProblemKind::Misnamed,
+                Some(&last.file),
+                format!(
+                    "it holds {} sound entries and not the {} of its name; they follow index \
+                     {kept}, where dqlite has closed a segment of this directory under another \
+                     one's name: make it an open segment again. What its name promises was never \
+                     written here: look beneath the mount point. dqlite says that it is past last \
+                     {snapshot}",
+                    last.content.entries,
+                    promised(last),
+                ),
+                true,
+            );
+            if let Some(segment) = parts.closed.pop() {
+                parts.open.insert(0, (&segment.file, &segment.content));
+            }
+            return;
+        }
+        let reaching = scan.snapshots.iter().rev().find(|other| {
+            let index = other.name.index;
+            other.sound().is_some()
+                && index >= first.first - 1
+                && (covered..=last.last).contains(&index)
+        });
+        if let (Some(other), Some(base)) = (reaching, self.base) {
+            self.problem(
+                ProblemKind::Gap,
+                Some(&first.file),
+                format!(
+                    "dqlite says that it is past last {snapshot}, but snapshot {} reaches up to \
+                     it: move the snapshots away that sort above that one",
+                    other.name
+                ),
+                true,
+            );
+            debug_assert!(base.name > other.name);
+            self.base = Some(other);
+            return;
+        }
+        let traced = last.last.saturating_add(parts.open_entries());
+        let lost = Loss {
+            first: kept.saturating_add(1),
+            last: traced,
+        };
+        self.loss(
+            ProblemKind::Gap,
+            &first.file,
+            format!(
+                "dqlite says that it is past last {snapshot}: index {} to {} are missing. Look \
+                 for them beneath the mount point, on the other node and in backups; without them \
+                 this segment and all that follows is of no use",
+                kept.saturating_add(1),
+                first.first - 1
+            ),
+            lost,
+        );
+        parts.closed.truncate(older.len());
+        if !connected {
+            parts.closed.clear();
+        }
+        parts.open.clear();
+    }
+
+    /// Whether a segment that is past its predecessors is one that dqlite has closed under a wrong
+    /// name, and would fit right behind them.
+    fn is_misnamed(
+        &self,
+        segment: &Closed,
+        kept: u64,
+        prefix: &[&Closed],
+        parts: &Parts<'_>,
+    ) -> bool {
+        let content = &segment.content;
+        let before = prefix
+            .iter()
+            .filter_map(|before| before.content.terms.highest)
+            .max();
+        content.entries > 0
+            && matches!(content.end, End::Whole | End::Zeros)
+            && content.entries != promised(segment)
+            && kept.saturating_add(content.entries) < segment.first
+            && content.terms.first >= before
+            // Theirs would have to come before or behind it, and nothing says which.
+            && parts.open_is_unused()
+    }
+
+    /// Closed segments that the snapshot covers are left out, where dqlite does so.
+    pub(super) fn leave_what_is_covered(&mut self, parts: &mut Parts<'a>) {
+        let covered = self.covered();
+        let Some(last) = parts.closed.last().map(|segment| segment.last) else {
+            return;
+        };
+        if last >= covered {
+            return;
+        }
+        if parts.open.is_empty() {
+            parts.closed.clear();
+        } else if last.saturating_add(parts.open_entries()) < covered {
+            self.problem(
+                ProblemKind::Behind,
+                None,
+                format!(
+                    "dqlite says that the last entry on disk is behind the snapshot's index \
+                     {covered}: the snapshot has all that the segments have, move them all away"
+                ),
+                true,
+            );
+            parts.closed.clear();
+            parts.open.clear();
+        }
+    }
+
+    /// Two closed segments that claim the same indexes: dqlite sorts them as it comes
+    /// (`uvSegmentInfoCompare` calls each the newer one), and then loads them or does not.
+    pub(super) fn overlaps(&mut self, scan: &Scan) {
+        let is_range = |segment: &&Closed| segment.first > 0 && segment.first <= segment.last;
+        let closed: Vec<_> = scan.closed.iter().filter(is_range).collect();
+        for pair in closed.windows(2) {
+            if pair[0].last < pair[1].first {
+                continue;
+            }
+            let is_loaded =
+                |segment: &Closed| self.loaded.iter().any(|(file, _)| *file == segment.file);
+            let superfluous = pair.iter().find(|segment| !is_loaded(segment));
+            self.problem(
+                ProblemKind::Order,
+                Some(&superfluous.unwrap_or(&pair[0]).file),
+                format!(
+                    "{} and {} claim the same indexes, and it is a matter of luck which one dqlite \
+                     loads and whether it starts: move this one away",
+                    pair[0].file, pair[1].file
+                ),
+                superfluous.is_some(),
+            );
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! State directories that real dqlite has written, of two generations, and ways to damage them.
+#![allow(clippy::unwrap_used, dead_code)] // Each test uses some of it.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use two_node_ha_dqlite::{Report, Scan, assess, scan};
+
+/// The generations of dqlite: folders of `fixtures`.
+pub const GENERATIONS: [&str; 2] = ["1.11", "1.18"];
+
+/// An unpacked fixture.
+pub struct Fixture(TempDir);
+
+impl Fixture {
+    /// Unpacks one. The zeros of open segments become holes.
+    pub fn unpack(generation: &str, name: &str) -> Self {
+        // The agent's tests use this file too.
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut rooms = manifest
+            .ancestors()
+            .map(|room| room.join("crates/dqlite/tests/fixtures"));
+        let path = rooms
+            .find(|fixtures| fixtures.is_dir())
+            .unwrap()
+            .join(generation)
+            .join(format!("{name}.tar.gz"));
+        let dir = tempfile::tempdir().unwrap();
+        let mut archive =
+            tar::Archive::new(flate2::read::GzDecoder::new(File::open(path).unwrap()));
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let target = dir.path().join(entry.path().unwrap());
+            if entry.header().entry_type().is_dir() {
+                fs::create_dir_all(target).unwrap();
+                continue;
+            }
+            let mut file = File::create(target).unwrap();
+            let mut block = vec![0; 64 * 1024];
+            let mut size = 0;
+            loop {
+                let read = entry.read(&mut block).unwrap();
+                if read == 0 {
+                    break;
+                }
+                if block[..read].iter().any(|byte| *byte != 0) {
+                    file.seek(SeekFrom::Start(size)).unwrap();
+                    file.write_all(&block[..read]).unwrap();
+                }
+                size += read as u64;
+            }
+            file.set_len(size).unwrap();
+        }
+        Self(dir)
+    }
+
+    /// One of its directories.
+    pub fn dir(&self, name: &str) -> State {
+        State(self.0.path().join(name))
+    }
+}
+
+/// A state directory.
+#[derive(Clone)]
+pub struct State(pub PathBuf);
+
+impl State {
+    pub fn scan(&self) -> Scan {
+        scan(&self.0).unwrap()
+    }
+
+    pub fn report(&self) -> Report {
+        assess(&self.scan())
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    pub fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.path(file)).unwrap()
+    }
+
+    pub fn write(&self, file: &str, content: &[u8]) {
+        fs::write(self.path(file), content).unwrap();
+    }
+
+    pub fn remove(&self, file: &str) {
+        fs::remove_file(self.path(file)).unwrap();
+    }
+
+    pub fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    pub fn cut(&self, file: &str, len: u64) {
+        File::options()
+            .write(true)
+            .open(self.path(file))
+            .unwrap()
+            .set_len(len)
+            .unwrap();
+    }
+
+    /// Overwrites a part.
+    pub fn patch(&self, file: &str, at: u64, bytes: &[u8]) {
+        let mut file = File::options().write(true).open(self.path(file)).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
+    /// Flips the lowest bit of a byte.
+    pub fn flip(&self, file: &str, at: u64) {
+        let content = self.read(file);
+        self.patch(file, at, &[content[usize::try_from(at).unwrap()] ^ 1]);
+    }
+
+    /// The newest closed segment.
+    pub fn closed(&self) -> String {
+        self.scan().closed.last().unwrap().file.clone()
+    }
+
+    /// The first open segment with entries.
+    pub fn open(&self) -> String {
+        let scan = self.scan();
+        scan.open
+            .iter()
+            .find(|open| open.content.entries > 0)
+            .unwrap()
+            .file
+            .clone()
+    }
+
+    /// The n-th newest snapshot's data half.
+    pub fn snapshot(&self, n: usize) -> String {
+        self.scan()
+            .snapshots
+            .iter()
+            .rev()
+            .nth(n)
+            .unwrap()
+            .name
+            .to_string()
+    }
+
+    /// Where the batches of a segment start; the last number is where the last one ends.
+    pub fn batches(&self, file: &str) -> Vec<u64> {
+        batches(&self.read(file))
+    }
+}
+
+/// Where the batches of a segment start, and where the last one ends.
+pub fn batches(content: &[u8]) -> Vec<u64> {
+    let word = |at: usize| u64::from_le_bytes(content[at..at + 8].try_into().unwrap());
+    let mut starts = vec![8];
+    let mut at = 8;
+    while at + 16 <= content.len() && word(at + 8) != 0 {
+        let entries = usize::try_from(word(at + 8)).unwrap();
+        let table = at + 16;
+        let data: usize = (0..entries)
+            .map(|n| {
+                let len = table + n * 16 + 12;
+                u32::from_le_bytes(content[len..len + 4].try_into().unwrap()) as usize
+            })
+            .sum();
+        at = table + entries * 16 + data;
+        starts.push(at as u64);
+    }
+    starts
+}
