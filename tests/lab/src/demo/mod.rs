@@ -20,7 +20,7 @@ const BEFORE: usize = 200;
 const AFTER: usize = 20;
 
 /// From the cut to the first accepted write. Far above what it takes: a time-out, not a goal.
-const FAILOVER_LIMIT: Duration = Duration::from_secs(240);
+const FAILOVER_LIMIT: Duration = Duration::from_secs(420);
 
 /// What one power cut did.
 pub struct Outcome {

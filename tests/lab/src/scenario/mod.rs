@@ -28,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use std::time::{Duration, Instant};
 
 /// How long a cluster may take to settle. A time-out, not a goal.
-pub const SETTLE: Duration = Duration::from_secs(240);
+pub const SETTLE: Duration = Duration::from_secs(420);
 
 /// A short command in a node.
 pub const COMMAND: Duration = Duration::from_secs(60);
