@@ -64,6 +64,12 @@ impl Paths {
         self.state().join("spare").join(database.name())
     }
 
+    /// This node's identity of one database, noted apart from its spare directory.
+    #[must_use]
+    pub fn identity(&self, database: Database) -> PathBuf {
+        self.state().join("identity").join(database.name())
+    }
+
     /// Where replaced directories go instead of being deleted.
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {

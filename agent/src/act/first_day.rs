@@ -1,5 +1,6 @@
 //! The first day: both nodes still have real state directories.
 
+use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,8 +31,8 @@ impl Actor {
             let to = self.paths.on_volume(&self.config, database);
             // From an interrupted first start: perhaps older than what is here. Set aside.
             if to.exists() {
-                let aside = corner.join(format!("unrecorded-{database}-{}", seconds()));
-                tree::rename_new(&to, &aside).map_err(Error::io("setting aside", &to))?;
+                let name = format!("unrecorded-{database}");
+                set_aside(&to, &corner, &name).map_err(Error::io("setting aside", &to))?;
             }
             let copied = tree::copy(&from, &to, &mut |bytes| {
                 progress(&format!(
@@ -82,8 +83,8 @@ impl Actor {
     pub(super) fn quarantine(&self, directory: &Path, database: Database) -> Result<(), Error> {
         let quarantine = self.paths.quarantine();
         files::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
-        let to = quarantine.join(format!("{database}-{}", seconds()));
-        tree::rename_new(directory, &to).map_err(Error::io("quarantining", directory))?;
+        set_aside(directory, &quarantine, database.name())
+            .map_err(Error::io("quarantining", directory))?;
         let mut kept: Vec<_> = std::fs::read_dir(&quarantine)
             .map_err(Error::io("reading", &quarantine))?
             .filter_map(Result::ok)
@@ -110,16 +111,34 @@ fn belongs_to(path: &Path, database: Database) -> bool {
         .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// For names only: a clock that jumps makes an odd name and nothing worse.
-fn seconds() -> u64 {
-    SystemTime::now()
+/// Renames `from` to `NAME-SECONDS` in a directory. The clock is for the name only: in a second
+/// that is taken, because it jumped or two came at once, the next free one is.
+fn set_aside(from: &Path, directory: &Path, name: &str) -> io::Result<()> {
+    let mut seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+        .map_or(0, |since| since.as_secs());
+    loop {
+        match tree::rename_new(from, &directory.join(format!("{name}-{seconds}"))) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
+            done => return done,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_set_aside_twice_in_a_second_gets_two_names() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let from = dir.path().join("from");
+            std::fs::create_dir(&from).unwrap();
+            set_aside(&from, dir.path(), "k8sd").unwrap();
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
 
     #[test]
     fn a_quarantined_directory_is_counted_for_its_own_database_only() {

@@ -27,8 +27,8 @@ impl Actor {
                 // directory is still the peer's, and the spare directory has the right one.
                 let raft = database.raft_directory(&volume);
                 let there = info(&raft)?;
-                let mine = read_info(&database.raft_directory(&self.paths.spare(database)))?;
-                if mine.is_some_and(|mine| mine.id != there.id) {
+                let mine = self.identity(database);
+                if mine.is_ok_and(|mine| mine.id != there.id) {
                     return Ok(Outcome::Done);
                 }
                 volume
@@ -43,11 +43,33 @@ impl Actor {
         Ok(Outcome::Done)
     }
 
+    /// Which node this is in a database: what its spare directory says, or what was noted when that
+    /// was made. k8sd removes its database, `info.yaml` and all, while it unpacks a bundle, and does
+    /// not sync the new one: a crash then leaves no identity there.
+    pub(super) fn identity(&self, database: Database) -> Result<NodeInfo, Error> {
+        let raft = database.raft_directory(&self.paths.spare(database));
+        match read_info(&raft) {
+            Ok(Some(info)) => Ok(info),
+            Ok(None) | Err(_) => match read_info(&self.paths.identity(database)) {
+                Ok(Some(noted)) => Ok(noted),
+                // What the directory itself has to say is the better message.
+                Ok(None) | Err(_) => info(&raft),
+            },
+        }
+    }
+
+    /// Notes which node this is, before anything of a spare directory can be lost.
+    pub(super) fn note_identity(&self, database: Database, me: &NodeInfo) -> Result<(), Error> {
+        let noted = self.paths.identity(database);
+        files::private_directory(&noted).map_err(Error::io("creating", &noted))?;
+        replace_info(&noted, me)
+    }
+
     /// Makes the directory on the volume this node's: its files, the sole voter in the yamls.
     pub(super) fn install_identity(&self, database: Database) -> Result<(), Error> {
         let spare = self.paths.spare(database);
         let volume = self.paths.on_volume(&self.config, database);
-        let me = info(&database.raft_directory(&spare))?;
+        let me = self.identity(database)?;
         let raft = database.raft_directory(&volume);
         let mut members = read_cluster(&raft)?.unwrap_or_default();
         sole_voter(&mut members, &me).map_err(|reason| {

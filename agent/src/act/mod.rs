@@ -214,7 +214,10 @@ impl Actor {
     fn protect_mount_point(&self) -> Result<Outcome, Error> {
         let path = self.paths.mount_point(&self.config);
         match files::effects::make_directory(&path, 0o755) {
-            Ok(()) => {}
+            Ok(()) => {
+                let parent = path.parent().unwrap_or(Path::new("/"));
+                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("creating the mount point", &path)(error)),
         }

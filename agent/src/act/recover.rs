@@ -47,8 +47,8 @@ impl Actor {
             self.put_back(database, epoch.epoch)?;
             self.keep_before(database, epoch.epoch)?;
             self.install_identity(database)?;
-            let before = self.tarballs(database)?;
             self.clear_the_way(database)?;
+            let before = self.tarballs(database)?;
             progress(&format!("recovering {database} (`k8sd cluster-recover`)"));
             k8s::recover(&*self.runner, &self.config, &self.paths, database)?;
             let made = self
@@ -62,8 +62,14 @@ impl Actor {
                          the peer"
                     ))
                 })?;
+            // k8sd syncs nothing of what it writes beside raft's files, and the bundle says from
+            // here on that all of it is there.
+            let volume = self.paths.on_volume(&self.config, database);
+            effects::sync_all(&volume).map_err(Error::io("syncing", &volume))?;
             keep_bundle(&made, &kept)?;
-            effects::remove_file(&made).map_err(Error::io("removing", &made))?;
+            if database != Database::K8sd {
+                effects::remove_file(&made).map_err(Error::io("removing", &made))?;
+            }
             tracing::info!(
                 database = database.name(),
                 epoch = epoch.epoch,
@@ -71,6 +77,9 @@ impl Actor {
                 self.node.name
             );
         }
+        // Also after a crash that came between the bundle and this: k8sd would take the tarball for
+        // a newer database than its own at any later start, and every write since would be lost.
+        self.clear_the_way(database)?;
         epoch.databases.insert(database, Phase::Done);
         epoch.write(&self.paths.epoch(&self.config))?;
         self.drop_old(epoch.epoch)?;
@@ -120,10 +129,11 @@ impl Actor {
         let stale = state.join("recovery_db.tar.gz");
         match effects::remove_file(&stale) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("removing the stale", &stale)(error))
+                return Err(Error::io("removing the stale", &stale)(error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        files::sync_directory(&state).map_err(Error::io("syncing", &state))
     }
 
     /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number:

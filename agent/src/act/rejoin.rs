@@ -9,7 +9,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use two_node_ha_dqlite::{NodeInfo, Role};
 
-use super::identity::{copy_kept, info, replace_info};
+use super::identity::{copy_kept, replace_info};
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
@@ -56,19 +56,23 @@ impl Actor {
     fn rebuild(&self, database: Database, bundle: &Path) -> Result<(), Error> {
         let spare = self.paths.spare(database);
         let new = tree::staging_name(&spare);
+        // What stands here was replaced before a crash, or was about to take its place.
+        let ready = spare.with_file_name(format!(".{database}.ready"));
+        if ready.exists() {
+            self.quarantine(&ready, database)?;
+        }
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
         // This node's identity, without anything of the old raft: its terms and entries belong to
         // an epoch that is over.
         copy_kept(&spare, &new)?;
         let raft = database.raft_directory(&new);
-        let me = info(&raft)?;
-        replace_info(
-            &raft,
-            &NodeInfo {
-                role: Role::Spare,
-                ..me
-            },
-        )?;
+        let me = NodeInfo {
+            role: Role::Spare,
+            ..self.identity(database)?
+        };
+        self.note_identity(database, &me)?;
+        files::private_directory(&raft).map_err(Error::io("creating", &raft))?;
+        replace_info(&raft, &me)?;
         for name in database.cluster_files() {
             let from = bundle.join(format!("{database}.{name}"));
             match std::fs::read(&from) {
@@ -87,12 +91,14 @@ impl Actor {
         }
         files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         files::sync_directory(&new).map_err(Error::io("syncing", &new))?;
-        // An exchange: at no moment is this node without its identity.
-        effects::exchange(&new, &spare).map_err(Error::io("exchanging", &spare))?;
+        // An exchange: at no moment is this node without its identity. Not under the name that a
+        // half-made directory is removed from.
+        tree::rename_new(&new, &ready).map_err(Error::io("renaming", &new))?;
+        effects::exchange(&ready, &spare).map_err(Error::io("exchanging", &spare))?;
         if let Some(parent) = spare.parent() {
             files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
         }
-        self.quarantine(&new, database)
+        self.quarantine(&ready, database)
     }
 }
 

@@ -120,7 +120,10 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         }
         let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
         for database in originals {
-            if o.databases[&database].spare == Holds::Missing {
+            // The copy and the note of its epoch are two: a crash may have come between.
+            if o.databases[&database].spare == Holds::Missing
+                || !o.journal.spare_epoch.contains_key(&database)
+            {
                 steps.push(Step::KeepOriginal(database));
             }
             steps.push(Step::Flip(database, Target::Spare));

@@ -57,6 +57,17 @@ fn on_the_first_day_the_spare_keeps_its_directories_and_leads_to_them() {
 }
 
 #[test]
+fn a_first_days_copy_whose_epoch_was_not_noted_before_a_crash_is_noted_then() {
+    let mut o = first_day(false);
+    o.services = Services::Stopped;
+    each(&mut o, |d| d.spare = Holds::Waiting);
+    let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 1));
+    assert!(taken.contains(&Step::KeepOriginal(K8sDqlite)), "{taken:?}");
+    assert!(!taken.contains(&Step::Rejoin(1)), "{taken:?}");
+    assert!(end.settled);
+}
+
+#[test]
 fn after_the_peers_power_loss_the_spare_becomes_the_voter_of_the_next_epoch() {
     let mut o = booted();
     o.services = Services::Running;
