@@ -1,13 +1,15 @@
 //! The copy of a database from before a takeover changes anything of it, and the way back to it
 //! when the takeover was interrupted.
 
+use std::io;
 use std::time::Instant;
 
+use super::first_day::set_aside;
 use super::{Actor, Error};
 use crate::database::Database;
 use crate::files::still::{self, How};
 use crate::files::{self, effects, tree};
-use crate::store::before;
+use crate::store::{Epoch, Phase, before};
 
 /// An exchanged directory on its way out.
 const PUT_BACK: &str = "put-back-";
@@ -38,17 +40,30 @@ fn how(name: &str) -> How {
 }
 
 impl Actor {
-    /// Keeps the database as it is, once an epoch: one that is there is from before the first
-    /// attempt.
-    pub(super) fn keep_before(&self, database: Database, epoch: u64) -> Result<(), Error> {
-        let directory = before::directory(&self.paths, &self.config, epoch);
-        let copy = directory.join(database.name());
+    /// Before anything of the database changes: a copy of it, and a mark that it is about to
+    /// change. After a takeover that was cut off, the database as it was before that one.
+    pub(super) fn begin_attempt(&self, database: Database, epoch: u64) -> Result<(), Error> {
+        if let Some(copy) = before::interrupted(&self.paths, &self.config, database, epoch) {
+            tracing::warn!(
+                database = database.name(),
+                copy = %copy.display(),
+                "a takeover of {database} was interrupted; it begins anew from the copy in {}",
+                copy.display()
+            );
+            return self.put_back(database, epoch);
+        }
+        let copy = before::copy(&self.paths, &self.config, epoch, database);
         if copy.exists() {
-            return Ok(());
+            // An earlier attempt failed and was undone. Somebody may have put the database right
+            // since then, so that is what must not be lost now.
+            let directory = before::directory(&self.paths, &self.config, epoch);
+            set_aside(&copy, &directory, database.name())
+                .map_err(Error::io("setting aside", &copy))?;
         }
         let began = Instant::now();
         let from = self.paths.on_volume(&self.config, database);
         let kept = still::keep(&from, &copy, &how)?;
+        self.set_mark(database, epoch)?;
         tracing::info!(
             database = database.name(),
             epoch,
@@ -62,19 +77,53 @@ impl Actor {
         Ok(())
     }
 
-    /// Undoes what an interrupted takeover has made of the database (I7): the next one begins
-    /// where that had begun, and not on a half-made recovery, nor on top of a whole one.
+    /// The attempt has ended, and what is in the directory now is what counts.
+    pub(super) fn end_attempt(&self, database: Database, epoch: u64) -> Result<(), Error> {
+        let mark = before::mark(&self.paths, &self.config, epoch, database);
+        match effects::remove_file(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("removing", &mark)(error));
+            }
+            _ => {}
+        }
+        let directory = before::directory(&self.paths, &self.config, epoch);
+        if directory.is_dir() {
+            files::sync_directory(&directory).map_err(Error::io("syncing", &directory))?;
+        }
+        Ok(())
+    }
+
+    /// An epoch begins on a volume whose last owner was cut off while it took a database over: its
+    /// copy becomes this epoch's. To be called before the new epoch is recorded.
+    pub(super) fn carry_interrupted(&self, now: &Epoch, next: u64) -> Result<(), Error> {
+        // From a beginning that was never recorded. The last owner may have gone on since.
+        let stale = before::directory(&self.paths, &self.config, next);
+        tree::remove_if_there(&stale).map_err(Error::io("removing", &stale))?;
+        for database in Database::ALL {
+            if now.phase(database) != Phase::Pending {
+                continue;
+            }
+            let copy = before::interrupted(&self.paths, &self.config, database, now.epoch);
+            if let Some(copy) = copy {
+                let to = before::copy(&self.paths, &self.config, next, database);
+                still::keep(&copy, &to, &how)?;
+                self.set_mark(database, next)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_mark(&self, database: Database, epoch: u64) -> Result<(), Error> {
+        let mark = before::mark(&self.paths, &self.config, epoch, database);
+        files::atomic::replace(&mark, b"").map_err(Error::io("writing", &mark))
+    }
+
+    /// The database as it is in the copy; what was made of it is set aside beside that.
     pub(super) fn put_back(&self, database: Database, epoch: u64) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
-        let copy = before::interrupted(&self.paths, &self.config, database, epoch)
-            .map_err(Error::io("comparing the terms of", &volume))?;
-        let Some(copy) = copy else {
-            return Ok(());
-        };
-        let new = self
-            .paths
-            .volume_corner(&self.config)
-            .join(format!("{PUT_BACK}{database}"));
+        let copy = before::copy(&self.paths, &self.config, epoch, database);
+        let corner = self.paths.volume_corner(&self.config);
+        let new = corner.join(format!("{PUT_BACK}{database}"));
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
         still::keep(&copy, &new, &how)?;
         self.services_stopped()?;
@@ -85,24 +134,23 @@ impl Actor {
                 files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
             }
         }
-        tracing::warn!(
-            database = database.name(),
-            copy = %copy.display(),
-            "a takeover of {database} was interrupted; it begins anew from the copy in {}",
-            copy.display()
-        );
-        // What it had made of the database is in it no more than in the copy: no term, no write.
-        tree::remove_if_there(&new).map_err(Error::io("removing", &new))
+        let directory = before::directory(&self.paths, &self.config, epoch);
+        set_aside(&new, &directory, &format!("{database}-undone"))
+            .map_err(Error::io("setting aside", &new))
     }
 
-    /// Drops the oldest copies beyond the configured number, and what a crash left half made or
-    /// half removed.
-    pub(super) fn drop_old_copies(&self) -> Result<(), Error> {
+    /// Drops the oldest copies beyond the configured number, those of an epoch that somebody began
+    /// and never recorded, and what a crash left half made or half removed.
+    pub(super) fn drop_old_copies(&self, now: u64) -> Result<(), Error> {
         let corner = self.paths.volume_corner(&self.config);
         let all = before::all(&self.paths, &self.config).map_err(Error::io("reading", &corner))?;
         let keep = usize::try_from(self.config.agent.keep_backups).unwrap_or(usize::MAX);
-        let surplus = all.len().saturating_sub(keep.max(1));
-        for (epoch, path) in all.into_iter().take(surplus) {
+        let recorded = all.iter().filter(|(epoch, _)| *epoch <= now).count();
+        let surplus = recorded.saturating_sub(keep.max(1));
+        for (index, (epoch, path)) in all.into_iter().enumerate() {
+            if index >= surplus && epoch <= now {
+                continue;
+            }
             tracing::info!(directory = %path.display(), "dropping the copy from before epoch {epoch}");
             // Under its own name it is whole, or not there.
             let going = tree::staging_name(&path);

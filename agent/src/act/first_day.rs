@@ -113,7 +113,7 @@ fn belongs_to(path: &Path, database: Database) -> bool {
 
 /// Renames `from` to `NAME-SECONDS` in a directory. The clock is for the name only: in a second
 /// that is taken, because it jumped or two came at once, the next free one is.
-fn set_aside(from: &Path, directory: &Path, name: &str) -> io::Result<()> {
+pub(super) fn set_aside(from: &Path, directory: &Path, name: &str) -> io::Result<()> {
     let mut seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

@@ -258,6 +258,7 @@ impl Actor {
             return Ok(Outcome::Done);
         }
         let next = now.taken_over_by(&self.node.name);
+        self.carry_interrupted(&now, next.epoch)?;
         next.write(&self.paths.epoch(&self.config))?;
         self.journal.saw_epoch(next.epoch);
         tracing::info!(

@@ -44,31 +44,10 @@ impl Actor {
         let bundle = self.paths.volume_bundle(&self.config, epoch.epoch);
         let kept = bundle.join(format!("{database}.tar.gz"));
         if epoch.phase(database) == Phase::Pending && !kept.exists() {
-            self.put_back(database, epoch.epoch)?;
-            self.keep_before(database, epoch.epoch)?;
-            self.install_identity(database)?;
-            self.clear_the_way(database)?;
-            let before = self.tarballs(database)?;
-            progress(&format!("recovering {database} (`k8sd cluster-recover`)"));
-            k8s::recover(&*self.runner, &self.config, &self.paths, database)?;
-            let made = self
-                .tarballs(database)?
-                .into_iter()
-                .filter(|path| !before.contains(path))
-                .max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok())
-                .ok_or_else(|| {
-                    Error::Unfit(format!(
-                        "`k8sd cluster-recover` succeeded for {database} but left no tarball for \
-                         the peer"
-                    ))
-                })?;
-            // k8sd syncs nothing of what it writes beside raft's files, and the bundle says from
-            // here on that all of it is there.
-            let volume = self.paths.on_volume(&self.config, database);
-            effects::sync_all(&volume).map_err(Error::io("syncing", &volume))?;
-            keep_bundle(&made, &kept)?;
-            if database != Database::K8sd {
-                effects::remove_file(&made).map_err(Error::io("removing", &made))?;
+            self.begin_attempt(database, epoch.epoch)?;
+            if let Err(error) = self.attempt(database, &kept, progress) {
+                self.undo(database, epoch.epoch, &kept);
+                return Err(error);
             }
             tracing::info!(
                 database = database.name(),
@@ -82,11 +61,71 @@ impl Actor {
         self.clear_the_way(database)?;
         epoch.databases.insert(database, Phase::Done);
         epoch.write(&self.paths.epoch(&self.config))?;
+        self.end_attempt(database, epoch.epoch)?;
         self.drop_old(epoch.epoch)?;
         if epoch.complete() {
-            self.drop_old_copies()?;
+            self.drop_old_copies(epoch.epoch)?;
         }
         Ok(Outcome::Done)
+    }
+
+    /// The recovery itself, up to the bundle that is `kept`.
+    fn attempt(
+        &self,
+        database: Database,
+        kept: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        self.install_identity(database)?;
+        self.clear_the_way(database)?;
+        let before = self.tarballs(database)?;
+        progress(&format!("recovering {database} (`k8sd cluster-recover`)"));
+        k8s::recover(&*self.runner, &self.config, &self.paths, database)?;
+        let made = self
+            .tarballs(database)?
+            .into_iter()
+            .filter(|path| !before.contains(path))
+            .max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok())
+            .ok_or_else(|| {
+                Error::Unfit(format!(
+                    "`k8sd cluster-recover` succeeded for {database} but left no tarball for the \
+                     peer"
+                ))
+            })?;
+        // k8sd syncs nothing of what it writes beside raft's files, and the bundle says from here
+        // on that all of it is there.
+        let volume = self.paths.on_volume(&self.config, database);
+        effects::sync_all(&volume).map_err(Error::io("syncing", &volume))?;
+        keep_bundle(&made, kept)?;
+        if database != Database::K8sd {
+            effects::remove_file(&made).map_err(Error::io("removing", &made))?;
+        }
+        Ok(())
+    }
+
+    /// A failed attempt leaves the database as it found it, for whoever looks at it next. Where that
+    /// fails too, the mark stays, and the next attempt begins with it.
+    fn undo(&self, database: Database, epoch: u64, kept: &Path) {
+        let undone = match effects::remove_file(kept) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("removing", kept)(error))
+            }
+            _ => Ok(()),
+        };
+        let undone = undone
+            .and_then(|()| self.put_back(database, epoch))
+            .and_then(|()| self.end_attempt(database, epoch));
+        match undone {
+            Ok(()) => tracing::info!(
+                database = database.name(),
+                "{database} is again as it was before the recovery that failed"
+            ),
+            Err(error) => tracing::error!(
+                database = database.name(),
+                "a recovery of {database} failed, and so did putting back what it changed; the \
+                 next attempt tries that first: {error}"
+            ),
+        }
     }
 
     /// The tarballs that a recovery of this database leaves for the other node.

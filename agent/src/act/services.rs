@@ -8,7 +8,7 @@ use two_node_ha_config::Config;
 use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
 use crate::files;
-use crate::observe::{Holds, Leads, live};
+use crate::observe::{Holds, Known, Leads, live};
 use crate::systemd::UnitState;
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.
@@ -73,6 +73,7 @@ impl Actor {
         let holds = match &found.leads {
             Leads::ToVolume => {
                 self.volume_mounted()?;
+                self.taken_over()?;
                 &found.volume
             }
             Leads::ToSpare => {
@@ -100,6 +101,17 @@ impl Actor {
             ))),
             Holds::Trap(why) => Err(Error::Guard(format!(
                 "{database} must not be started: {why}"
+            ))),
+        }
+    }
+
+    /// I7: a database that runs has left the copy behind that an interrupted takeover would be put
+    /// back to.
+    fn taken_over(&self) -> Result<(), Error> {
+        match self.read_epoch() {
+            Known::Present(epoch) if epoch.complete() && epoch.owner == self.node.name => Ok(()),
+            found => Err(Error::Guard(format!(
+                "the databases on the volume are not all this node's yet ({found:?})"
             ))),
         }
     }

@@ -135,7 +135,7 @@ pub fn databases(
         // An interrupted takeover may have left anything; the next one begins with the copy.
         if let Known::Present(epoch) = epoch {
             let copy = before::interrupted(paths, config, database, epoch.epoch);
-            if let (Phase::Pending, Ok(Some(copy))) = (epoch.phase(database), copy) {
+            if let (Phase::Pending, Some(copy)) = (epoch.phase(database), copy) {
                 found.volume = holds(&copy, database);
             }
         }

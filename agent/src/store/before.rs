@@ -2,7 +2,7 @@
 //! epoch's owner changed anything of it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use two_node_ha_config::Config;
 
@@ -39,49 +39,81 @@ pub fn all(paths: &Paths, config: &Config) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(all)
 }
 
-/// The copy from before a takeover of `database` that was begun, in `epoch` or one before it, and
-/// has not led to a running database: what counts is then the copy, and not what the takeover has
-/// made of the database so far.
+/// The copy of one database.
+#[must_use]
+pub fn copy(paths: &Paths, config: &Config, epoch: u64, database: Database) -> PathBuf {
+    directory(paths, config, epoch).join(database.name())
+}
+
+/// There from just before a takeover changes anything of the database until it has ended, well or
+/// not.
+#[must_use]
+pub fn mark(paths: &Paths, config: &Config, epoch: u64, database: Database) -> PathBuf {
+    directory(paths, config, epoch).join(format!("{database}.under-way"))
+}
+
+/// The copy of `database`, where a takeover was cut off while it changed it: what counts is then
+/// the copy, and not what the takeover has made of the database so far.
 ///
-/// It is known by raft's term. A recovery leaves the term alone (libraft, uv.c, uvRecover), and a
-/// voter that starts elects itself in a new one before it can accept a write (start.c,
-/// maybeSelfElect). So while the term is the
-/// copy's nothing was written, and where it is not, nothing is taken back.
-///
-/// # Errors
-/// What the system says.
+/// The mark says so and nothing else does. raft's term would not: a node that is its only voter
+/// makes itself the leader in the term it finds (start.c, `maybeSelfElect`), so a database that has
+/// run for weeks since the copy can still be of the copy's term.
+#[must_use]
 pub fn interrupted(
     paths: &Paths,
     config: &Config,
     database: Database,
     epoch: u64,
-) -> io::Result<Option<PathBuf>> {
-    let copy = all(paths, config)?
-        .into_iter()
-        .filter(|(of, _)| *of <= epoch)
-        .map(|(_, directory)| directory.join(database.name()))
-        .rfind(|copy| copy.is_dir());
-    let Some(copy) = copy else {
-        return Ok(None);
-    };
-    let now = database.raft_directory(&paths.on_volume(config, database));
-    Ok(same_term(&database.raft_directory(&copy), &now)?.then_some(copy))
+) -> Option<PathBuf> {
+    let copy = copy(paths, config, epoch, database);
+    (mark(paths, config, epoch, database).exists() && copy.is_dir()).then_some(copy)
 }
 
-/// Whether both hold the same `metadata1` and `metadata2`, and at least one of them.
-fn same_term(one: &Path, other: &Path) -> io::Result<bool> {
-    let mut any = false;
-    for name in ["metadata1", "metadata2"] {
-        let read = |directory: &Path| match std::fs::read(directory.join(name)) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        };
-        let one = read(one)?;
-        if one != read(other)? {
-            return Ok(false);
+#[cfg(test)]
+mod tests {
+    use two_node_ha_config::{Host, parse};
+
+    use super::*;
+
+    const TOML: &str = r#"
+[[node]]
+name = "haone"
+address = "10.0.0.1"
+
+[[node]]
+name = "hatwo"
+address = "10.0.0.2"
+
+[volume]
+backing_file = "/opt/drbd0-backstore"
+
+[[fencing.device]]
+node = "haone"
+agent = "fence_lab"
+
+[[fencing.device]]
+node = "hatwo"
+agent = "fence_lab"
+"#;
+
+    #[test]
+    fn a_copy_of_the_same_term_is_not_put_back_when_its_takeover_has_ended() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::rooted(root.path().to_path_buf());
+        let config = parse(TOML, "test.toml", Host::Node("haone")).unwrap();
+        let database = Database::K8sDqlite;
+        let of = |epoch| interrupted(&paths, &config, database, epoch);
+        for directory in [
+            copy(&paths, &config, 2, database),
+            paths.on_volume(&config, database),
+        ] {
+            let raft = database.raft_directory(&directory);
+            std::fs::create_dir_all(&raft).unwrap();
+            std::fs::write(raft.join("metadata1"), [1; 32]).unwrap();
         }
-        any |= one.is_some();
+        assert_eq!(of(2), None);
+        std::fs::write(mark(&paths, &config, 2, database), "").unwrap();
+        assert_eq!(of(2), Some(copy(&paths, &config, 2, database)));
+        assert_eq!(of(3), None, "another epoch's copy is none of this one's");
     }
-    Ok(any)
 }
