@@ -1,11 +1,13 @@
 //! Everything in a state directory that dqlite reads, read without touching it.
 //!
-//! A running node is not disturbed and not waited for: neither its lock nor any other is taken.
-//! What it does meanwhile (it appends to one open segment, renames it when it is full, writes
-//! snapshots and deletes what they cover) is met by listing the directory before and after the
-//! reading, and reading again what has changed in between.
+//! A running node is not disturbed and not waited for: neither its lock nor any other is taken. It
+//! appends to one open segment, renames that when it is full, writes snapshots and deletes what they
+//! cover. So all files are opened first, between two listings that must be alike, and then read from
+//! what was opened, whatever has become of their names. Open segments are read from the newest to the
+//! oldest: if there was an entry in the newer one, the older one was complete by then.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +24,8 @@ use crate::segment::{End, Segment, read_segment};
 use crate::snapshot::{Data, DataFault, Meta, MetaFault, read_data, read_meta};
 use crate::yaml::{ReadError, read_cluster, read_info};
 
+/// How many files are opened before they are read; a process may have 1024 by default.
+const MOST_OPEN: usize = 800;
 /// How often a directory is read before it is said to change too fast.
 const ATTEMPTS: u32 = 20;
 /// How long to wait before the second attempt; a bit longer before each further one.
@@ -172,16 +176,25 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
         if attempt > 0 {
             std::thread::sleep(PAUSE * attempt);
         }
-        let before = list(dir)?;
-        let Some(scan) = read(dir, &before, &mut cache)? else {
+        let listing = list(dir)?;
+        let Some(sources) = open(dir, &listing)? else {
             continue;
         };
-        if settled(&before, &list(dir)?, &scan) {
-            return match of_next(&scan) {
-                Some(file) => Err(ScanError::Next(dir.join(file))),
-                None => Ok(scan),
-            };
+        if !alike(&listing, &list(dir)?) {
+            continue;
         }
+        let Some(scan) = read(dir, &listing, sources, &mut cache)? else {
+            continue;
+        };
+        // What looks like damage may have been a write under way.
+        let damaged = |open: &Open| matches!(open.content.end, End::Bad(_));
+        if scan.open.iter().any(damaged) && list(dir)? != listing {
+            continue;
+        }
+        return match of_next(&scan) {
+            Some(file) => Err(ScanError::Next(dir.join(file))),
+            None => Ok(scan),
+        };
     }
     Err(ScanError::Unsettled(dir.to_owned()))
 }
@@ -195,6 +208,14 @@ struct Version {
 }
 
 impl Version {
+    fn inode_alone(self) -> Self {
+        Self {
+            size: 0,
+            modified: (0, 0),
+            ..self
+        }
+    }
+
     fn of(metadata: &fs::Metadata) -> Self {
         Self {
             inode: metadata.ino(),
@@ -237,64 +258,108 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
     }
 }
 
-/// Whether nothing of weight has changed between two listings.
-fn settled(before: &Listing, after: &Listing, scan: &Scan) -> bool {
-    let weighs = |listing: &Listing| {
-        let files = listing.iter();
-        files
-            .filter(|(name, _)| Name::of(name) != Name::Other)
-            .count()
+/// Whether two listings are of one state of the directory. An open segment may have grown.
+fn alike(before: &Listing, after: &Listing) -> bool {
+    let weighty = |listing: &Listing| -> BTreeMap<String, Option<Version>> {
+        let files = listing
+            .iter()
+            .filter_map(|(name, version)| match Name::of(name) {
+                Name::Other => None,
+                Name::Open { .. } => Some((name.clone(), version.map(Version::inode_alone))),
+                Name::Yaml
+                | Name::Join
+                | Name::Metadata(_)
+                | Name::Closed { .. }
+                | Name::Snapshot(_)
+                | Name::Meta(_) => Some((name.clone(), *version)),
+            });
+        files.collect()
     };
-    weighs(before) == weighs(after)
-        && before.iter().all(|(name, version)| {
-            let now = after.get(name);
-            match (Name::of(name), version, now) {
-                (Name::Other, ..) => true,
-                // Appended to; the entries that came since are left out. But what looked like
-                // damage may have been a write under way.
-                (Name::Open { counter }, Some(version), Some(Some(now))) => {
-                    let damaged = scan.open.iter().any(|open| {
-                        open.counter == counter && matches!(open.content.end, End::Bad(_))
-                    });
-                    version.inode == now.inode && (version == now || !damaged)
-                }
-                (_, version, now) => Some(version) == now,
-            }
-        })
+    weighty(before) == weighty(after)
 }
 
-/// Reads what a listing names; `None` when a file is not there any more.
-fn read(dir: &Path, listing: &Listing, cache: &mut Cache) -> Result<Option<Scan>, ScanError> {
+/// Opens what is to be read, up to a limit; `None` when a file is not there any more.
+fn open(dir: &Path, listing: &Listing) -> Result<Option<HashMap<String, File>>, ScanError> {
+    let mut sources = HashMap::new();
+    for (file, version) in listing {
+        match Name::of(file) {
+            Name::Yaml | Name::Join | Name::Other => continue,
+            Name::Metadata(_)
+            | Name::Closed { .. }
+            | Name::Open { .. }
+            | Name::Snapshot(_)
+            | Name::Meta(_) => {}
+        }
+        if version.is_none() || sources.len() >= MOST_OPEN {
+            continue;
+        }
+        match open_one(dir, file)? {
+            Some(source) => sources.insert(file.clone(), source),
+            None => return Ok(None),
+        };
+    }
+    Ok(Some(sources))
+}
+
+fn open_one(dir: &Path, file: &str) -> Result<Option<File>, ScanError> {
+    let path = dir.join(file);
+    match File::open(&path) {
+        Ok(source) => Ok(Some(source)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_error(&path)(e)),
+    }
+}
+
+/// Reads what a listing names; `None` when a file that was not opened is not there any more.
+fn read(
+    dir: &Path,
+    listing: &Listing,
+    mut sources: HashMap<String, File>,
+    cache: &mut Cache,
+) -> Result<Option<Scan>, ScanError> {
     let mut scan = Scan {
         info: yaml(read_info(dir))?,
         cluster: yaml(read_cluster(dir))?,
         ..Scan::default()
     };
-    for (file, version) in listing {
-        let path = dir.join(file);
-        let (Some(version), name) = (version, Name::of(file)) else {
-            scan.other.push(file.clone());
-            continue;
-        };
-        match name {
-            Name::Yaml => continue,
-            Name::Join => {
-                scan.join = true;
-                continue;
+    let mut files: Vec<_> = listing
+        .iter()
+        .map(|(file, version)| (Name::of(file), file, version))
+        .collect();
+    files.sort_by_key(|(name, ..)| match name {
+        Name::Open { counter } => Reverse(*counter),
+        // In any order: they do not change.
+        Name::Yaml
+        | Name::Join
+        | Name::Metadata(_)
+        | Name::Closed { .. }
+        | Name::Snapshot(_)
+        | Name::Meta(_)
+        | Name::Other => Reverse(0),
+    });
+    for (name, file, version) in files {
+        match (name, version) {
+            (_, None) | (Name::Other, _) => scan.other.push(file.clone()),
+            (Name::Yaml, Some(_)) => {}
+            (Name::Join, Some(_)) => scan.join = true,
+            (
+                Name::Metadata(_)
+                | Name::Closed { .. }
+                | Name::Open { .. }
+                | Name::Snapshot(_)
+                | Name::Meta(_),
+                Some(_),
+            ) => {
+                let source = match sources.remove(file) {
+                    Some(source) => source,
+                    None => match open_one(dir, file)? {
+                        Some(source) => source,
+                        None => return Ok(None),
+                    },
+                };
+                one(&mut scan, cache, file, name, source).map_err(io_error(&dir.join(file)))?;
             }
-            Name::Other => {
-                scan.other.push(file.clone());
-                continue;
-            }
-            Name::Metadata(_) | Name::Closed { .. } | Name::Open { .. } => {}
-            Name::Snapshot(_) | Name::Meta(_) => {}
         }
-        let source = match File::open(&path) {
-            Ok(source) => source,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(io_error(&path)(e)),
-        };
-        one(&mut scan, cache, file, name, source, *version).map_err(io_error(&path))?;
     }
     scan.snapshots
         .sort_unstable_by_key(|snapshot| snapshot.name);
@@ -306,14 +371,8 @@ fn read(dir: &Path, listing: &Listing, cache: &mut Cache) -> Result<Option<Scan>
 }
 
 /// Reads one file of dqlite's.
-fn one(
-    scan: &mut Scan,
-    cache: &mut Cache,
-    file: &str,
-    name: Name,
-    source: File,
-    version: Version,
-) -> io::Result<()> {
+fn one(scan: &mut Scan, cache: &mut Cache, file: &str, name: Name, source: File) -> io::Result<()> {
+    let version = Version::of(&source.metadata()?);
     let key = (file.to_owned(), version);
     match name {
         Name::Metadata(half) => {
@@ -358,8 +417,7 @@ fn segment(cache: &mut Cache, key: (String, Version), source: File) -> io::Resul
     if let Some(segment) = cache.segments.get(&key) {
         return Ok(segment.clone());
     }
-    let size = source.metadata()?.len();
-    let segment = read_segment(source, size)?;
+    let segment = read_segment(source, key.1.size)?;
     cache.segments.insert(key, segment.clone());
     Ok(segment)
 }

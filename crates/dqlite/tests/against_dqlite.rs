@@ -216,3 +216,39 @@ fn the_verdict_is_sound_where_real_dqlite_starts_with_every_row_and_nowhere_else
     );
     assert!(disagreed.is_empty(), "{disagreed:#?}");
 }
+
+#[test]
+#[ignore = "needs real dqlite"]
+fn the_directory_of_a_node_that_writes_is_sound_at_every_look_and_never_goes_back() {
+    let make = std::env::var("DQLITE_MAKE").expect("DQLITE_MAKE");
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let mut node = Command::new(make)
+        .arg("busy")
+        .arg(dir.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut looks, mut last, mut snapshots) = (0, 0, BTreeSet::new());
+    while node.try_wait().unwrap().is_none() {
+        // Before the founder has written its metadata it looks like a trap, and is one.
+        if !state.join("metadata1").exists() || !state.join("open-1").exists() && looks == 0 {
+            continue;
+        }
+        let report = assess(&scan(&state).unwrap());
+        assert_eq!(
+            report.verdict,
+            Verdict::Sound,
+            "after {looks} looks: {report:#?}"
+        );
+        assert!(report.last_index >= last, "{last} was there: {report:#?}");
+        last = report.last_index;
+        snapshots.extend(report.snapshot.map(|snapshot| snapshot.index));
+        looks += 1;
+    }
+    println!(
+        "{looks} looks, {} snapshots, up to index {last}",
+        snapshots.len()
+    );
+    assert!(looks > 10 && snapshots.len() > 3);
+}
