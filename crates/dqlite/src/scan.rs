@@ -7,25 +7,24 @@
 //! oldest: if there was an entry in the newer one, the older one was complete by then.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::directory::Directory;
+use crate::large::{self, Job, Large};
+use crate::listing::{Listing, Version, alike, list, open, open_one};
 use crate::metadata::{FORMAT_NEXT, METADATA_SIZE, Metadata, MetadataFault};
 use crate::name::{Name, SnapshotName};
 use crate::node::NodeInfo;
 use crate::segment::{End, Segment, read_segment};
-use crate::snapshot::{Data, DataFault, Meta, MetaFault, read_data, read_meta};
+use crate::snapshot::{Data, DataFault, Meta, MetaFault, read_meta};
 use crate::yaml::{ReadError, read_cluster, read_info};
 
-/// How many files are opened before they are read; a process may have 1024 by default.
-const MOST_OPEN: usize = 800;
 /// How often a directory is read before it is said to change too fast.
 const ATTEMPTS: u32 = 20;
 /// How long to wait before the second attempt; a bit longer before each further one.
@@ -199,114 +198,14 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
     Err(ScanError::Unsettled(dir.to_owned()))
 }
 
-/// What tells one version of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Version {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Version {
-    fn inode_alone(self) -> Self {
-        Self {
-            size: 0,
-            modified: (0, 0),
-            ..self
-        }
-    }
-
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-}
-
 /// What was read already, so that a change elsewhere does not cost it again.
 #[derive(Debug, Default)]
-struct Cache {
-    segments: HashMap<(String, Version), Segment>,
-    data: HashMap<(String, Version), Result<Data, DataFault>>,
-}
+struct Cache(HashMap<(String, Version), Large>);
 
-type Listing = HashMap<String, Option<Version>>;
-
-/// The directory's files with their versions, and its other inhabitants without.
-fn list(dir: &Path) -> Result<Listing, ScanError> {
-    let mut listing = Listing::new();
-    for entry in fs::read_dir(dir).map_err(io_error(dir))? {
-        let entry = entry.map_err(io_error(dir))?;
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            // It was renamed or deleted just now; the listing afterwards tells.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(io_error(&entry.path())(e)),
-        };
-        let version = metadata.is_file().then(|| Version::of(&metadata));
-        listing.insert(entry.file_name().to_string_lossy().into_owned(), version);
-    }
-    Ok(listing)
-}
-
-fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
     |source| ScanError::Io {
         path: path.to_owned(),
         source,
-    }
-}
-
-/// Whether two listings are of one state of the directory. An open segment may have grown.
-fn alike(before: &Listing, after: &Listing) -> bool {
-    let weighty = |listing: &Listing| -> BTreeMap<String, Option<Version>> {
-        let files = listing
-            .iter()
-            .filter_map(|(name, version)| match Name::of(name) {
-                Name::Other => None,
-                Name::Open { .. } => Some((name.clone(), version.map(Version::inode_alone))),
-                Name::Yaml
-                | Name::Join
-                | Name::Metadata(_)
-                | Name::Closed { .. }
-                | Name::Snapshot(_)
-                | Name::Meta(_) => Some((name.clone(), *version)),
-            });
-        files.collect()
-    };
-    weighty(before) == weighty(after)
-}
-
-/// Opens what is to be read, up to a limit; `None` when a file is not there any more.
-fn open(dir: &Path, listing: &Listing) -> Result<Option<HashMap<String, File>>, ScanError> {
-    let mut sources = HashMap::new();
-    for (file, version) in listing {
-        match Name::of(file) {
-            Name::Yaml | Name::Join | Name::Other => continue,
-            Name::Metadata(_)
-            | Name::Closed { .. }
-            | Name::Open { .. }
-            | Name::Snapshot(_)
-            | Name::Meta(_) => {}
-        }
-        if version.is_none() || sources.len() >= MOST_OPEN {
-            continue;
-        }
-        match open_one(dir, file)? {
-            Some(source) => sources.insert(file.clone(), source),
-            None => return Ok(None),
-        };
-    }
-    Ok(Some(sources))
-}
-
-fn open_one(dir: &Path, file: &str) -> Result<Option<File>, ScanError> {
-    let path = dir.join(file);
-    match File::open(&path) {
-        Ok(source) => Ok(Some(source)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(io_error(&path)(e)),
     }
 }
 
@@ -326,6 +225,7 @@ fn read(
         .iter()
         .map(|(file, version)| (Name::of(file), file, version))
         .collect();
+    let mut large = Vec::new();
     files.sort_by_key(|(name, ..)| match name {
         Name::Open { counter } => Reverse(*counter),
         // In any order: they do not change.
@@ -357,9 +257,21 @@ fn read(
                         None => return Ok(None),
                     },
                 };
-                one(&mut scan, cache, file, name, source).map_err(io_error(&dir.join(file)))?;
+                one(&mut scan, cache, &mut large, file, name, source)
+                    .map_err(io_error(&dir.join(file)))?;
             }
         }
+    }
+    for (job, read) in large::read(large) {
+        let read = read.map_err(io_error(&dir.join(&job.file)))?;
+        add(
+            &mut scan,
+            &job.file,
+            job.name,
+            job.version.size,
+            read.clone(),
+        );
+        cache.0.insert((job.file, job.version), read);
     }
     scan.snapshots
         .sort_unstable_by_key(|snapshot| snapshot.name);
@@ -370,56 +282,70 @@ fn read(
     Ok(Some(scan))
 }
 
-/// Reads one file of dqlite's.
-fn one(scan: &mut Scan, cache: &mut Cache, file: &str, name: Name, source: File) -> io::Result<()> {
+/// Reads one file of dqlite's, or leaves it to be read with the other large ones.
+fn one(
+    scan: &mut Scan,
+    cache: &mut Cache,
+    large: &mut Vec<Job>,
+    file: &str,
+    name: Name,
+    source: File,
+) -> io::Result<()> {
     let version = Version::of(&source.metadata()?);
     let key = (file.to_owned(), version);
-    match name {
-        Name::Metadata(half) => {
-            let size = source.metadata()?.len();
+    let known = cache.0.get(&key).cloned();
+    match (name, known) {
+        (Name::Metadata(half), _) => {
             let mut content = Vec::new();
             source
                 .take(METADATA_SIZE as u64)
                 .read_to_end(&mut content)?;
-            scan.metadata[half] = Some(Metadata::decode(&content, size));
+            scan.metadata[half] = Some(Metadata::decode(&content, version.size));
         }
-        Name::Closed { first, last } => scan.closed.push(Closed {
-            file: file.to_owned(),
-            first,
-            last,
-            content: segment(cache, key, source)?,
-        }),
-        Name::Open { counter } => scan.open.push(Open {
-            file: file.to_owned(),
-            counter,
-            content: segment(cache, key, source)?,
-        }),
-        Name::Snapshot(name) => {
-            let data = match cache.data.get(&key) {
-                Some(data) => data.clone(),
-                None => {
-                    let data = read_data(BufReader::with_capacity(64 * 1024, source))?;
-                    cache.data.insert(key, data.clone());
-                    data
-                }
-            };
-            let snapshot = snapshot(scan, name);
-            snapshot.size = version.size;
-            snapshot.data = Some(data);
+        (Name::Meta(name), _) => snapshot(scan, name).meta = Some(read_meta(source)?),
+        (Name::Closed { .. } | Name::Open { .. } | Name::Snapshot(_), Some(read)) => {
+            add(scan, file, name, version.size, read);
         }
-        Name::Meta(name) => snapshot(scan, name).meta = Some(read_meta(source)?),
-        Name::Yaml | Name::Join | Name::Other => {}
+        // In their order, and before all others: they may be written to.
+        (Name::Open { .. }, None) => {
+            let read = Large::Segment(read_segment(source, version.size)?);
+            cache.0.insert(key, read.clone());
+            add(scan, file, name, version.size, read);
+        }
+        (Name::Closed { .. } | Name::Snapshot(_), None) => large.push(Job {
+            file: file.to_owned(),
+            name,
+            version,
+            source,
+        }),
+        (Name::Yaml | Name::Join | Name::Other, _) => {}
     }
     Ok(())
 }
 
-fn segment(cache: &mut Cache, key: (String, Version), source: File) -> io::Result<Segment> {
-    if let Some(segment) = cache.segments.get(&key) {
-        return Ok(segment.clone());
+/// Adds what was read of a large file.
+fn add(scan: &mut Scan, file: &str, name: Name, size: u64, read: Large) {
+    let file = file.to_owned();
+    match (name, read) {
+        (Name::Closed { first, last }, Large::Segment(content)) => scan.closed.push(Closed {
+            file,
+            first,
+            last,
+            content,
+        }),
+        (Name::Open { counter }, Large::Segment(content)) => scan.open.push(Open {
+            file,
+            counter,
+            content,
+        }),
+        (Name::Snapshot(name), Large::Data(data)) => {
+            let snapshot = snapshot(scan, name);
+            snapshot.size = size;
+            snapshot.data = Some(data);
+        }
+        // The name says what is read.
+        (_, Large::Segment(_) | Large::Data(_)) => {}
     }
-    let segment = read_segment(source, key.1.size)?;
-    cache.segments.insert(key, segment.clone());
-    Ok(segment)
 }
 
 /// The snapshot of that name, made where there is none yet.
