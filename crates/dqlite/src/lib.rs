@@ -14,6 +14,8 @@ mod configuration;
 mod crc;
 mod damage;
 mod directory;
+mod large;
+mod listing;
 mod log;
 mod metadata;
 mod name;

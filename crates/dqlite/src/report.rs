@@ -36,7 +36,7 @@ impl Loss {
     /// How many there are, at least.
     #[must_use]
     pub fn entries(self) -> u64 {
-        (self.last + 1).saturating_sub(self.first)
+        self.last.saturating_sub(self.first).saturating_add(1)
     }
 
     /// The one that takes in both.

@@ -1,25 +1,28 @@
 //! Everything in a state directory that dqlite reads, read without touching it.
 //!
-//! A running node is not disturbed and not waited for: neither its lock nor any other is taken.
-//! What it does meanwhile (it appends to one open segment, renames it when it is full, writes
-//! snapshots and deletes what they cover) is met by listing the directory before and after the
-//! reading, and reading again what has changed in between.
+//! A running node is not disturbed and not waited for: neither its lock nor any other is taken. It
+//! appends to one open segment, renames that when it is full, writes snapshots and deletes what they
+//! cover. So all files are opened first, between two listings that must be alike, and then read from
+//! what was opened, whatever has become of their names. Open segments are read from the newest to the
+//! oldest: if there was an entry in the newer one, the older one was complete by then.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::directory::Directory;
+use crate::large::{self, Job, Large};
+use crate::listing::{Listing, Version, alike, list, open, open_one};
 use crate::metadata::{FORMAT_NEXT, METADATA_SIZE, Metadata, MetadataFault};
 use crate::name::{Name, SnapshotName};
 use crate::node::NodeInfo;
 use crate::segment::{End, Segment, read_segment};
-use crate::snapshot::{Data, DataFault, Meta, MetaFault, read_data, read_meta};
+use crate::snapshot::{Data, DataFault, Meta, MetaFault, read_meta};
 use crate::yaml::{ReadError, read_cluster, read_info};
 
 /// How often a directory is read before it is said to change too fast.
@@ -172,129 +175,103 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
         if attempt > 0 {
             std::thread::sleep(PAUSE * attempt);
         }
-        let before = list(dir)?;
-        let Some(scan) = read(dir, &before, &mut cache)? else {
+        let listing = list(dir)?;
+        let Some(sources) = open(dir, &listing)? else {
             continue;
         };
-        if settled(&before, &list(dir)?, &scan) {
-            return match of_next(&scan) {
-                Some(file) => Err(ScanError::Next(dir.join(file))),
-                None => Ok(scan),
-            };
+        if !alike(&listing, &list(dir)?) {
+            continue;
         }
+        let Some(scan) = read(dir, &listing, sources, &mut cache)? else {
+            continue;
+        };
+        // What looks like damage may have been a write under way.
+        let damaged = |open: &Open| matches!(open.content.end, End::Bad(_));
+        if scan.open.iter().any(damaged) && list(dir)? != listing {
+            continue;
+        }
+        return match of_next(&scan) {
+            Some(file) => Err(ScanError::Next(dir.join(file))),
+            None => Ok(scan),
+        };
     }
     Err(ScanError::Unsettled(dir.to_owned()))
 }
 
-/// What tells one version of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Version {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Version {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-}
-
 /// What was read already, so that a change elsewhere does not cost it again.
 #[derive(Debug, Default)]
-struct Cache {
-    segments: HashMap<(String, Version), Segment>,
-    data: HashMap<(String, Version), Result<Data, DataFault>>,
-}
+struct Cache(HashMap<(String, Version), Large>);
 
-type Listing = HashMap<String, Option<Version>>;
-
-/// The directory's files with their versions, and its other inhabitants without.
-fn list(dir: &Path) -> Result<Listing, ScanError> {
-    let mut listing = Listing::new();
-    for entry in fs::read_dir(dir).map_err(io_error(dir))? {
-        let entry = entry.map_err(io_error(dir))?;
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            // It was renamed or deleted just now; the listing afterwards tells.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(io_error(&entry.path())(e)),
-        };
-        let version = metadata.is_file().then(|| Version::of(&metadata));
-        listing.insert(entry.file_name().to_string_lossy().into_owned(), version);
-    }
-    Ok(listing)
-}
-
-fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
     |source| ScanError::Io {
         path: path.to_owned(),
         source,
     }
 }
 
-/// Whether nothing of weight has changed between two listings.
-fn settled(before: &Listing, after: &Listing, scan: &Scan) -> bool {
-    let weighs = |listing: &Listing| {
-        let files = listing.iter();
-        files
-            .filter(|(name, _)| Name::of(name) != Name::Other)
-            .count()
-    };
-    weighs(before) == weighs(after)
-        && before.iter().all(|(name, version)| {
-            let now = after.get(name);
-            match (Name::of(name), version, now) {
-                (Name::Other, ..) => true,
-                // Appended to; the entries that came since are left out. But what looked like
-                // damage may have been a write under way.
-                (Name::Open { counter }, Some(version), Some(Some(now))) => {
-                    let damaged = scan.open.iter().any(|open| {
-                        open.counter == counter && matches!(open.content.end, End::Bad(_))
-                    });
-                    version.inode == now.inode && (version == now || !damaged)
-                }
-                (_, version, now) => Some(version) == now,
-            }
-        })
-}
-
-/// Reads what a listing names; `None` when a file is not there any more.
-fn read(dir: &Path, listing: &Listing, cache: &mut Cache) -> Result<Option<Scan>, ScanError> {
+/// Reads what a listing names; `None` when a file that was not opened is not there any more.
+fn read(
+    dir: &Path,
+    listing: &Listing,
+    mut sources: HashMap<String, File>,
+    cache: &mut Cache,
+) -> Result<Option<Scan>, ScanError> {
     let mut scan = Scan {
         info: yaml(read_info(dir))?,
         cluster: yaml(read_cluster(dir))?,
         ..Scan::default()
     };
-    for (file, version) in listing {
-        let path = dir.join(file);
-        let (Some(version), name) = (version, Name::of(file)) else {
-            scan.other.push(file.clone());
-            continue;
-        };
-        match name {
-            Name::Yaml => continue,
-            Name::Join => {
-                scan.join = true;
-                continue;
+    let mut files: Vec<_> = listing
+        .iter()
+        .map(|(file, version)| (Name::of(file), file, version))
+        .collect();
+    let mut large = Vec::new();
+    files.sort_by_key(|(name, ..)| match name {
+        Name::Open { counter } => Reverse(*counter),
+        // In any order: they do not change.
+        Name::Yaml
+        | Name::Join
+        | Name::Metadata(_)
+        | Name::Closed { .. }
+        | Name::Snapshot(_)
+        | Name::Meta(_)
+        | Name::Other => Reverse(0),
+    });
+    for (name, file, version) in files {
+        match (name, version) {
+            (_, None) | (Name::Other, _) => scan.other.push(file.clone()),
+            (Name::Yaml, Some(_)) => {}
+            (Name::Join, Some(_)) => scan.join = true,
+            (
+                Name::Metadata(_)
+                | Name::Closed { .. }
+                | Name::Open { .. }
+                | Name::Snapshot(_)
+                | Name::Meta(_),
+                Some(_),
+            ) => {
+                let source = match sources.remove(file) {
+                    Some(source) => source,
+                    None => match open_one(dir, file)? {
+                        Some(source) => source,
+                        None => return Ok(None),
+                    },
+                };
+                one(&mut scan, cache, &mut large, file, name, source)
+                    .map_err(io_error(&dir.join(file)))?;
             }
-            Name::Other => {
-                scan.other.push(file.clone());
-                continue;
-            }
-            Name::Metadata(_) | Name::Closed { .. } | Name::Open { .. } => {}
-            Name::Snapshot(_) | Name::Meta(_) => {}
         }
-        let source = match File::open(&path) {
-            Ok(source) => source,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(io_error(&path)(e)),
-        };
-        one(&mut scan, cache, file, name, source, *version).map_err(io_error(&path))?;
+    }
+    for (job, read) in large::read(large) {
+        let read = read.map_err(io_error(&dir.join(&job.file)))?;
+        add(
+            &mut scan,
+            &job.file,
+            job.name,
+            job.version.size,
+            read.clone(),
+        );
+        cache.0.insert((job.file, job.version), read);
     }
     scan.snapshots
         .sort_unstable_by_key(|snapshot| snapshot.name);
@@ -305,63 +282,70 @@ fn read(dir: &Path, listing: &Listing, cache: &mut Cache) -> Result<Option<Scan>
     Ok(Some(scan))
 }
 
-/// Reads one file of dqlite's.
+/// Reads one file of dqlite's, or leaves it to be read with the other large ones.
 fn one(
     scan: &mut Scan,
     cache: &mut Cache,
+    large: &mut Vec<Job>,
     file: &str,
     name: Name,
     source: File,
-    version: Version,
 ) -> io::Result<()> {
+    let version = Version::of(&source.metadata()?);
     let key = (file.to_owned(), version);
-    match name {
-        Name::Metadata(half) => {
-            let size = source.metadata()?.len();
+    let known = cache.0.get(&key).cloned();
+    match (name, known) {
+        (Name::Metadata(half), _) => {
             let mut content = Vec::new();
             source
                 .take(METADATA_SIZE as u64)
                 .read_to_end(&mut content)?;
-            scan.metadata[half] = Some(Metadata::decode(&content, size));
+            scan.metadata[half] = Some(Metadata::decode(&content, version.size));
         }
-        Name::Closed { first, last } => scan.closed.push(Closed {
-            file: file.to_owned(),
-            first,
-            last,
-            content: segment(cache, key, source)?,
-        }),
-        Name::Open { counter } => scan.open.push(Open {
-            file: file.to_owned(),
-            counter,
-            content: segment(cache, key, source)?,
-        }),
-        Name::Snapshot(name) => {
-            let data = match cache.data.get(&key) {
-                Some(data) => data.clone(),
-                None => {
-                    let data = read_data(BufReader::with_capacity(64 * 1024, source))?;
-                    cache.data.insert(key, data.clone());
-                    data
-                }
-            };
-            let snapshot = snapshot(scan, name);
-            snapshot.size = version.size;
-            snapshot.data = Some(data);
+        (Name::Meta(name), _) => snapshot(scan, name).meta = Some(read_meta(source)?),
+        (Name::Closed { .. } | Name::Open { .. } | Name::Snapshot(_), Some(read)) => {
+            add(scan, file, name, version.size, read);
         }
-        Name::Meta(name) => snapshot(scan, name).meta = Some(read_meta(source)?),
-        Name::Yaml | Name::Join | Name::Other => {}
+        // In their order, and before all others: they may be written to.
+        (Name::Open { .. }, None) => {
+            let read = Large::Segment(read_segment(source, version.size)?);
+            cache.0.insert(key, read.clone());
+            add(scan, file, name, version.size, read);
+        }
+        (Name::Closed { .. } | Name::Snapshot(_), None) => large.push(Job {
+            file: file.to_owned(),
+            name,
+            version,
+            source,
+        }),
+        (Name::Yaml | Name::Join | Name::Other, _) => {}
     }
     Ok(())
 }
 
-fn segment(cache: &mut Cache, key: (String, Version), source: File) -> io::Result<Segment> {
-    if let Some(segment) = cache.segments.get(&key) {
-        return Ok(segment.clone());
+/// Adds what was read of a large file.
+fn add(scan: &mut Scan, file: &str, name: Name, size: u64, read: Large) {
+    let file = file.to_owned();
+    match (name, read) {
+        (Name::Closed { first, last }, Large::Segment(content)) => scan.closed.push(Closed {
+            file,
+            first,
+            last,
+            content,
+        }),
+        (Name::Open { counter }, Large::Segment(content)) => scan.open.push(Open {
+            file,
+            counter,
+            content,
+        }),
+        (Name::Snapshot(name), Large::Data(data)) => {
+            let snapshot = snapshot(scan, name);
+            snapshot.size = size;
+            snapshot.data = Some(data);
+        }
+        // The name says what is read.
+        (_, Large::Segment(_) | Large::Data(_)) => {}
     }
-    let size = source.metadata()?.len();
-    let segment = read_segment(source, size)?;
-    cache.segments.insert(key, segment.clone());
-    Ok(segment)
 }
 
 /// The snapshot of that name, made where there is none yet.

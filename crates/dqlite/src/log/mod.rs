@@ -45,7 +45,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     /// The number of entries in the open segments, as far as they can be counted.
     fn open_entries(&self) -> u64 {
-        self.open.iter().map(|(_, content)| traced(content)).sum()
+        all_traced(&self.open)
     }
 
     fn open_is_unused(&self) -> bool {
@@ -55,14 +55,20 @@ impl Parts<'_> {
 
 /// How many entries there is a trace of in a segment.
 fn traced(content: &Segment) -> u64 {
-    content.entries
-        + match &content.end {
-            End::Whole | End::Zeros | End::Empty | End::Short => 0,
-            End::Format { entries, .. } => *entries,
-            End::Bad(damage) if damage.nature == Nature::Torn => 0,
-            End::Bad(damage) if is_nothing(content, damage) => 0,
-            End::Bad(damage) => damage.entries.unwrap_or(1) + damage.behind,
-        }
+    let unread = match &content.end {
+        End::Whole | End::Zeros | End::Empty | End::Short => 0,
+        End::Format { entries, .. } => *entries,
+        End::Bad(damage) if damage.nature == Nature::Torn => 0,
+        End::Bad(damage) if is_nothing(content, damage) => 0,
+        End::Bad(damage) => damage.entries.unwrap_or(1).saturating_add(damage.behind),
+    };
+    content.entries.saturating_add(unread)
+}
+
+/// The same of some open segments.
+fn all_traced(open: &[(&str, &Segment)]) -> u64 {
+    let each = open.iter().map(|(_, content)| traced(content));
+    each.fold(0, u64::saturating_add)
 }
 
 /// A segment that ends after the word of its format.
@@ -142,7 +148,11 @@ impl<'a> Log<'a> {
             file: Some(file.to_owned()),
             detail,
             lossless: false,
-            lost: Some(lost),
+            // Where nothing tells where the log went on, there was one more entry at least.
+            lost: Some(Loss {
+                last: lost.last.max(lost.first),
+                ..lost
+            }),
         });
     }
 

@@ -1,6 +1,6 @@
 //! From the first segment to the last one, or to the first loss.
 
-use super::{Log, Parts, is_nothing, promised, run, traced};
+use super::{Log, Parts, all_traced, is_nothing, promised, run, traced};
 use crate::batch::BatchFault;
 use crate::damage::{Damage, Nature};
 use crate::report::{Loss, ProblemKind};
@@ -79,10 +79,7 @@ impl<'a> Log<'a> {
             next = segment.last.saturating_add(1);
         }
         for (number, (file, content)) in parts.open.iter().enumerate() {
-            let behind: u64 = parts.open[number + 1..]
-                .iter()
-                .map(|(_, later)| traced(later))
-                .sum();
+            let behind = all_traced(&parts.open[number + 1..]);
             if content.entries > 0 {
                 self.take(file, content, next);
                 next = next.saturating_add(content.entries);
