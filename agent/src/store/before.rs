@@ -45,8 +45,8 @@ pub fn all(paths: &Paths, config: &Config) -> io::Result<Vec<(u64, PathBuf)>> {
 ///
 /// It is known by raft's term. A recovery leaves the term alone (libraft, uv.c, uvRecover), and a
 /// voter that starts elects itself in a new one before it can accept a write (start.c,
-/// maybeSelfElect). So while the term is the
-/// copy's nothing was written, and where it is not, nothing is taken back.
+/// maybeSelfElect). So while the term is the copy's nothing was written, and where it is not,
+/// nothing is taken back.
 ///
 /// # Errors
 /// What the system says.
