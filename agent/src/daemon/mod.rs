@@ -6,6 +6,8 @@
 
 mod asking;
 pub mod control;
+#[cfg(test)]
+mod crash;
 mod notify;
 mod serve;
 mod shared;

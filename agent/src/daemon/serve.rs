@@ -161,6 +161,27 @@ fn read_request(lines: &mut BufReader<UnixStream>) -> io::Result<Request> {
     Ok(serde_json::from_str(&line)?)
 }
 
+impl Shared {
+    /// Whether the databases here stop because `node` is about to be the voter of a volume of
+    /// `epoch`, where this node knows `highest`.
+    pub(super) fn may_stop_for(&self, node: &str, epoch: u64, highest: u64) -> Result<(), String> {
+        if self.request() == Wanted::Hold {
+            return Err(format!(
+                "Pacemaker has given the voter role to {} and not to {node}",
+                self.node.name
+            ));
+        }
+        if epoch < highest {
+            return Err(format!(
+                "{node} has epoch {epoch}, and {} knows epoch {highest}: the volume there is an \
+                 older copy",
+                self.node.name
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl server::Agent for Shared {
     fn answer(&self, request: PeerRequest) -> PeerResponse {
         let refused = |reason: String| PeerResponse::Refused { reason };
@@ -177,18 +198,8 @@ impl server::Agent for Shared {
                 PeerResponse::Woken
             }
             PeerRequest::StopSpare { node, epoch, .. } => {
-                if self.request() == Wanted::Hold {
-                    return refused(format!(
-                        "Pacemaker has given the voter role to {} and not to {node}",
-                        self.node.name
-                    ));
-                }
-                if epoch < report.epoch {
-                    return refused(format!(
-                        "{node} has epoch {epoch}, and {} knows epoch {}: the volume there is an \
-                         older copy",
-                        self.node.name, report.epoch
-                    ));
+                if let Err(reason) = self.may_stop_for(&node, epoch, report.epoch) {
+                    return refused(reason);
                 }
                 self.retract_voter();
                 let (send, done) = channel();

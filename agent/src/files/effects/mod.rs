@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tempfile::NamedTempFile;
 
 /// A change of the disk, or of the world beside it, that is about to happen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[cfg_attr(not(test), allow(dead_code))] // Only tests look at it.
 pub enum Change<'a> {
     /// A name is taken over by another file or directory.

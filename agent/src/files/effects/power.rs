@@ -4,7 +4,8 @@
 //! comes. From the cut on, the node that it hit can change nothing any more. With
 //! [`Loss::Unsynced`], the cut also takes back what was never made durable, as POSIX allows: a
 //! name changes for good when one of its directories is synced, a file's content when the file
-//! is, and what is not synced is cut to half its length.
+//! is, and what is not synced is cut to half its length. It is cut wherever that leaves the disk
+//! otherwise than every other cut.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -40,6 +41,7 @@ pub struct Supply {
     off: Option<usize>,
     /// Where what an undo needs is kept.
     attic: PathBuf,
+    kept: u64,
     names: Vec<(usize, Name)>,
     contents: Vec<(usize, File)>,
     protected: BTreeSet<PathBuf>,
@@ -75,7 +77,7 @@ fn with<T>(use_it: impl FnOnce(&mut Supply) -> T) -> Option<T> {
 }
 
 /// Plugs a supply in for this thread, with the power on until the change `cut_at`.
-pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>) {
+pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>, flags: BTreeSet<PathBuf>) {
     fs::create_dir_all(attic).unwrap();
     let supply = Supply {
         loss,
@@ -84,28 +86,24 @@ pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>) {
         node: 0,
         off: None,
         attic: attic.to_path_buf(),
+        kept: 0,
         names: Vec::new(),
         contents: Vec::new(),
-        protected: BTreeSet::new(),
+        protected: flags,
         watch: Some(watch),
         last: String::new(),
     };
     SUPPLY.with(|slot| *slot.borrow_mut() = Some(supply));
 }
 
-/// Back to changes that nobody counts.
-pub fn unplug() {
-    SUPPLY.with(|slot| *slot.borrow_mut() = None);
+/// The immutable flags that are set.
+pub fn flags() -> BTreeSet<PathBuf> {
+    with(|s| s.protected.clone()).unwrap_or_default()
 }
 
 /// Cuts the power before the `nth` change from now on.
 pub fn cut_at(nth: Option<u64>) {
     with(|s| (s.changes, s.cut_at) = (0, nth));
-}
-
-/// How many changes were made since [`cut_at`].
-pub fn changes() -> u64 {
-    with(|s| s.changes).unwrap_or(0)
 }
 
 /// The node that the cut has hit, and the change that it prevented.
@@ -184,14 +182,38 @@ impl Supply {
         if self.off == Some(self.node) {
             return false;
         }
+        if !self.is_a_point(change) {
+            return true;
+        }
         self.changes += 1;
         if self.cut_at == Some(self.changes) {
             self.off = Some(self.node);
-            self.last = format!("{change:?}");
+            self.last = describe(change);
             self.cut(change);
             return false;
         }
         true
+    }
+
+    /// Whether a cut before this change leaves what no other cut does.
+    fn is_a_point(&self, change: &Change<'_>) -> bool {
+        match change {
+            // Before a sync all is as before the next change, or, with its loss, as it was before.
+            Change::Sync(_) | Change::SyncDirectory(_) | Change::SyncAll(_) => return false,
+            // Nobody but its maker sees a temporary file: one cut before it gets its name will do.
+            Change::Write(file) => {
+                let path = path_of(file);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.starts_with("tmp-") {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        let hit = |node: &usize| *node == self.node;
+        self.loss == Loss::Nothing
+            || self.names.iter().any(|(node, _)| hit(node))
+            || self.contents.iter().any(|(node, _)| hit(node))
     }
 
     fn cut(&mut self, change: &Change<'_>) {
@@ -231,9 +253,8 @@ impl Supply {
             Ok(meta) if meta.is_symlink() => Before::Link(fs::read_link(path).unwrap()),
             Ok(meta) if meta.is_dir() => Before::Nothing,
             Ok(_) => {
-                let attic = self
-                    .attic
-                    .join(format!("{}", fs::read_dir(&self.attic).unwrap().count()));
+                self.kept += 1;
+                let attic = self.attic.join(self.kept.to_string());
                 fs::hard_link(path, &attic).unwrap();
                 Before::File(attic)
             }
@@ -242,7 +263,13 @@ impl Supply {
     }
 
     fn record(&mut self, change: &Change<'_>, before: Option<Before>) {
-        if self.loss == Loss::Nothing {
+        // `/run` is empty after every cut.
+        let gone = |path: &Path| path.components().any(|c| c.as_os_str() == "run");
+        let passing = match change {
+            Change::Make(path) | Change::Remove(path) | Change::Rename(_, path) => gone(path),
+            _ => false,
+        };
+        if self.loss == Loss::Nothing || passing {
             return;
         }
         let node = self.node;
@@ -278,7 +305,8 @@ impl Supply {
             Change::SyncAll(path) => {
                 let path = fs::canonicalize(path).unwrap();
                 self.names.retain(|(_, name)| !name.is_below(&path));
-                self.contents.retain(|(_, file)| !below(file, &path));
+                self.contents
+                    .retain(|(_, file)| !path_of(file).starts_with(&path));
             }
             Change::RemoveTree(_) | Change::Other(..) => {}
         }
@@ -347,16 +375,31 @@ impl Before {
     }
 }
 
+/// In words, for whoever looks for the cut that something did not survive.
+fn describe(change: &Change<'_>) -> String {
+    let (what, path) = match change {
+        Change::Rename(_, to) => ("rename to", to.to_path_buf()),
+        Change::Exchange(one, _) => ("exchange", one.to_path_buf()),
+        Change::Make(path) => ("make", path.to_path_buf()),
+        Change::Remove(path) => ("remove", path.to_path_buf()),
+        Change::RemoveTree(path) => ("remove all of", path.to_path_buf()),
+        Change::Write(file) => ("write", path_of(file)),
+        Change::Sync(file) => ("sync", path_of(file)),
+        Change::SyncDirectory(path) | Change::SyncAll(path) => ("sync", path.to_path_buf()),
+        Change::Other(what, path) => (*what, path.to_path_buf()),
+    };
+    format!("{what} {}", path.display())
+}
+
 /// The path with its directory resolved: the same name is reached through links, too.
 fn real(path: &Path) -> PathBuf {
     let parent = fs::canonicalize(path.parent().unwrap()).unwrap();
     parent.join(path.file_name().unwrap())
 }
 
-fn below(file: &File, directory: &Path) -> bool {
+fn path_of(file: &File) -> PathBuf {
     use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    fs::read_link(link).unwrap().starts_with(directory)
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
 }
 
 /// A directory whose removal was cut short.

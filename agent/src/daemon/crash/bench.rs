@@ -1,0 +1,314 @@
+//! Two nodes on one bench: their disks below a scratch directory, the volume that is on one of
+//! them at a time, and what runs on them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use two_node_ha_config::{Config, Host, parse};
+use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
+
+use super::doors::Door;
+use super::raft;
+use crate::act::Actor;
+use crate::daemon::shared::Shared;
+use crate::daemon::{Daemon, Event};
+use crate::database::Database;
+use crate::files::effects::power;
+use crate::paths::Paths;
+use crate::store::Journal;
+
+const TOML: &str = r#"
+node = [{ name = "haone", address = "10.0.0.1" }, { name = "hatwo", address = "10.0.0.2" }]
+volume.backing_file = "/opt/drbd0-backstore"
+fencing.device = [{ node = "haone", agent = "fence_lab" }, { node = "hatwo", agent = "fence_lab" }]
+agent.keep_backups = 2
+"#;
+
+pub const NAMES: [&str; 2] = ["haone", "hatwo"];
+const IDS: [u64; 2] = [BOOTSTRAP_ID, 7_213_556_120_004_377_911];
+
+/// A service that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The directory that it opened, by device and inode.
+    pub opened: Option<(u64, u64)>,
+    /// Whether it accepts writes.
+    pub voter: bool,
+}
+
+pub struct Node {
+    pub name: &'static str,
+    pub config: Arc<Config>,
+    pub paths: Paths,
+    pub on: Cell<bool>,
+    /// By service.
+    pub running: RefCell<BTreeMap<String, Running>>,
+    pub daemon: RefCell<Option<Daemon>>,
+    pub shared: RefCell<Option<Arc<Shared>>>,
+    pub events: RefCell<Option<Sender<Event>>>,
+    /// The failover unit: its hold, and its end of the connection.
+    pub held: RefCell<Option<(u64, UnixStream)>>,
+}
+
+pub struct Bench {
+    pub nodes: [Node; 2],
+    pub volume_on: Cell<Option<usize>>,
+    /// Acknowledged writes.
+    pub acknowledged: RefCell<BTreeMap<Database, u64>>,
+    pub dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Two running members of a cluster on their first day, haone the voter.
+    pub fn first_day() -> Rc<Self> {
+        // In memory where that is to be had: thousands of lives are lived here.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let dir = dir.unwrap();
+        let node = |index: usize| Node::new(&dir.path().join(NAMES[index]), NAMES[index]);
+        let bench = Rc::new(Self {
+            nodes: [node(0), node(1)],
+            volume_on: Cell::new(None),
+            acknowledged: RefCell::default(),
+            dir,
+        });
+        fs::create_dir(bench.volume()).unwrap();
+        for (index, node) in bench.nodes.iter().enumerate() {
+            node.found(index);
+            node.on.set(true);
+        }
+        bench
+    }
+
+    /// Where the volume is while nobody has mounted it.
+    pub fn volume(&self) -> PathBuf {
+        self.dir.path().join("volume")
+    }
+
+    /// Whether a node runs; the power may just have gone.
+    pub fn alive(&self, index: usize) -> bool {
+        self.nodes[index].on.get() && power::off().is_none_or(|(hit, _)| hit != index)
+    }
+
+    pub fn other(index: usize) -> usize {
+        1 - index
+    }
+
+    /// The node gets power: nothing runs, nothing is mounted, `/run` is empty; then the agent
+    /// starts.
+    pub fn boot(self: &Rc<Self>, index: usize) {
+        let node = &self.nodes[index];
+        node.running.borrow_mut().clear();
+        let run = node.paths.run();
+        let _ = fs::remove_dir_all(&run);
+        fs::create_dir_all(&run).unwrap();
+        node.on.set(true);
+        self.start_agent(index);
+    }
+
+    /// The agent starts, as after its unit was restarted.
+    pub fn start_agent(self: &Rc<Self>, index: usize) {
+        let node = &self.nodes[index];
+        let (sender, events) = channel();
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&node.config),
+            node.paths.clone(),
+            node.config.this_node().unwrap().clone(),
+            sender.clone(),
+        ));
+        let door = || Box::new(Door::new(self, index));
+        let made = power::of_node(index, || {
+            crate::files::private_directory(&node.paths.state())?;
+            Ok::<_, std::io::Error>(())
+        });
+        let Ok(()) = made else { return };
+        let actor = Actor {
+            config: Arc::clone(&node.config),
+            paths: node.paths.clone(),
+            node: node.config.this_node().unwrap().clone(),
+            peer: node.config.peer_node().unwrap().clone(),
+            systemd: door(),
+            runner: door(),
+            client: door(),
+            journal: Journal::read_or_new(&node.paths.journal(), node.name).unwrap(),
+        };
+        let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events);
+        *node.daemon.borrow_mut() = Some(daemon);
+        *node.shared.borrow_mut() = Some(shared);
+        *node.events.borrow_mut() = Some(sender);
+    }
+
+    /// The node loses its power.
+    pub fn power_off(&self, index: usize) {
+        let node = &self.nodes[index];
+        node.on.set(false);
+        node.running.borrow_mut().clear();
+        *node.held.borrow_mut() = None;
+        *node.daemon.borrow_mut() = None;
+        *node.shared.borrow_mut() = None;
+        *node.events.borrow_mut() = None;
+        if self.volume_on.get() == Some(index) {
+            self.unmount(index);
+        }
+    }
+
+    pub fn mount(&self, index: usize) {
+        assert_eq!(self.volume_on.get(), None);
+        let node = &self.nodes[index];
+        let point = node.paths.mount_point(&node.config);
+        // Nothing may be hidden: a rename replaces an empty directory only.
+        fs::rename(self.volume(), &point).unwrap();
+        self.volume_on.set(Some(index));
+        node.note_mounts(true);
+    }
+
+    pub fn unmount(&self, index: usize) {
+        assert_eq!(self.volume_on.get(), Some(index));
+        let node = &self.nodes[index];
+        assert!(
+            node.running.borrow().values().all(|r| r.opened.is_none()),
+            "I1: a database runs on {} while the volume is unmounted",
+            node.name
+        );
+        let point = node.paths.mount_point(&node.config);
+        fs::rename(&point, self.volume()).unwrap();
+        fs::create_dir(&point).unwrap();
+        self.volume_on.set(None);
+        node.note_mounts(false);
+    }
+
+    /// The services that accept writes have accepted one more.
+    pub fn write(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            if !self.alive(index) {
+                continue;
+            }
+            for database in Database::ALL {
+                let running = node.running.borrow().get(database.name()).cloned();
+                let Some(Running {
+                    opened,
+                    voter: true,
+                }) = running
+                else {
+                    continue;
+                };
+                let state = node.state(database);
+                assert_eq!(
+                    node.inode(database),
+                    opened,
+                    "I1: the directory of a running {database} on {} was exchanged",
+                    node.name
+                );
+                let mut acknowledged = self.acknowledged.borrow_mut();
+                let number = acknowledged.entry(database).or_default();
+                *number += 1;
+                raft::append(&database.raft_directory(&state), *number);
+            }
+        }
+    }
+
+    pub fn acknowledged(&self, database: Database) -> u64 {
+        self.acknowledged
+            .borrow()
+            .get(&database)
+            .copied()
+            .unwrap_or(0)
+    }
+}
+
+impl Node {
+    fn new(root: &Path, name: &'static str) -> Self {
+        let mut config = parse(TOML, "test.toml", Host::Node(name)).unwrap();
+        // A fake answers at once or never.
+        config.k8s.ready_timeout = Duration::ZERO;
+        Self {
+            name,
+            config: Arc::new(config),
+            paths: Paths::rooted(root.to_path_buf()),
+            on: Cell::new(false),
+            running: RefCell::default(),
+            daemon: RefCell::default(),
+            shared: RefCell::default(),
+            events: RefCell::default(),
+            held: RefCell::default(),
+        }
+    }
+
+    pub fn state(&self, database: Database) -> PathBuf {
+        self.paths.state_directory(&self.config, database)
+    }
+
+    /// What stands where the link of a database leads.
+    pub fn inode(&self, database: Database) -> Option<(u64, u64)> {
+        let meta = fs::metadata(self.state(database)).ok()?;
+        Some((meta.dev(), meta.ino()))
+    }
+
+    pub fn note_mounts(&self, volume: bool) {
+        let list = self.paths.at(Path::new("/proc/self/mountinfo"));
+        fs::create_dir_all(list.parent().unwrap()).unwrap();
+        let line = "40 21 147:0 / /mnt/drbd0 rw,relatime - ext4 /dev/drbd0 rw\n";
+        fs::write(list, if volume { line } else { "" }).unwrap();
+    }
+
+    /// A member of the cluster before this project came: real directories, services running.
+    fn found(&self, index: usize) {
+        self.note_mounts(false);
+        for path in ["/mnt", "/run/two-node-ha", "/var/lib"] {
+            fs::create_dir_all(self.paths.at(Path::new(path))).unwrap();
+        }
+        for database in Database::ALL {
+            let state = self.state(database);
+            let raft = database.raft_directory(&state);
+            fs::create_dir_all(&raft).unwrap();
+            let port = if database == Database::K8sd {
+                6400
+            } else {
+                9000
+            };
+            let member = |of: usize| NodeInfo {
+                id: IDS[of],
+                address: format!("10.0.0.{}:{port}", of + 1),
+                role: if of == 0 { Role::Voter } else { Role::Spare },
+            };
+            write_info(&raft, &member(index)).unwrap();
+            write_cluster(&raft, &[member(0), member(1)]).unwrap();
+            for name in ["cluster.crt", "cluster.key"] {
+                fs::write(state.join(name), "the cluster's").unwrap();
+            }
+            if index == 0 {
+                // One entry, the founding.
+                let first = raft.join("0000000000000001-0000000000000001");
+                fs::write(first, format!("change {}\n", IDS[0])).unwrap();
+                raft::start(&raft);
+            }
+        }
+        let k8sd = self.state(Database::K8sd);
+        for (name, content) in [
+            ("daemon.yaml", "name: "),
+            ("server.crt", ""),
+            ("server.key", ""),
+        ] {
+            fs::write(k8sd.join(name), format!("{content}{}\n", self.name)).unwrap();
+        }
+        fs::create_dir(k8sd.join("truststore")).unwrap();
+        for name in NAMES {
+            fs::write(k8sd.join("truststore").join(format!("{name}.yaml")), "x\n").unwrap();
+        }
+        for service in &self.config.k8s.services {
+            let database = Database::ALL.into_iter().find(|d| d.name() == service);
+            let running = Running {
+                opened: database.and_then(|d| self.inode(d)),
+                voter: database.is_some() && index == 0,
+            };
+            self.running.borrow_mut().insert(service.clone(), running);
+        }
+    }
+}

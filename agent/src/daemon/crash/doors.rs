@@ -1,0 +1,303 @@
+//! What stands behind the agent's doors on the bench: systemd, programs, the peer, Pacemaker.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use two_node_ha_command::{Call, Error as CommandError, Exit, Output, Runner};
+
+use super::bench::{Bench, NAMES, Node};
+use super::snap;
+use crate::act::FAILOVER_UNIT;
+use crate::daemon::Event;
+use crate::daemon::asking::Questions;
+use crate::files::effects::{self, Change, power};
+use crate::observe::{PeerNode, Promotion};
+use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
+use crate::peer::protocol::{Request, Response, VERSION};
+use crate::peer::server::{self, Agent as _};
+use crate::systemd::{Error as UnitError, UnitState, Units};
+
+/// All doors of one node.
+pub struct Door {
+    bench: Rc<Bench>,
+    index: usize,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.node().name)
+    }
+}
+
+impl Door {
+    pub fn new(bench: &Rc<Bench>, index: usize) -> Self {
+        Self {
+            bench: Rc::clone(bench),
+            index,
+        }
+    }
+
+    fn node(&self) -> &Node {
+        &self.bench.nodes[self.index]
+    }
+
+    fn service<'a>(&self, unit: &'a str) -> &'a str {
+        let name = unit.strip_prefix("snap.k8s.").unwrap();
+        name.strip_suffix(".service").unwrap()
+    }
+
+    /// One point to be cut at: a call of something outside.
+    fn call(&self, what: &'static str) -> io::Result<()> {
+        effects::pass(Change::Other(what, Path::new("")), || Ok(()))
+    }
+}
+
+fn failed(action: &'static str, unit: &str, why: &str) -> UnitError {
+    UnitError::Job {
+        action,
+        unit: unit.into(),
+        result: why.into(),
+    }
+}
+
+impl Units for Door {
+    fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, UnitError> {
+        let running = self.node().running.borrow();
+        let state = |unit: &String| {
+            let up = if unit == FAILOVER_UNIT {
+                self.node().held.borrow().is_some()
+            } else {
+                running.contains_key(self.service(unit))
+            };
+            if up {
+                UnitState::Active
+            } else {
+                UnitState::Stopped
+            }
+        };
+        Ok(units
+            .iter()
+            .map(|unit| (unit.clone(), state(unit)))
+            .collect())
+    }
+
+    fn start(&self, units: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {
+        for unit in units {
+            let started = self
+                .call("start a service")
+                .and_then(|()| snap::start(&self.bench, self.index, self.service(unit)));
+            match started {
+                Err(error) => return Err(failed("start", unit, &error.to_string())),
+                Ok(Err(why)) => return Err(failed("start", unit, &why)),
+                Ok(Ok(())) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&self, units: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {
+        for unit in units {
+            self.call("stop a service")
+                .map_err(|error| failed("stop", unit, &error.to_string()))?;
+            let service = self.service(unit);
+            let running = self.node().running.borrow_mut().remove(service);
+            let voter = running.is_some_and(|running| running.voter);
+            assert!(
+                !(voter && service == "k8s-dqlite"),
+                "I4: k8s-dqlite was asked to stop, and hands the voter role over"
+            );
+            if service == "k8sd" {
+                let _ = std::fs::remove_file(snap::control_socket(self.node()));
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(&self, unit: &str) {
+        if self.call("kill a service").is_ok() {
+            self.node().running.borrow_mut().remove(self.service(unit));
+        }
+    }
+
+    fn shutting_down(&self) -> bool {
+        false
+    }
+}
+
+impl Runner for Door {
+    fn run(&self, call: &Call) -> Result<Output, CommandError> {
+        let lost = |source| CommandError::Io {
+            call: call.to_string(),
+            source,
+        };
+        let (code, stdout, stderr) = match call.program.to_str().unwrap() {
+            "drbdsetup" => (0, self.drbd(), String::new()),
+            program if program.ends_with("/k8s") => {
+                self.call("k8s status").map_err(lost)?;
+                (0, snap::status(self.node()), String::new())
+            }
+            program if program.ends_with("/k8sd") => {
+                self.call("k8sd cluster-recover").map_err(lost)?;
+                let args: Vec<_> = call.args.iter().map(|a| a.to_str().unwrap()).collect();
+                match snap::cluster_recover(&self.bench, self.index, &args).map_err(lost)? {
+                    Ok(()) => (0, String::new(), String::new()),
+                    Err(why) => (1, String::new(), why),
+                }
+            }
+            program => panic!("nobody knows {program}"),
+        };
+        Ok(Output {
+            exit: Exit::Code(code),
+            stdout: stdout.into_bytes(),
+            stderr: stderr.into_bytes(),
+        })
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match path.to_str().unwrap() {
+            "/sys/module/drbd/version" => Ok(b"9.2.14\n".to_vec()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Door {
+    fn drbd(&self) -> String {
+        let role = |index: usize| {
+            if self.bench.volume_on.get() == Some(index) {
+                "Primary"
+            } else {
+                "Secondary"
+            }
+        };
+        let other = Bench::other(self.index);
+        let (connection, peer, replication) = if self.bench.alive(other) {
+            ("Connected", role(other), "Established peer-disk:UpToDate")
+        } else {
+            ("Connecting", "Unknown", "Off peer-disk:DUnknown")
+        };
+        format!(
+            "exists resource name:r0 role:{} suspended:no\n\
+             exists connection name:r0 peer-node-id:{} conn-name:{} connection:{connection} \
+             role:{peer}\n\
+             exists device name:r0 volume:0 minor:0 disk:UpToDate\n\
+             exists peer-device name:r0 peer-node-id:{} conn-name:{} volume:0 \
+             replication:{replication}\n\
+             exists -\n",
+            role(self.index),
+            other + 1,
+            NAMES[other],
+            other + 1,
+            NAMES[other],
+        )
+    }
+
+    fn silent(&self) -> PeerError {
+        PeerError::Ssh {
+            host: NAMES[Bench::other(self.index)].into(),
+            complaint: "no route to host".into(),
+        }
+    }
+
+    /// The other's agent answers, where there is one.
+    fn ask_other(&self, request: &Request) -> Result<Response, PeerError> {
+        let index = Bench::other(self.index);
+        let other = &self.bench.nodes[index];
+        let shared = other.shared.borrow().clone();
+        let Some(shared) = shared.filter(|_| self.bench.alive(index)) else {
+            return Err(self.silent());
+        };
+        let answer = power::of_node(index, || match request {
+            // The agent's own answer waits for its loop, which is the caller here.
+            Request::StopSpare { node, epoch, .. } => {
+                let Some(report) = shared.report() else {
+                    return shared.answer(request.clone());
+                };
+                let stopped = shared
+                    .may_stop_for(node, *epoch, report.epoch)
+                    .and_then(|()| {
+                        shared.retract_voter();
+                        let mut daemon = other.daemon.borrow_mut();
+                        daemon.as_mut().unwrap().stop_for_peer()
+                    });
+                match stopped {
+                    Ok(()) => Response::Stopped,
+                    Err(reason) => Response::Refused { reason },
+                }
+            }
+            request => shared.answer(request.clone()),
+        });
+        if self.bench.alive(index) {
+            Ok(answer)
+        } else {
+            Err(self.silent())
+        }
+    }
+}
+
+impl Peer for Door {
+    fn ask(&self, request: &Request, _: Duration) -> Result<Response, PeerError> {
+        self.ask_other(request)
+    }
+
+    fn fetch(&self, epoch: u64, directory: &Path, _: Duration) -> Result<Response, PeerError> {
+        let index = Bench::other(self.index);
+        let shared = self.bench.nodes[index].shared.borrow().clone();
+        let Some(shared) = shared.filter(|_| self.bench.alive(index)) else {
+            return Err(self.silent());
+        };
+        let request = Request::Bundle {
+            version: VERSION,
+            epoch,
+        };
+        // The bundles are small enough for the socket's buffer.
+        let (mut here, there) = UnixStream::pair().unwrap();
+        serde_json::to_writer(&mut here, &request).unwrap();
+        here.write_all(b"\n").unwrap();
+        server::serve(there, &*shared).unwrap();
+        let host = NAMES[index];
+        let answer = read_answer(host, BufReader::new(here), |response, stream| {
+            receive_all(host, response, stream, directory)
+        })?;
+        Ok(answer.unwrap())
+    }
+}
+
+impl Questions for Door {
+    fn ask_peer(&self) {
+        let answer = self.ask_other(&Request::Report { version: VERSION });
+        self.tell(Event::PeerAnswered(answer.map_err(|e| e.to_string())));
+    }
+
+    fn ask_pacemaker(&self) {
+        let node = if self.bench.alive(Bench::other(self.index)) {
+            PeerNode::Online
+        } else {
+            // Fenced.
+            PeerNode::Down
+        };
+        self.tell(Event::PacemakerAnswered(Ok(node)));
+    }
+
+    fn ask_promotion(&self, round: u64) {
+        self.tell(Event::PromotionAnswered {
+            round,
+            answer: Ok(Promotion::Allowed),
+        });
+    }
+
+    fn wake_peer(&self) {
+        let _ = self.ask_other(&Request::Wake { version: VERSION });
+    }
+}
+
+impl Door {
+    fn tell(&self, event: Event) {
+        let events = self.node().events.borrow();
+        events.as_ref().unwrap().send(event).unwrap();
+    }
+}

@@ -1,0 +1,327 @@
+//! Crash points: the power is cut before every single change that a life of two nodes makes.
+//!
+//! The agent's own loop and steps run on both nodes, above doors that lead to a bench instead of
+//! systemd, ssh, DRBD, Pacemaker and the snap. Each act of the life below is played once without
+//! a cut, to count its changes, and then once for each of them: the power of the node that was
+//! about to make it goes, with and without the loss of what was not synced; then the node boots,
+//! Pacemaker does again what it was doing, and everything must come to rest with every
+//! acknowledged write. What must hold on the way is looked at after each change.
+
+mod bench;
+mod disk;
+mod doors;
+mod invariants;
+mod raft;
+mod snap;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bench::Bench;
+
+use super::control::Response;
+use crate::files::effects::Change;
+use crate::files::effects::power::{self, Loss};
+
+/// Where Pacemaker wants the volume, and which nodes have power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Goal {
+    up: [bool; 2],
+    holder: usize,
+}
+
+const BOTH_ON_FIRST: Goal = Goal {
+    up: [true, true],
+    holder: 0,
+};
+const BOTH_ON_SECOND: Goal = Goal {
+    up: [true, true],
+    holder: 1,
+};
+const SECOND_ALONE: Goal = Goal {
+    up: [false, true],
+    holder: 1,
+};
+
+/// How it goes on after a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// The node boots, and Pacemaker goes on.
+    Boot,
+    /// Pacemaker gives the volume to the other node; the node boots when that has arrived.
+    Other,
+}
+
+/// The power went, on this node.
+#[derive(Debug)]
+struct Cut(usize);
+
+impl Bench {
+    /// Does what Pacemaker and the power switch do until the goal is reached and all have arrived.
+    fn reach(self: &Rc<Self>, goal: Goal) -> Result<(), Cut> {
+        for index in [0, 1] {
+            match (goal.up[index], self.nodes[index].on.get()) {
+                (true, false) => self.boot(index),
+                (false, true) => self.power_off(index),
+                _ => {}
+            }
+            if self.nodes[index].on.get() && self.nodes[index].daemon.borrow().is_none() {
+                self.start_agent(index);
+            }
+            self.whole()?;
+        }
+        // The agents start before Pacemaker does.
+        self.turn_all(false)?;
+        match self.volume_on.get() {
+            Some(on) if on != goal.holder => {
+                self.release(on)?;
+                self.unmount(on);
+                self.mount(goal.holder);
+            }
+            Some(_) => {}
+            None => self.mount(goal.holder),
+        }
+        for round in 0..30 {
+            if self.nodes[goal.holder].held.borrow().is_none() {
+                self.hold(goal.holder, false);
+            }
+            self.turn_all(round > 0)?;
+            if self.arrived() {
+                return Ok(());
+            }
+        }
+        let status: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|n| n.shared.borrow().as_ref().map(|s| s.status()))
+            .collect();
+        panic!("nobody arrives at {goal:?}: {status:#?}");
+    }
+
+    fn whole(&self) -> Result<(), Cut> {
+        match power::off() {
+            Some((index, _)) => Err(Cut(index)),
+            None => Ok(()),
+        }
+    }
+
+    /// Every agent hears what happened and turns; with `later`, after its time to look again.
+    fn turn_all(&self, later: bool) -> Result<(), Cut> {
+        for index in [0, 1] {
+            let node = &self.nodes[index];
+            power::of_node(index, || {
+                let mut daemon = node.daemon.borrow_mut();
+                let Some(daemon) = daemon.as_mut() else {
+                    return;
+                };
+                // Questions are answered at once, as events.
+                for _ in 0..10 {
+                    daemon.drain_events();
+                    daemon.turn();
+                    if power::off().is_some() || !daemon.knows_something_new() {
+                        break;
+                    }
+                }
+                if later && daemon.retry.is_some() && power::off().is_none() {
+                    daemon.look_again();
+                }
+            });
+            self.whole()?;
+            self.hear(index);
+        }
+        Ok(())
+    }
+
+    fn arrived(&self) -> bool {
+        (0..2).all(|index| {
+            let shared = self.nodes[index].shared.borrow();
+            let status = shared.as_ref().and_then(|shared| shared.status());
+            let quiet = match self.nodes[index].daemon.borrow_mut().as_mut() {
+                Some(daemon) => !daemon.knows_something_new(),
+                None => true,
+            };
+            quiet && status.is_none_or(|status| status.settled)
+        })
+    }
+
+    /// Pacemaker starts the failover unit.
+    fn hold(&self, index: usize, releasing: bool) {
+        let node = &self.nodes[index];
+        let (here, there) = UnixStream::pair().unwrap();
+        here.set_nonblocking(true).unwrap();
+        let shared = node.shared.borrow();
+        let id = shared.as_ref().unwrap().hold(there, releasing);
+        *node.held.borrow_mut() = Some((id, here));
+    }
+
+    /// Pacemaker stops the failover unit, and waits.
+    fn release(&self, index: usize) -> Result<(), Cut> {
+        let node = &self.nodes[index];
+        if node.held.borrow().is_none() {
+            self.hold(index, true);
+        }
+        let id = node.held.borrow().as_ref().unwrap().0;
+        node.shared.borrow().as_ref().unwrap().release(id);
+        for _ in 0..10 {
+            self.turn_all(true)?;
+            if node.held.borrow().is_none() {
+                return Ok(());
+            }
+        }
+        panic!("{} does not leave the volume", node.name);
+    }
+
+    /// The failover unit hears from the agent: released, or failed and so stopped by Pacemaker.
+    fn hear(&self, index: usize) {
+        let node = &self.nodes[index];
+        let mut held = node.held.borrow_mut();
+        let Some((id, stream)) = held.as_mut() else {
+            return;
+        };
+        let mut over = false;
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            match serde_json::from_str(&line).unwrap() {
+                Response::Released => over = true,
+                Response::Unhealthy { .. } => {
+                    node.shared.borrow().as_ref().unwrap().drop_hold(*id);
+                    over = true;
+                }
+                _ => {}
+            }
+        }
+        if over {
+            *held = None;
+        }
+    }
+}
+
+/// With `TWO_NODE_HA_TEST_LOG` set, what the agents have to say.
+fn log() {
+    if std::env::var_os("TWO_NODE_HA_TEST_LOG").is_some() {
+        let log = tracing_subscriber::fmt().with_test_writer().without_time();
+        // Another test's thread may have been first.
+        let _ = log.try_init();
+    }
+}
+
+/// Plays an act, and again with a cut before each of its changes; leaves the bench as after the
+/// act without a cut.
+fn cut_everywhere(bench: &Rc<Bench>, act: Goal, then: Then, losses: &[Loss]) {
+    log();
+    let before = disk::save(bench);
+    for loss in losses {
+        let mut n = 0;
+        loop {
+            n += 1;
+            disk::restore(bench, &before);
+            plug_in(bench, *loss, before.flags.clone());
+            power::cut_at(Some(n));
+            let Err(Cut(hit)) = bench.reach(act) else {
+                assert!(n > 10, "an act of {n} changes");
+                invariants::at_rest(bench, act.holder);
+                eprintln!("{act:?} {then:?} {loss:?}: {} cuts", n - 1);
+                break;
+            };
+            let what = power::off().unwrap().1;
+            let tell = Tell(format!(
+                "{act:?} {then:?} {loss:?}: cut {n} of {hit}, before {what}"
+            ));
+            bench.power_off(hit);
+            power::back();
+            power::cut_at(None);
+            if then == Then::Other {
+                let mut up = act.up;
+                up[hit] = false;
+                let holder = Bench::other(hit);
+                bench.reach(Goal { up, holder }).unwrap();
+                invariants::at_rest(bench, holder);
+            }
+            bench.reach(act).unwrap();
+            invariants::at_rest(bench, act.holder);
+            drop(tell);
+        }
+    }
+}
+
+/// Says which cut it was, when something is wrong after it.
+struct Tell(String);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
+    }
+}
+
+fn plug_in(bench: &Rc<Bench>, loss: Loss, flags: BTreeSet<PathBuf>) {
+    let weak = Rc::downgrade(bench);
+    let watch = move |index: usize, change: &Change<'_>| {
+        if let Some(bench) = weak.upgrade() {
+            invariants::after(&bench, index, change);
+        }
+    };
+    power::plug_in(&bench.dir.path().join("attic"), loss, Rc::new(watch), flags);
+}
+
+/// Plays the acts without a cut.
+fn after(acts: &[Goal]) -> Rc<Bench> {
+    let bench = Bench::first_day();
+    plug_in(&bench, Loss::Nothing, BTreeSet::new());
+    for act in acts {
+        bench.reach(*act).unwrap();
+        invariants::at_rest(&bench, act.holder);
+    }
+    bench
+}
+
+const ALL: [Loss; 2] = [Loss::Nothing, Loss::Unsynced];
+
+#[test]
+fn the_first_start_of_voter_and_spare_survives_a_cut_anywhere() {
+    cut_everywhere(&after(&[]), BOTH_ON_FIRST, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_takeover_after_the_peers_power_loss_survives_a_cut_anywhere() {
+    cut_everywhere(&after(&[BOTH_ON_FIRST]), SECOND_ALONE, Then::Boot, &ALL);
+}
+
+#[test]
+fn the_return_as_the_spare_survives_a_cut_anywhere() {
+    let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE]);
+    cut_everywhere(&bench, BOTH_ON_SECOND, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_planned_move_survives_a_cut_anywhere() {
+    let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE, BOTH_ON_SECOND]);
+    cut_everywhere(&bench, BOTH_ON_FIRST, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_planned_move_that_is_cut_anywhere_can_be_taken_over_by_the_other_node() {
+    let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE, BOTH_ON_SECOND]);
+    cut_everywhere(&bench, BOTH_ON_FIRST, Then::Other, &ALL);
+}
+
+#[test]
+fn a_takeover_by_the_former_spare_survives_a_cut_anywhere() {
+    let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE, BOTH_ON_SECOND, BOTH_ON_FIRST]);
+    cut_everywhere(&bench, SECOND_ALONE, Then::Boot, &ALL);
+}
+
+impl super::Daemon {
+    /// Whether an event waits; it is then heard.
+    fn knows_something_new(&mut self) -> bool {
+        let mut any = false;
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(event);
+            any = true;
+        }
+        any
+    }
+}
