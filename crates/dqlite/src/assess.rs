@@ -22,6 +22,7 @@ pub fn assess(scan: &Scan) -> Report {
     problems.append(&mut log.problems);
     notes.append(&mut log.notes);
     behind(metadata, &log, &mut problems);
+    emptiness(scan, metadata, &log, &mut problems, &mut notes);
     let (configuration, configuration_index) = configuration(&log, &mut problems);
     identity(scan, &configuration, &mut problems, &mut notes);
     Report {
@@ -209,6 +210,39 @@ fn behind(metadata: Option<Metadata>, log: &Log<'_>, problems: &mut Vec<Problem>
             lossless: true,
             lost: None,
         });
+    }
+}
+
+/// A term without any log. A founder has never had the one without the other.
+fn emptiness(
+    scan: &Scan,
+    metadata: Option<Metadata>,
+    log: &Log<'_>,
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<Note>,
+) {
+    let has_term = metadata.is_some_and(|metadata| metadata.term > 0);
+    if !has_term || log.last_index > 0 || !log.problems.is_empty() || !problems.is_empty() {
+        return;
+    }
+    match &scan.info {
+        Some(Ok(info)) if info.is_bootstrap() => problems.push(Problem {
+            kind: ProblemKind::Configuration,
+            file: None,
+            detail: format!(
+                "there is a term but no log, and {} has founded its cluster: all snapshots and \
+                 segments are gone, and dqlite finds no configuration to start with",
+                info.id
+            ),
+            lossless: false,
+            lost: Some(Loss { first: 1, last: 1 }),
+        }),
+        Some(_) | None => notes.push(Note {
+            file: None,
+            detail: "there is a term but no log: a member that holds no data, or one whose \
+                     snapshots and segments are gone"
+                .to_owned(),
+        }),
     }
 }
 

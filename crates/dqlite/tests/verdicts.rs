@@ -6,7 +6,9 @@
 mod checks;
 mod real;
 
-use ProblemKind::{Behind, CutOff, Damaged, Gap, Identity, Metadata, Misnamed, Order, Snapshot};
+use ProblemKind::{
+    Behind, Configuration, CutOff, Damaged, Gap, Identity, Metadata, Misnamed, Order, Snapshot,
+};
 use real::{Fixture, GENERATIONS, State};
 use two_node_ha_dqlite::{ProblemKind, ScanError, Verdict, assess, scan};
 
@@ -248,6 +250,11 @@ verdicts! {
     a_founder_alone_has_nothing_to_repair:
         "healthy/state", |s| for f in s.scan().closed.iter().map(|c| c.file.as_str()).chain(["metadata1"]) { s.remove(f) },
         Lossy, [Identity];
+
+    a_founder_with_a_term_and_no_log_has_lost_it:
+        "healthy/state", |s| for c in s.scan().closed { s.remove(&c.file) }, Lossy, [Configuration];
+    another_member_with_a_term_and_no_log_may_be_one_without_data:
+        "handover/new", |s| for o in s.scan().open { s.remove(&o.file) }, Sound, [];
 
     // Foreign files.
     files_that_are_none_of_dqlites_are_passed_over:
