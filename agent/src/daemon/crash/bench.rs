@@ -63,12 +63,37 @@ pub struct Bench {
     pub volume_on: Cell<Option<usize>>,
     /// Acknowledged writes.
     pub acknowledged: RefCell<BTreeMap<Database, u64>>,
-    pub dir: tempfile::TempDir,
+    pub dir: PathBuf,
+}
+
+/// A bench that is cleared away at the end; what is on it knows each other, and would not go.
+pub struct Cleared {
+    bench: Rc<Bench>,
+    _dir: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Cleared {
+    type Target = Rc<Bench>;
+
+    fn deref(&self) -> &Rc<Bench> {
+        &self.bench
+    }
+}
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        for node in &self.bench.nodes {
+            // In use where a test fails.
+            if let Ok(mut daemon) = node.daemon.try_borrow_mut() {
+                *daemon = None;
+            }
+        }
+    }
 }
 
 impl Bench {
     /// Two running members of a cluster on their first day, haone the voter.
-    pub fn first_day() -> Rc<Self> {
+    pub fn first_day() -> Cleared {
         // In memory where that is to be had: thousands of lives are lived here.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let dir = dir.unwrap();
@@ -77,19 +102,19 @@ impl Bench {
             nodes: [node(0), node(1)],
             volume_on: Cell::new(None),
             acknowledged: RefCell::default(),
-            dir,
+            dir: dir.path().to_path_buf(),
         });
         fs::create_dir(bench.volume()).unwrap();
         for (index, node) in bench.nodes.iter().enumerate() {
             node.found(index);
             node.on.set(true);
         }
-        bench
+        Cleared { bench, _dir: dir }
     }
 
     /// Where the volume is while nobody has mounted it.
     pub fn volume(&self) -> PathBuf {
-        self.dir.path().join("volume")
+        self.dir.join("volume")
     }
 
     /// Whether a node runs; the power may just have gone.

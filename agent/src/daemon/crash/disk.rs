@@ -25,9 +25,9 @@ pub struct Saved {
 
 /// Takes everything down.
 pub fn save(bench: &Rc<Bench>) -> Saved {
-    let to = bench.dir.path().join("saved");
+    let to = bench.dir.join("saved");
     for name in parts(bench) {
-        copy(&bench.dir.path().join(&name), &to.join(&name));
+        copy(&bench.dir.join(&name), &to.join(&name));
     }
     let each = |index: usize| bench.nodes[index].running.borrow().clone();
     Saved {
@@ -52,11 +52,11 @@ fn parts(bench: &Bench) -> Vec<String> {
 /// Puts everything back. The agents start anew, the services go on.
 pub fn restore(bench: &Rc<Bench>, saved: &Saved) {
     for name in ["haone", "hatwo", "volume", "attic"] {
-        let _ = fs::remove_dir_all(bench.dir.path().join(name));
+        let _ = fs::remove_dir_all(bench.dir.join(name));
     }
     bench.volume_on.set(saved.volume_on);
     for name in parts(bench) {
-        copy(&saved.to.join(&name), &bench.dir.path().join(&name));
+        copy(&saved.to.join(&name), &bench.dir.join(&name));
     }
     bench
         .acknowledged

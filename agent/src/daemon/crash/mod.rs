@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use bench::Bench;
+use bench::{Bench, Cleared};
 
 use super::control::Response;
 use crate::files::effects::Change;
@@ -264,11 +264,11 @@ fn plug_in(bench: &Rc<Bench>, loss: Loss, flags: BTreeSet<PathBuf>) {
             invariants::after(&bench, index, change);
         }
     };
-    power::plug_in(&bench.dir.path().join("attic"), loss, Rc::new(watch), flags);
+    power::plug_in(&bench.dir.join("attic"), loss, Rc::new(watch), flags);
 }
 
 /// Plays the acts without a cut.
-fn after(acts: &[Goal]) -> Rc<Bench> {
+fn after(acts: &[Goal]) -> Cleared {
     let bench = Bench::first_day();
     plug_in(&bench, Loss::Nothing, BTreeSet::new());
     for act in acts {
