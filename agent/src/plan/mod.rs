@@ -10,7 +10,7 @@ mod reason;
 mod spare;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod voter;
 
 use serde::{Deserialize, Serialize};

@@ -71,36 +71,14 @@ pub fn interrupted(
 
 #[cfg(test)]
 mod tests {
-    use two_node_ha_config::{Host, parse};
-
     use super::*;
-
-    const TOML: &str = r#"
-[[node]]
-name = "haone"
-address = "10.0.0.1"
-
-[[node]]
-name = "hatwo"
-address = "10.0.0.2"
-
-[volume]
-backing_file = "/opt/drbd0-backstore"
-
-[[fencing.device]]
-node = "haone"
-agent = "fence_lab"
-
-[[fencing.device]]
-node = "hatwo"
-agent = "fence_lab"
-"#;
+    use crate::plan::tests::world;
 
     #[test]
     fn a_copy_of_the_same_term_is_not_put_back_when_its_takeover_has_ended() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::rooted(root.path().to_path_buf());
-        let config = parse(TOML, "test.toml", Host::Node("haone")).unwrap();
+        let config = world::config();
         let database = Database::K8sDqlite;
         let of = |epoch| interrupted(&paths, &config, database, epoch);
         for directory in [

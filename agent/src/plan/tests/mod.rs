@@ -4,4 +4,4 @@
 mod exhaustive;
 mod life;
 mod refusals;
-mod world;
+pub(crate) mod world;
