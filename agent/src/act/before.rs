@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::first_day::set_aside;
+use super::first_day::{drop_surplus, set_aside};
 use super::{Actor, Error};
 use crate::database::Database;
 use crate::files::still::{self, How};
@@ -53,15 +53,19 @@ impl Actor {
             return self.put_back(database, epoch);
         }
         let copy = before::copy(&self.paths, &self.config, epoch, database);
+        let from = self.paths.on_volume(&self.config, database);
         if copy.exists() {
-            // An earlier attempt failed and was undone. Somebody may have put the database right
-            // since then, so that is what must not be lost now.
+            // An earlier attempt failed and was undone; Pacemaker may let many follow.
+            if still::is_current(&from, &copy, &how)? {
+                return self.set_mark(database, epoch);
+            }
+            // Somebody has changed the database since then, perhaps put it right: that is what
+            // must not be lost now.
             let directory = before::directory(&self.paths, &self.config, epoch);
             set_aside(&copy, &directory, database.name())
                 .map_err(Error::io("setting aside", &copy))?;
         }
         let began = Instant::now();
-        let from = self.paths.on_volume(&self.config, database);
         let kept = still::keep(&from, &copy, &how)?;
         self.set_mark(database, epoch)?;
         tracing::info!(
@@ -135,8 +139,10 @@ impl Actor {
             }
         }
         let directory = before::directory(&self.paths, &self.config, epoch);
-        set_aside(&new, &directory, &format!("{database}-undone"))
-            .map_err(Error::io("setting aside", &new))
+        let name = format!("{database}-undone");
+        set_aside(&new, &directory, &name).map_err(Error::io("setting aside", &new))?;
+        // One for each failure would fill the volume.
+        drop_surplus(&directory, &name, self.config.agent.keep_backups)
     }
 
     /// Drops the oldest copies beyond the configured number, those of an epoch that somebody began

@@ -85,29 +85,34 @@ impl Actor {
         files::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
         set_aside(directory, &quarantine, database.name())
             .map_err(Error::io("quarantining", directory))?;
-        let mut kept: Vec<_> = std::fs::read_dir(&quarantine)
-            .map_err(Error::io("reading", &quarantine))?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| belongs_to(path, database))
-            .collect();
-        // The names end in seconds since 1970, all of one length for the next centuries.
-        kept.sort();
-        let keep = usize::try_from(self.config.agent.keep_backups).unwrap_or(usize::MAX);
-        let surplus = kept.len().saturating_sub(keep.max(1));
-        for old in kept.into_iter().take(surplus) {
-            tracing::info!(directory = %old.display(), "dropping an old quarantined directory");
-            tree::remove_if_there(&old).map_err(Error::io("removing", &old))?;
-        }
-        Ok(())
+        drop_surplus(&quarantine, database.name(), self.config.agent.keep_backups)
     }
 }
 
+/// Drops the oldest of what was [`set_aside`] under a name, beyond `keep`, of which one always stays.
+pub(super) fn drop_surplus(directory: &Path, name: &str, keep: u32) -> Result<(), Error> {
+    let mut kept: Vec<_> = std::fs::read_dir(directory)
+        .map_err(Error::io("reading", directory))?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| belongs_to(path, name))
+        .collect();
+    // The names end in seconds since 1970, all of one length for the next centuries.
+    kept.sort();
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    let surplus = kept.len().saturating_sub(keep.max(1));
+    for old in kept.into_iter().take(surplus) {
+        tracing::info!(directory = %old.display(), "dropping an old directory that was set aside");
+        tree::remove_if_there(&old).map_err(Error::io("removing", &old))?;
+    }
+    Ok(())
+}
+
 /// `k8sd-1700000000` belongs to k8sd, and `k8sd-dqlite-…` would not.
-fn belongs_to(path: &Path, database: Database) -> bool {
+fn belongs_to(path: &Path, name: &str) -> bool {
     path.file_name()
-        .and_then(|name| name.to_str())
-        .and_then(|name| name.strip_prefix(database.name())?.strip_prefix('-'))
+        .and_then(|file| file.to_str())
+        .and_then(|file| file.strip_prefix(name)?.strip_prefix('-'))
         .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
@@ -141,15 +146,28 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantined_directory_is_counted_for_its_own_database_only() {
-        assert!(belongs_to(Path::new("/q/k8sd-1700000000"), Database::K8sd));
-        assert!(!belongs_to(
-            Path::new("/q/k8s-dqlite-1700000000"),
-            Database::K8sd
-        ));
+    fn a_directory_set_aside_is_counted_for_its_own_name_only() {
+        assert!(belongs_to(Path::new("/q/k8sd-1700000000"), "k8sd"));
+        assert!(!belongs_to(Path::new("/q/k8s-dqlite-1700000000"), "k8sd"));
+        assert!(!belongs_to(Path::new("/q/k8sd-undone-1700000000"), "k8sd"));
         assert!(belongs_to(
             Path::new("/q/k8s-dqlite-1700000000"),
-            Database::K8sDqlite
+            "k8s-dqlite"
         ));
+    }
+
+    #[test]
+    fn however_often_something_is_set_aside_only_the_newest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        for seconds in 1_700_000_001..=1_700_000_009_u64 {
+            for name in ["k8sd-undone", "k8sd"] {
+                std::fs::create_dir(dir.path().join(format!("{name}-{seconds}"))).unwrap();
+            }
+        }
+        drop_surplus(dir.path(), "k8sd-undone", 2).unwrap();
+        assert!(dir.path().join("k8sd-undone-1700000009").exists());
+        assert!(dir.path().join("k8sd-undone-1700000008").exists());
+        assert!(!dir.path().join("k8sd-undone-1700000007").exists());
+        assert!(dir.path().join("k8sd-1700000001").exists());
     }
 }

@@ -152,6 +152,18 @@ fn data(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
     Ok(ranges)
 }
 
+/// Whether a copy still is what [`keep`] would make of the original now.
+///
+/// # Errors
+/// See [`Error`]: one of the two cannot be read.
+pub fn is_current(original: &Path, copy: &Path, how: &dyn Fn(&str) -> How) -> Result<bool, Error> {
+    match compare(original, copy, how) {
+        Ok(()) => Ok(true),
+        Err(Error::Differs { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads back and compares: names, link targets and contents.
 fn compare(original: &Path, copy: &Path, how: &dyn Fn(&str) -> How) -> Result<(), Error> {
     let differs = |original: &Path, copy: &Path| Error::Differs {
@@ -300,6 +312,7 @@ mod tests {
         let (_dir, from, to) = scratch();
         keep(&from, &to, &how).unwrap();
         compare(&from, &to, &how).unwrap();
+        assert!(is_current(&from, &to, &how).unwrap());
         // In what is a hole in the original.
         let open = File::options().write(true).open(to.join("database/open-1"));
         open.unwrap().write_all_at(b"x", 6 << 20).unwrap();
@@ -307,6 +320,7 @@ mod tests {
             compare(&from, &to, &how),
             Err(Error::Differs { .. })
         ));
+        assert!(!is_current(&from, &to, &how).unwrap());
         for change in ["cluster.key", "database/segment", "link"] {
             let scratch = to.with_file_name("scratch");
             tree::remove_if_there(&scratch).unwrap();
