@@ -253,7 +253,7 @@ fn a_peer_is_waited_for_until_it_is_fenced_and_then_the_answer_is_seven() {
 fn a_peer_that_is_lost_for_good_is_answered_at_the_deadline_and_by_policy() {
     let lost = "in_ccm=\"0\" crmd=\"0\" join=\"down\" expected=\"member\"";
     for (mode, code, decision) in [("stonith", 1, "undecided"), ("constraint", 5, "assumed")] {
-        let node = Node::new(mode, "2s");
+        let node = Node::new(mode, "4s");
         node.peer(lost);
         let since = Instant::now();
         let answer = node.call("fence-peer");
@@ -270,7 +270,7 @@ fn a_peer_that_is_lost_for_good_is_answered_at_the_deadline_and_by_policy() {
 
 #[test]
 fn a_peer_that_only_seems_alive_is_not_claimed_to_be_and_leaves_no_constraint() {
-    let node = Node::new("stonith", "2s");
+    let node = Node::new("stonith", "4s");
     node.program("crmadmin", SILENT);
     let (code, decision, reason) = node.call("fence-peer");
     assert_eq!((code, decision.as_str()), (Some(1), "undecided"));
@@ -283,7 +283,7 @@ fn a_peer_that_only_seems_alive_is_not_claimed_to_be_and_leaves_no_constraint() 
 
 #[test]
 fn a_cibadmin_that_hangs_is_killed_and_the_answer_comes_in_time() {
-    let node = Node::new("stonith", "2s");
+    let node = Node::new("stonith", "4s");
     let pids = node.path("pids");
     node.program(
         "cibadmin",
@@ -308,7 +308,7 @@ fn a_cibadmin_that_hangs_is_killed_and_the_answer_comes_in_time() {
 
 #[test]
 fn a_refused_constraint_is_named_with_what_cibadmin_said() {
-    let node = Node::new("stonith", "2s");
+    let node = Node::new("stonith", "4s");
     node.program(
         "cibadmin",
         "case $1 in --create) echo 'Call failed: Permission denied' >&2; exit 4;; \
@@ -344,7 +344,7 @@ fn a_stale_cib_is_tried_again_at_once() {
 fn a_constraint_whose_answer_was_lost_is_known_as_its_own() {
     // The DC has made it and its answer did not arrive. The peer then does not answer either: what
     // this call has made it takes away.
-    let node = Node::new("stonith", "2s");
+    let node = Node::new("stonith", "4s");
     node.program(
         "cibadmin",
         "case $1 in --create) /usr/sbin/cibadmin \"$@\"; exit 124;; *) exec /usr/sbin/cibadmin \"$@\";; esac",

@@ -178,8 +178,9 @@ impl Run<'_> {
 
     /// When the last decision is due: there must be time left to take the constraint away.
     fn last(&self) -> Duration {
-        let margin = self.deadline / 5;
-        self.deadline - margin.min(Duration::from_secs(4))
+        let least = Duration::from_secs(2).min(self.deadline / 2);
+        let margin = (self.deadline / 4).clamp(least, Duration::from_secs(4));
+        self.deadline - margin
     }
 
     /// As much of this as is left, with a little for the answer itself.
