@@ -9,6 +9,7 @@
 //! one.
 
 mod answer;
+mod fence;
 mod finish;
 mod handler;
 mod handlers;
@@ -17,6 +18,7 @@ mod request;
 mod root;
 mod settings;
 mod watchdog;
+mod world;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -67,7 +69,7 @@ fn main() -> ExitCode {
     let settings = Settings::load(&call.root);
     watchdog.extend(settings.deadline(&call.request.handler));
     assert!(!call.root.panics(), "the failpoint");
-    let answer = handlers::answer(&call.request, &settings);
+    let answer = handlers::answer(&call, &settings);
     finish::finish(&call, &answer, &settings)
 }
 
