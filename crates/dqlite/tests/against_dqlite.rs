@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use real::{Fixture, Started, State, generation, number, program, start};
+use real::{Fixture, Started, State, generation, number, program, scenario, start};
 use two_node_ha_dqlite::repair::PlanError;
 use two_node_ha_dqlite::{ProblemKind, Verdict, assess, scan};
 
@@ -275,6 +275,37 @@ fn the_verdict_is_sound_where_real_dqlite_starts_with_every_row_and_nowhere_else
         .filter_map(|o| o.disagreement)
         .collect();
     assert!(disagreed.is_empty(), "{}", disagreed.join("\n"));
+}
+
+#[test]
+#[ignore = "needs real dqlite: run by tests/against-dqlite"]
+fn a_scenario_played_anew_has_the_problems_of_its_archive() {
+    let scenarios = [
+        ("healthy", "state"),
+        ("killed", "state"),
+        ("pair", "voter"),
+        ("pair", "spare"),
+        ("handover", "old"),
+        ("handover", "new"),
+        ("snapshots", "state"),
+        ("recovered", "state"),
+        ("term-1-snapshot", "state"),
+        ("mount-over", "state"),
+        ("clobbered-rename", "state"),
+    ];
+    let kinds = |fixture: &Fixture, dir: &str| -> Vec<_> {
+        let report = fixture.dir(dir).report();
+        let kind = |problem: &two_node_ha_dqlite::Problem| (problem.kind, problem.lossless);
+        report.problems.iter().map(kind).collect()
+    };
+    for (name, dir) in scenarios {
+        let (archive, anew) = (Fixture::unpack(&generation(), name), scenario(name));
+        assert_eq!(kinds(&anew, dir), kinds(&archive, dir), "{name}/{dir}");
+        // What is left out of the archives.
+        let mounted_over = ["mount-over", "clobbered-rename"].contains(&name);
+        let under = anew.dir("state.under");
+        assert_eq!(under.0.is_dir(), mounted_over, "{name}");
+    }
 }
 
 #[test]
