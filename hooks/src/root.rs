@@ -32,6 +32,11 @@ impl Root {
         self.0 != Path::new("/") && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
     }
 
+    /// The root itself.
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
     /// An absolute path, below the root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.0

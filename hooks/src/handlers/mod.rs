@@ -10,16 +10,17 @@ mod split_brain;
 mod udev;
 
 use crate::answer::{Answer, Level};
+use crate::finish::Call;
 use crate::handler::Handler;
-use crate::request::Request;
 use crate::settings::Settings;
 
 /// Answers a request.
-pub fn answer(request: &Request, settings: &Settings) -> Answer {
+pub fn answer(call: &Call, settings: &Settings) -> Answer {
+    let request = &call.request;
     match &request.handler {
-        Handler::BeforeResyncTarget => resync::before_target(settings.no_copy()),
+        Handler::BeforeResyncTarget => resync::before_target(call, settings),
         Handler::BeforeResyncSource => resync::before_source(),
-        Handler::AfterResyncTarget => resync::after_target(),
+        Handler::AfterResyncTarget => resync::after_target(call, settings),
         Handler::FencePeer => fence::fence(),
         Handler::UnfencePeer => fence::unfence(),
         Handler::SplitBrain => split_brain::unresolved(settings.resource_of(request).as_deref()),
