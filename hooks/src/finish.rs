@@ -257,7 +257,7 @@ fn alert(call: &Call, journal: &Journal, settings: &Settings, event: &Event, fil
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -9,6 +9,7 @@
 //! one.
 
 mod answer;
+mod fence;
 mod finish;
 mod handler;
 mod handlers;
@@ -17,6 +18,7 @@ mod request;
 mod root;
 mod settings;
 mod watchdog;
+mod world;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -1,15 +1,16 @@
 //! What each handler answers.
 //!
-//! In this version each one observes, records and answers what is neutral to DRBD. Which of them
-//! will act, and how, is said where they are.
+//! The handlers of fencing ([`fence`]) and those of a resync ([`resync`]) act. In this version each
+//! of the others observes, records and answers what is neutral to DRBD. Which of them will act, and
+//! how, is said where they are.
 
-mod fence;
 mod loss;
 mod resync;
 mod split_brain;
 mod udev;
 
 use crate::answer::{Answer, Level};
+use crate::fence;
 use crate::finish::Call;
 use crate::handler::Handler;
 use crate::settings::Settings;
@@ -21,8 +22,8 @@ pub fn answer(call: &Call, settings: &Settings) -> Answer {
         Handler::BeforeResyncTarget => resync::before_target(call, settings),
         Handler::BeforeResyncSource => resync::before_source(),
         Handler::AfterResyncTarget => resync::after_target(call, settings),
-        Handler::FencePeer => fence::fence(),
-        Handler::UnfencePeer => fence::unfence(),
+        Handler::FencePeer => fence::fence(call, settings),
+        Handler::UnfencePeer => fence::unfence(call, settings),
         Handler::SplitBrain => split_brain::unresolved(settings.resource_of(request).as_deref()),
         Handler::InitialSplitBrain => split_brain::initial(),
         Handler::LocalIoError => loss::local_io_error(),
