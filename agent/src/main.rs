@@ -47,6 +47,9 @@ enum Command {
     /// What a dqlite state directory holds, what it is worth, and its repair
     #[command(subcommand)]
     Raft(commands::raft::Command),
+    /// Copies of this node's data from before it was overwritten
+    #[command(subcommand)]
+    Copies(commands::copies::Command),
     Loop(commands::loopdev::Args),
     /// Run the agent (two-node-ha-k8s.service)
     Agent(Selection),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Move(args) => commands::r#move::run(args),
         Command::Peer(command) => commands::peer::run(command),
         Command::Raft(command) => commands::raft::run(command),
+        Command::Copies(command) => commands::copies::run(command),
         Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),

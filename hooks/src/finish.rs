@@ -3,16 +3,16 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::{Call as Command, Runner, System};
 use two_node_ha_events::{DIR, Event};
 
-use crate::answer::{Answer, Level};
+use crate::answer::{Answer, Code, Level};
 use crate::journal::{Journal, Record};
 use crate::request::Request;
 use crate::root::Root;
@@ -40,6 +40,8 @@ pub struct Call {
     event: Event,
     /// The exit code, once decided.
     code: AtomicI32,
+    /// What is answered at the deadline, once the policy is known.
+    fallback: OnceLock<Code>,
 }
 
 impl Call {
@@ -52,7 +54,20 @@ impl Call {
             started: Instant::now(),
             event,
             code: AtomicI32::new(OPEN),
+            fallback: OnceLock::new(),
         }
+    }
+
+    /// Sets what is answered at the deadline; the first time counts.
+    pub fn fall_back_to(&self, code: Code) {
+        let _ = self.fallback.set(code);
+    }
+
+    /// The fallback as an answer, with its reason.
+    fn fallback(&self, decision: &'static str, reason: String) -> Answer {
+        let code = self.fallback.get().copied();
+        let code = code.unwrap_or_else(|| self.request.handler.fallback());
+        Answer::new(code, decision, reason)
     }
 
     /// Decides the exit code; false when another thread was first.
@@ -119,7 +134,7 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
         "no answer within {:.1} s (the deadline of this handler): answered the safe code instead",
         allowed.as_secs_f64()
     );
-    let answer = call.request.handler.fallback_answer("deadline", reason);
+    let answer = call.fallback("deadline", reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }
@@ -131,7 +146,7 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
 /// A panic, in whatever thread: answers the fallback. Must not panic itself.
 pub fn panicked(call: &Arc<Call>, what: &str) -> ! {
     let reason = format!("a bug in two-node-ha-hook, please report it: {what}");
-    let answer = call.request.handler.fallback_answer("bug", reason);
+    let answer = call.fallback("bug", reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }

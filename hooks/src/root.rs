@@ -32,6 +32,11 @@ impl Root {
         self.0 != Path::new("/") && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
     }
 
+    /// The root itself.
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
     /// `TWO_NODE_HA_HOOK_PROGRAMS`: a directory whose programs go before the machine's, under the
     /// same condition.
     pub fn programs(&self) -> Option<PathBuf> {

@@ -1,7 +1,8 @@
 //! What each handler answers.
 //!
-//! The handlers of fencing act ([`fence`]). In this version each of the others observes, records
-//! and answers what is neutral to DRBD. Which of them will act, and how, is said where they are.
+//! The handlers of fencing ([`fence`]) and those of a resync ([`resync`]) act. In this version each
+//! of the others observes, records and answers what is neutral to DRBD. Which of them will act, and
+//! how, is said where they are.
 
 mod loss;
 mod resync;
@@ -18,9 +19,9 @@ use crate::settings::Settings;
 pub fn answer(call: &Call, settings: &Settings) -> Answer {
     let request = &call.request;
     match &request.handler {
-        Handler::BeforeResyncTarget => resync::before_target(settings.no_copy()),
+        Handler::BeforeResyncTarget => resync::before_target(call, settings),
         Handler::BeforeResyncSource => resync::before_source(),
-        Handler::AfterResyncTarget => resync::after_target(),
+        Handler::AfterResyncTarget => resync::after_target(call, settings),
         Handler::FencePeer => fence::fence(call, settings),
         Handler::UnfencePeer => fence::unfence(call, settings),
         Handler::SplitBrain => split_brain::unresolved(settings.resource_of(request).as_deref()),
