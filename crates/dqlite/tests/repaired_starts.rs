@@ -2,7 +2,7 @@
 //! the announced ones where something was.
 //!
 //! `tests/against-dqlite` runs these.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod real;
 
