@@ -359,15 +359,14 @@ fn a_constraint_is_taken_away_where_the_node_has_arrived_and_the_copies_are_the_
                 .iter()
                 .any(|s| matches!(s, Step::RemoveConstraint(_)))
         };
-        let arrived = [State::PrimaryRunning, State::SecondaryRunning];
-        if !arrived.contains(&decision.state) {
+        if !decision.settled {
             assert_eq!(
                 with, decision,
                 "a constraint changes what is none of its business"
             );
             return;
         }
-        assert!(decision.settled && step(&with), "{o:#?}\n{with:#?}");
+        assert!(step(&with), "{o:#?}\n{with:#?}");
         assert_eq!(with.state, decision.state);
         *removed.entry(with.state).or_insert(0) += 1;
         for promotion in [
