@@ -39,6 +39,9 @@ use shared::Shared;
 pub enum Event {
     /// Something on this node changed: a unit, a mount, DRBD, a hold, a hook's event.
     Changed,
+    /// Something about the replication link or the peer's disk did, or DRBD called a handler: a
+    /// constraint may have come or gone, even where everything is as before by now.
+    LinkChanged,
     /// The peer's agent says that something changed there.
     PeerWoke,
     /// The peer's answer to a question, or why there is none.
@@ -270,6 +273,7 @@ impl Daemon {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Changed => {}
+            Event::LinkChanged => self.knowledge.forget_promotion(),
             Event::PeerWoke => {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;

@@ -89,6 +89,18 @@ impl DrbdEvents {
     }
 }
 
+/// What a line of DRBD's events is a reason for.
+fn of_line(line: &str) -> Event {
+    if ["connection:", "peer-disk:", "helper:"]
+        .iter()
+        .any(|field| line.contains(field))
+    {
+        Event::LinkChanged
+    } else {
+        Event::Changed
+    }
+}
+
 /// DRBD's own event stream. A line is only a reason to look.
 ///
 /// # Errors
@@ -112,8 +124,8 @@ pub fn drbd(events: Sender<Event>) -> Result<DrbdEvents, String> {
                     let stdout = child.stdout.take();
                     *running.lock() = Some(child);
                     if let Some(stdout) = stdout {
-                        for _ in BufReader::new(stdout).lines().map_while(Result::ok) {
-                            if events.send(Event::Changed).is_err() {
+                        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                            if events.send(of_line(&line)).is_err() {
                                 running.end();
                                 return;
                             }

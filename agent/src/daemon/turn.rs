@@ -113,6 +113,11 @@ impl Daemon {
                     Outcome::Done => {}
                     Outcome::VoterConfirmed => self.confirmed = true,
                     Outcome::PeerStopped => self.knowledge.stopped = true,
+                    Outcome::ConstraintRemoved => {
+                        self.knowledge.forget_promotion();
+                        // It waits for this.
+                        self.questions.wake_peer();
+                    }
                 }
                 true
             }

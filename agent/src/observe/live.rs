@@ -26,6 +26,7 @@ pub fn drbd(runner: &dyn Runner, config: &Config) -> Drbd {
         role: Role::Unknown,
         up_to_date: false,
         connected: false,
+        equal: false,
         peer_role: Role::Unknown,
         summary,
     };
@@ -73,6 +74,7 @@ fn summarise(resource: &drbd::Resource) -> Drbd {
         role: role(&resource.role),
         up_to_date: resource.is_uptodate(),
         connected,
+        equal: resource.all_uptodate() && !resource.resyncing(),
         peer_role: peer.map_or(Role::Unknown, |peer| role(&peer.role)),
         summary,
     }
@@ -279,17 +281,27 @@ pub fn peer_node(runner: &dyn Runner, peer: &str) -> Result<PeerNode, String> {
     })
 }
 
-/// Asks Pacemaker whether a fence-peer handler forbids the promotion of `node`.
+/// Asks Pacemaker whether a fence-peer handler forbids the promotion of `node`, or of `peer`.
 ///
 /// # Errors
 /// Why it does not say, in words.
-pub fn promotion(runner: &dyn Runner, resource: &str, node: &str) -> Result<Promotion, String> {
+pub fn promotion(
+    runner: &dyn Runner,
+    resource: &str,
+    node: &str,
+    peer: &str,
+) -> Result<Promotion, String> {
     let constraints = two_node_ha_pacemaker::query::fencing_constraints(runner, resource)
         .map_err(|error| error.to_string())?;
-    Ok(constraints
-        .into_iter()
-        .find(|constraint| constraint.forbids(node))
-        .map_or(Promotion::Allowed, |constraint| {
-            Promotion::Forbidden(constraint.id)
-        }))
+    let forbidding = |name: &str| {
+        let found = constraints
+            .iter()
+            .find(|constraint| constraint.forbids(name));
+        found.map(|constraint| constraint.id.clone())
+    };
+    Ok(match (forbidding(node), forbidding(peer)) {
+        (Some(id), _) => Promotion::Forbidden(id),
+        (None, Some(id)) => Promotion::PeerForbidden(id),
+        (None, None) => Promotion::Allowed,
+    })
 }

@@ -54,8 +54,8 @@ pub struct Observation {
     pub peer_report: Asked<Report>,
     /// What Pacemaker said of the peer in this round.
     pub peer_node: Asked<PeerNode>,
-    /// Whether a constraint of a fence-peer handler keeps Pacemaker from promoting this node, and
-    /// its id; what is known of it since the copies of the volume were last equal.
+    /// Whether a constraint of a fence-peer handler keeps Pacemaker from promoting one of the nodes,
+    /// and its id; what is known of it since the copies of the volume were last equal.
     #[serde(default)]
     pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
@@ -89,15 +89,18 @@ pub enum Asked<T> {
     Silent(String),
 }
 
-/// Whether Pacemaker may promote this node's copy of the volume.
+/// Whether Pacemaker may promote this node's copy of the volume, and the peer's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Promotion {
-    /// No handler forbids it.
+    /// No handler forbids either.
     Allowed,
     /// The constraint with this id forbids it: the peer's handler has placed it when it lost sight
     /// of this node, and has not taken it away yet.
     Forbidden(String),
+    /// The constraint with this id allows this node and forbids the peer: this node's handler has
+    /// placed it.
+    PeerForbidden(String),
 }
 
 /// DRBD's role of this node.
@@ -121,6 +124,10 @@ pub struct Drbd {
     pub up_to_date: bool,
     /// Whether the replication link is up.
     pub connected: bool,
+    /// Whether both copies are the same and current: connected, every volume UpToDate on both sides,
+    /// no resync.
+    #[serde(default)]
+    pub equal: bool,
     /// The peer's role, while connected.
     pub peer_role: Role,
     /// In words, for people: `Primary UpToDate, connected to Secondary UpToDate`.

@@ -355,21 +355,6 @@ fn warnings(r: &mut Reader<'_>, c: &Config) {
             .help("use \"stop\": with two nodes a lone survivor has quorum anyway"),
         );
     }
-    if c.fencing.mode != FencingMode::None {
-        for (i, node) in c.nodes.iter().enumerate() {
-            if node.hostname != node.name {
-                r.warning_at(
-                    "node.hostname",
-                    i,
-                    Fault::from(format!(
-                        "drbd-utils' fence handler takes `{}` for the name of a node in Pacemaker, which is `{}`",
-                        node.hostname, node.name
-                    ))
-                    .help("its constraint would then keep both nodes from becoming primary: give the host the node's name"),
-                );
-            }
-        }
-    }
     let discards = [
         ("drbd.after_sb_1pri", c.drbd.after_sb_1pri),
         ("drbd.after_sb_2pri", c.drbd.after_sb_2pri),

@@ -14,6 +14,7 @@
 mod cib;
 mod constraint;
 pub mod fence;
+pub mod lock;
 mod node_state;
 mod parse;
 pub mod query;

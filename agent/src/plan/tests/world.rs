@@ -54,6 +54,7 @@ pub fn booted() -> Observation {
             role: Role::Secondary,
             up_to_date: true,
             connected: true,
+            equal: true,
             peer_role: Role::Unknown,
             summary: "Secondary UpToDate".into(),
         },
@@ -142,6 +143,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPeer => o.peer_report = Asked::Answer(peer.clone()),
         Step::AskPacemaker => o.peer_node = Asked::Answer(PeerNode::Down),
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
+        Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
         Step::StopPeer => o.peer_stopped = true,
         Step::ProtectMountPoint => o.mount_point = MountPoint::Protected,
         Step::StopServices => {
