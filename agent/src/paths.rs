@@ -88,6 +88,18 @@ impl Paths {
         self.state().join("events")
     }
 
+    /// The evidence of split brains.
+    #[must_use]
+    pub fn evidence(&self) -> PathBuf {
+        self.state().join("evidence")
+    }
+
+    /// The resolution of a split brain that is under way.
+    #[must_use]
+    pub fn resolution(&self) -> PathBuf {
+        self.state().join("split-brain.json")
+    }
+
     /// The ssh identity towards the peer, and the peer's pinned host keys.
     #[must_use]
     pub fn peer_keys(&self) -> PathBuf {
