@@ -3,6 +3,8 @@
 use crate::configuration::Server;
 use crate::log::{Log, put_together};
 use crate::metadata::{Metadata, MetadataFault};
+use crate::node::NodeInfo;
+use crate::remedy::Step;
 use crate::report::{
     Loss, Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
 };
@@ -24,7 +26,7 @@ pub fn assess(scan: &Scan) -> Report {
     behind(metadata, &log, &mut problems);
     emptiness(scan, metadata, &log, &mut problems, &mut notes);
     let (configuration, configuration_index) = configuration(&log, &mut problems);
-    identity(scan, &configuration, &mut problems, &mut notes);
+    identity(scan, &log, &configuration, &mut problems, &mut notes);
     Report {
         verdict: verdict(scan, &problems, &log),
         last_term: log.last_term,
@@ -69,16 +71,11 @@ fn verdict(scan: &Scan, problems: &[Problem], log: &Log<'_>) -> Verdict {
 
 /// The current term and vote (`uvMetadataLoad` of `uv_metadata.c`).
 fn metadata(scan: &Scan, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) -> Option<Metadata> {
-    let mut wrong = |file: String, detail: String| {
-        problems.push(Problem {
-            kind: ProblemKind::Metadata,
-            file: Some(file),
-            detail,
-            // Nothing of the log is in it. The term can be had from the log; the vote matters only
-            // where there is more than one voter.
-            lossless: true,
-            lost: None,
-        });
+    let mut wrong = |file: &str, detail: String, away: &str| {
+        // Nothing of the log is in it. The term can be had from the log; the vote matters only
+        // where there is more than one voter.
+        let problem = Problem::new(ProblemKind::Metadata, Some(file), detail, true);
+        problems.push(problem.settled_by(vec![Step::leave_out(away)]));
     };
     let mut found: Vec<Metadata> = Vec::new();
     for (half, number) in scan.metadata.iter().zip(1..) {
@@ -95,20 +92,27 @@ fn metadata(scan: &Scan, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) -> 
                 | MetadataFault::Format(_)
                 | MetadataFault::NoVersion),
             )) => wrong(
-                file,
+                &file,
                 format!("{fault}, and dqlite refuses to start: move it away"),
+                &file,
             ),
         }
     }
     if let [first, second] = found[..] {
         if first.version == second.version {
+            let older = if first.term < second.term {
+                "metadata1"
+            } else {
+                "metadata2"
+            };
             wrong(
-                "metadata2".to_owned(),
+                "metadata2",
                 format!(
                     "it is of version {} as metadata1 is, and dqlite refuses to start: move away \
                      the one with the lower term",
                     second.version
                 ),
+                older,
             );
         }
     }
@@ -173,15 +177,16 @@ fn snapshots(
             (true, None) => "move both halves away: the log has it all".to_owned(),
             (false, _) => "no other snapshot and log reach up to it".to_owned(),
         };
-        problems.push(Problem {
-            kind: ProblemKind::Snapshot,
-            file: Some(file),
-            detail: format!("{fault}, and dqlite refuses to start: {remedy}"),
-            lossless,
-            lost: (!lossless).then(|| Loss {
+        let detail = format!("{fault}, and dqlite refuses to start: {remedy}");
+        let problem = Problem::new(ProblemKind::Snapshot, Some(&file), detail, lossless)
+            .settled_by(halves(snapshot));
+        problems.push(if lossless {
+            problem
+        } else {
+            problem.losing(Loss {
                 first: log.last_index.saturating_add(1),
                 last: index,
-            }),
+            })
         });
     }
 }
@@ -192,24 +197,16 @@ fn behind(metadata: Option<Metadata>, log: &Log<'_>, problems: &mut Vec<Problem>
         return;
     };
     if highest > metadata.term {
-        problems.push(Problem {
-            kind: ProblemKind::Metadata,
-            file: Some(
-                if metadata.version % 2 == 1 {
-                    "metadata1"
-                } else {
-                    "metadata2"
-                }
-                .to_owned(),
-            ),
-            detail: format!(
-                "it is of term {}, but the log has entries of term {highest}: it is an older copy, \
-                 or damaged",
-                metadata.term
-            ),
-            lossless: true,
-            lost: None,
-        });
+        let file = ["metadata2", "metadata1"][usize::from(metadata.version % 2 == 1)];
+        let detail = format!(
+            "it is of term {}, but the log has entries of term {highest}: it is an older copy, or \
+             damaged",
+            metadata.term
+        );
+        problems.push(
+            Problem::new(ProblemKind::Metadata, Some(file), detail, true)
+                .settled_by(vec![newer_term(log)]),
+        );
     }
 }
 
@@ -226,17 +223,17 @@ fn emptiness(
         return;
     }
     match &scan.info {
-        Some(Ok(info)) if info.is_bootstrap() => problems.push(Problem {
-            kind: ProblemKind::Configuration,
-            file: None,
-            detail: format!(
+        Some(Ok(info)) if info.is_bootstrap() => {
+            let detail = format!(
                 "there is a term but no log, and {} has founded its cluster: all snapshots and \
                  segments are gone, and dqlite finds no configuration to start with",
                 info.id
-            ),
-            lossless: false,
-            lost: Some(Loss { first: 1, last: 1 }),
-        }),
+            );
+            problems.push(
+                Problem::new(ProblemKind::Configuration, None, detail, false)
+                    .losing(Loss { first: 1, last: 1 }),
+            );
+        }
         Some(_) | None => notes.push(Note {
             file: None,
             detail: "there is a term but no log: a member that holds no data, or one whose \
@@ -254,18 +251,14 @@ fn configuration(log: &Log<'_>, problems: &mut Vec<Problem>) -> (Vec<Server>, Op
         Some((index, change)) if Some(index) > of_snapshot => match &change.servers {
             Ok(servers) => (servers.clone(), Some(index)),
             Err(fault) => {
-                problems.push(Problem {
-                    kind: ProblemKind::Configuration,
-                    file: None,
-                    detail: format!(
-                        "the entry with index {index}: {fault}; dqlite refuses to start"
-                    ),
-                    lossless: false,
-                    lost: Some(Loss {
+                let detail =
+                    format!("the entry with index {index}: {fault}; dqlite refuses to start");
+                problems.push(
+                    Problem::new(ProblemKind::Configuration, None, detail, false).losing(Loss {
                         first: index,
                         last: log.last_index,
                     }),
-                });
+                );
                 (Vec::new(), Some(index))
             }
         },
@@ -275,27 +268,77 @@ fn configuration(log: &Log<'_>, problems: &mut Vec<Problem>) -> (Vec<Server>, Op
     }
 }
 
+/// A term above that of every entry: the vote that may have been cast in the log's last one is not
+/// known, and in this one none has been.
+fn newer_term(log: &Log<'_>) -> Step {
+    let highest = log.highest.unwrap_or(0).max(log.last_term);
+    Step::Term {
+        term: highest.saturating_add(1),
+    }
+}
+
+fn is_member(configuration: &[Server], id: u64) -> bool {
+    configuration.iter().any(|server| server.id == id)
+}
+
+/// `cluster.yaml` by raft's configuration.
+fn cluster_from(configuration: &[Server]) -> Vec<Step> {
+    if configuration.is_empty() {
+        return Vec::new();
+    }
+    let nodes = configuration.iter().map(node_of).collect();
+    vec![Step::Cluster { nodes }]
+}
+
+/// `info.yaml` by raft's configuration: only where there is no question which of the members this is.
+fn info_from(configuration: &[Server]) -> Vec<Step> {
+    match configuration {
+        [only] => vec![Step::Info {
+            node: node_of(only),
+        }],
+        _ => Vec::new(),
+    }
+}
+
+fn node_of(server: &Server) -> NodeInfo {
+    NodeInfo {
+        id: server.id,
+        address: server.address.clone(),
+        role: server.role,
+    }
+}
+
+/// Both halves of a snapshot, as far as they are there, left out.
+pub(crate) fn halves(snapshot: &Snapshot) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if snapshot.data.is_some() {
+        steps.push(Step::leave_out(snapshot.name.to_string()));
+    }
+    if snapshot.meta.is_some() {
+        steps.push(Step::leave_out(format!("{}.meta", snapshot.name)));
+    }
+    steps
+}
+
 /// The YAML files, by themselves and against raft.
 fn identity(
     scan: &Scan,
+    log: &Log<'_>,
     configuration: &[Server],
     problems: &mut Vec<Problem>,
     notes: &mut Vec<Note>,
 ) {
-    let mut wrong = |file: Option<&str>, detail: String, lossless: bool| {
-        problems.push(Problem {
-            kind: ProblemKind::Identity,
-            file: file.map(str::to_owned),
-            detail,
-            lossless,
-            lost: None,
-        });
+    let mut wrong = |file: Option<&str>, detail: String, lossless: bool, remedy: Vec<Step>| {
+        let problem = Problem::new(ProblemKind::Identity, file, detail, lossless);
+        problems.push(problem.settled_by(remedy));
     };
     if let Some(Err(fault)) = &scan.info {
-        wrong(Some(crate::INFO_FILE), fault.clone(), true);
+        let remedy = info_from(configuration);
+        wrong(Some(crate::INFO_FILE), fault.clone(), true, remedy);
     }
     if let Some(Err(fault)) = &scan.cluster {
-        wrong(Some(crate::CLUSTER_FILE), fault.clone(), true);
+        let remedy = cluster_from(configuration);
+        wrong(Some(crate::CLUSTER_FILE), fault.clone(), true, remedy);
     }
     let directory = scan.directory();
     if let Some(trap) = directory.as_ref().and_then(identity_trap) {
@@ -311,10 +354,18 @@ fn identity(
             }),
             // The data is there, and only the term is missing.
             Trap::EmptyBootstrap { .. } | Trap::NoMetadata => {
-                wrong(None, trap.to_string(), has_data)
+                let remedy = has_data.then(|| newer_term(log));
+                let remedy = remedy.into_iter().collect();
+                wrong(None, trap.to_string(), has_data, remedy);
             }
-            Trap::NoCluster | Trap::NoInfo | Trap::BootstrapJoins { .. } | Trap::JoinsAgain => {
-                wrong(None, trap.to_string(), true);
+            Trap::NoCluster => wrong(None, trap.to_string(), true, cluster_from(configuration)),
+            Trap::NoInfo => wrong(None, trap.to_string(), true, info_from(configuration)),
+            Trap::BootstrapJoins { .. } | Trap::JoinsAgain => {
+                // Whoever raft does not know yet has crashed while it joined.
+                let joined = scan.info.as_ref().and_then(|info| info.as_ref().ok());
+                let joined = joined.is_some_and(|info| is_member(configuration, info.id));
+                let remedy = joined.then(|| Step::leave_out("join"));
+                wrong(None, trap.to_string(), true, remedy.into_iter().collect());
             }
         }
     }

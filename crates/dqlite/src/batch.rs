@@ -90,7 +90,7 @@ impl Batch<'_> {
 }
 
 /// Term, type and length of each entry.
-fn rows(table: &[u8]) -> impl Iterator<Item = (u64, u8, u32)> + '_ {
+pub(crate) fn rows(table: &[u8]) -> impl Iterator<Item = (u64, u8, u32)> + '_ {
     table.chunks_exact(16).filter_map(|row| {
         let mut row = Bytes(row);
         let (term, kind) = (row.u64()?, row.u8()?);
@@ -321,7 +321,7 @@ impl<R: Read + Seek> Window<R> {
     }
 
     /// Appends `len` bytes to `out`; false where the file ends before.
-    fn append(&mut self, out: &mut Vec<u8>, len: u64) -> io::Result<bool> {
+    pub fn append(&mut self, out: &mut Vec<u8>, len: u64) -> io::Result<bool> {
         self.each(len, |some| out.extend_from_slice(some))
     }
 

@@ -10,16 +10,20 @@
 mod assess;
 mod batch;
 mod bytes;
+mod compare;
 mod configuration;
 mod crc;
 mod damage;
 mod directory;
+mod entries;
 mod large;
 mod listing;
 mod log;
 mod metadata;
 mod name;
 mod node;
+mod remedy;
+pub mod repair;
 mod report;
 mod scan;
 mod segment;
@@ -29,6 +33,7 @@ mod yaml;
 
 pub use assess::assess;
 pub use batch::BatchFault;
+pub use compare::{Comparison, Divergence, Kind, Outline, Range, Relation, Side, compare};
 pub use configuration::{ConfigurationFault, Server, decode_configuration};
 pub use crc::{Crc, crc32};
 pub use damage::{Damage, Nature};
@@ -36,11 +41,12 @@ pub use directory::{Directory, InspectError, inspect};
 pub use metadata::{Metadata, MetadataFault};
 pub use name::SnapshotName;
 pub use node::{BOOTSTRAP_ID, NodeInfo, Role};
+pub use remedy::{Missing, Step};
 pub use report::{
     Loss, Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
 };
 pub use scan::{Closed, Open, Scan, ScanError, Snapshot, scan};
-pub use segment::{Change, End, EntryType, Segment, Terms, read_segment};
+pub use segment::{Change, End, EntryType, Fall, Segment, Terms, read_segment};
 pub use snapshot::{Data, DataFault, Database, Meta, MetaFault, decode_meta, read_data, read_meta};
 pub use trap::{Trap, identity_trap};
 pub use yaml::{

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::configuration::Server;
 use crate::metadata::Metadata;
 use crate::node::NodeInfo;
+use crate::remedy::{Missing, Step};
 use crate::snapshot::Database;
 
 /// What a state directory is worth.
@@ -103,6 +104,61 @@ pub struct Problem {
     /// What is lost, where that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lost: Option<Loss>,
+    /// What would settle it, with the loss that it says; empty where nothing does. Other problems
+    /// may come to light then.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub remedy: Vec<Step>,
+    /// Entries that would settle it without loss, were they found elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub missing: Option<Missing>,
+}
+
+impl Problem {
+    /// One that nothing settles so far.
+    pub(crate) fn new(
+        kind: ProblemKind,
+        file: Option<&str>,
+        detail: String,
+        lossless: bool,
+    ) -> Self {
+        Self {
+            kind,
+            file: file.map(str::to_owned),
+            detail,
+            lossless,
+            lost: None,
+            remedy: Vec::new(),
+            missing: None,
+        }
+    }
+
+    /// With what would settle it.
+    pub(crate) fn settled_by(self, remedy: Vec<Step>) -> Self {
+        Self { remedy, ..self }
+    }
+
+    /// With what is lost. Where nothing tells where the log went on, there was one more entry at
+    /// least.
+    pub(crate) fn losing(self, lost: Loss) -> Self {
+        let last = lost.last.max(lost.first);
+        Self {
+            lost: Some(Loss { last, ..lost }),
+            ..self
+        }
+    }
+
+    /// With what would have to be found elsewhere.
+    pub(crate) fn missing(self, steps: Vec<Step>, range: Loss, at_least: bool) -> Self {
+        let missing = Missing {
+            steps,
+            range,
+            at_least,
+        };
+        Self {
+            missing: Some(missing),
+            ..self
+        }
+    }
 }
 
 /// Something worth knowing that does not keep dqlite from starting with all it has.

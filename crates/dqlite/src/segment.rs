@@ -32,6 +32,14 @@ impl EntryType {
             _ => None,
         }
     }
+
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            Self::Command => 1,
+            Self::Barrier => 2,
+            Self::Change => 3,
+        }
+    }
 }
 
 /// A configuration in the log.
@@ -45,6 +53,17 @@ pub struct Change {
     pub servers: Result<Vec<Server>, ConfigurationFault>,
 }
 
+/// Where the terms fall within a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fall {
+    /// How many entries stand before the one with the lower term.
+    pub before: u64,
+    /// How many stand before its batch.
+    pub batch_before: u64,
+    /// The byte at which its batch starts.
+    pub batch_at: u64,
+}
+
 /// The terms of a segment's entries. Those of CHANGE entries of term 1 are left out of `first`,
 /// `highest` and `falls_at`: a recovery appends one, whatever the term was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,21 +72,21 @@ pub struct Terms {
     pub first: Option<u64>,
     /// The highest one, which in a sound log is the last one.
     pub highest: Option<u64>,
-    /// How many entries stand before the first one whose term is lower than one before it.
-    pub falls_at: Option<u64>,
+    /// The first one that is lower than one before it.
+    pub falls_at: Option<Fall>,
     /// That of the last entry of all.
     pub last: Option<u64>,
 }
 
 impl Terms {
-    pub(crate) fn take(&mut self, term: u64, kind: EntryType, before: u64) {
+    pub(crate) fn take(&mut self, term: u64, kind: EntryType, place: Fall) {
         self.last = Some(term);
         if kind == EntryType::Change && term == 1 {
             return;
         }
         self.first.get_or_insert(term);
         if self.highest.is_some_and(|highest| term < highest) {
-            self.falls_at.get_or_insert(before);
+            self.falls_at.get_or_insert(place);
         }
         self.highest = self.highest.max(Some(term));
     }
@@ -172,7 +191,12 @@ pub fn read_segment<R: Read + Seek>(source: R, size: u64) -> io::Result<Segment>
                     segment.starts_with_change = batch.starts_with_change;
                 }
                 for (term, kind, before) in batch.entries() {
-                    segment.terms.take(term, kind, before);
+                    let place = Fall {
+                        before,
+                        batch_before: segment.entries,
+                        batch_at: segment.used,
+                    };
+                    segment.terms.take(term, kind, place);
                 }
                 segment.batches += 1;
                 segment.entries += batch.count;

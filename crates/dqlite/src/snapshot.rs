@@ -4,7 +4,8 @@
 //! pieces, through the decompressor: what it takes in memory is the frame's block size, 4 MiB at
 //! most, a few times over.
 
-use std::io::{self, BufRead, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 
 use lz4_flex::frame::FrameDecoder;
 use serde::{Deserialize, Serialize};
@@ -195,6 +196,17 @@ pub fn read_data<R: BufRead>(mut source: R) -> io::Result<Result<Data, DataFault
             databases,
         })),
     }
+}
+
+/// What a data half that is sound holds, decompressed.
+pub(crate) fn content(source: File) -> io::Result<Box<dyn Read>> {
+    let mut source = BufReader::new(source);
+    let start = source.fill_buf()?;
+    Ok(if start.starts_with(&MAGIC) {
+        Box::new(FrameDecoder::new(source))
+    } else {
+        Box::new(source)
+    })
 }
 
 /// Remembers what the decoder would mix up with the content's faults: that the file ended, and that

@@ -10,7 +10,8 @@ use ProblemKind::{
     Behind, Configuration, CutOff, Damaged, Gap, Identity, Metadata, Misnamed, Order, Snapshot,
 };
 use real::{Fixture, GENERATIONS, State};
-use two_node_ha_dqlite::{ProblemKind, ScanError, Verdict, assess, scan};
+use two_node_ha_dqlite::repair::PlanError;
+use two_node_ha_dqlite::{ProblemKind, Report, ScanError, Verdict, assess, scan};
 
 /// A verdict, without its numbers.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +43,42 @@ fn check(place: &str, damage: impl Fn(&State), expected: Expected, kinds: &[Prob
             "{generation}: {report:#?}"
         );
         checks::well_formed(&report);
+        check_repair(&state, &report);
     }
+}
+
+/// The repair leads to where its plan says, loses no more than the verdict said, and not a byte of
+/// the original.
+fn check_repair(state: &State, report: &Report) {
+    let original = state.files();
+    match state.repaired(&[]) {
+        Ok((plan, _beside, copy)) => {
+            let after = copy.report();
+            assert_eq!(after, plan.after, "{:#?}", plan.steps);
+            assert_eq!(after.verdict, Verdict::Sound);
+            assert_eq!(
+                plan.lost.is_some(),
+                matches!(report.verdict, Verdict::Lossy(_)),
+                "{plan:#?}"
+            );
+            match report.verdict {
+                Verdict::Sound => assert!(plan.steps.is_empty()),
+                Verdict::Repairable => assert!(after.last_index >= report.last_index, "{plan:#?}"),
+                // Nothing of it is known to be lost and kept at once.
+                Verdict::Lossy(lost) => assert!(
+                    after.last_index >= lost.first - 1
+                        && plan.lost.unwrap().first > after.last_index,
+                    "{plan:#?}"
+                ),
+                Verdict::NotDqlite => panic!("{plan:#?}"),
+            }
+        }
+        Err(PlanError::NotDqlite) => assert_eq!(report.verdict, Verdict::NotDqlite),
+        // What is left is said; which those are is in the tests of their own.
+        Err(error @ PlanError::NoRemedy(_)) => println!("no remedy: {error}"),
+        Err(error) => panic!("{error}: {report:#?}"),
+    }
+    assert!(state.files() == original);
 }
 
 fn expected_copy(expected: &Expected) -> Expected {
@@ -406,23 +442,8 @@ fn reading_changes_nothing() {
     for generation in GENERATIONS {
         let fixture = Fixture::unpack(generation, "clobbered-rename");
         let state = fixture.dir("state");
-        let listing = || {
-            let mut files: Vec<_> = std::fs::read_dir(&state.0)
-                .unwrap()
-                .map(|entry| entry.unwrap())
-                .map(|entry| {
-                    (
-                        entry.file_name(),
-                        entry.metadata().unwrap().modified().unwrap(),
-                        std::fs::read(entry.path()).unwrap(),
-                    )
-                })
-                .collect();
-            files.sort();
-            files
-        };
-        let before = listing();
+        let before = state.files();
         let _ = assess(&state.scan());
-        assert_eq!(listing(), before);
+        assert!(state.files() == before);
     }
 }

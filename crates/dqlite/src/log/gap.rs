@@ -1,7 +1,9 @@
 //! What keeps the segments from following the snapshot.
 
 use super::{Log, Parts, promised, run};
-use crate::report::{Loss, ProblemKind};
+use crate::assess::halves;
+use crate::remedy::Step;
+use crate::report::{Loss, Problem, ProblemKind};
 use crate::scan::{Closed, Scan};
 use crate::segment::End;
 
@@ -43,6 +45,10 @@ impl<'a> Log<'a> {
                     promised(last),
                 ),
                 true,
+                vec![Step::Rename {
+                    file: last.file.clone(),
+                    to: open_again(scan),
+                }],
             );
             if let Some(segment) = parts.closed.pop() {
                 parts.open.insert(0, (&segment.file, &segment.content));
@@ -56,6 +62,10 @@ impl<'a> Log<'a> {
                 && (covered..=last.last).contains(&index)
         });
         if let (Some(other), Some(base)) = (reaching, self.base) {
+            let above = scan
+                .snapshots
+                .iter()
+                .filter(|above| above.name > other.name);
             self.problem(
                 ProblemKind::Gap,
                 Some(&first.file),
@@ -65,6 +75,7 @@ impl<'a> Log<'a> {
                     other.name
                 ),
                 true,
+                above.flat_map(halves).collect(),
             );
             debug_assert!(base.name > other.name);
             self.base = Some(other);
@@ -75,18 +86,32 @@ impl<'a> Log<'a> {
             first: kept.saturating_add(1),
             last: traced,
         };
-        self.loss(
-            ProblemKind::Gap,
-            &first.file,
-            format!(
-                "dqlite says that it is past last {snapshot}: index {} to {} are missing. Look \
-                 for them beneath the mount point, on the other node and in backups; without them \
-                 this segment and all that follows is of no use",
-                kept.saturating_add(1),
-                first.first - 1
-            ),
-            lost,
+        let missing = Loss {
+            first: kept.saturating_add(1),
+            last: first.first - 1,
+        };
+        let detail = format!(
+            "dqlite says that it is past last {snapshot}: index {} to {} are missing. Look for \
+             them beneath the mount point, on the other node and in backups; without them this \
+             segment and all that follows is of no use",
+            missing.first, missing.last
         );
+        // Left in place, dqlite would give the open ones' entries the indexes of those it misses.
+        let mut remedy: Vec<_> = scan
+            .open
+            .iter()
+            .map(|open| Step::leave_out(&open.file))
+            .collect();
+        let gone = if connected { newest } else { &parts.closed[..] };
+        remedy.extend(gone.iter().map(|segment| Step::leave_out(&segment.file)));
+        let problem = Problem::new(ProblemKind::Gap, Some(&first.file), detail, false);
+        self.problems
+            .push(
+                problem
+                    .losing(lost)
+                    .settled_by(remedy)
+                    .missing(Vec::new(), missing, false),
+            );
         parts.closed.truncate(older.len());
         if !connected {
             parts.closed.clear();
@@ -137,6 +162,7 @@ impl<'a> Log<'a> {
                      {covered}: the snapshot has all that the segments have, move them all away"
                 ),
                 true,
+                self.order.iter().copied().map(Step::leave_out).collect(),
             );
             parts.closed.clear();
             parts.open.clear();
@@ -155,16 +181,24 @@ impl<'a> Log<'a> {
             let is_loaded =
                 |segment: &Closed| self.loaded.iter().any(|(file, _)| *file == segment.file);
             let superfluous = pair.iter().find(|segment| !is_loaded(segment));
+            let file = superfluous.unwrap_or(&pair[0]).file.clone();
             self.problem(
                 ProblemKind::Order,
-                Some(&superfluous.unwrap_or(&pair[0]).file),
+                Some(&file),
                 format!(
                     "{} and {} claim the same indexes, and it is a matter of luck which one dqlite \
                      loads and whether it starts: move this one away",
                     pair[0].file, pair[1].file
                 ),
                 superfluous.is_some(),
+                vec![Step::leave_out(&file)],
             );
         }
     }
+}
+
+/// The name under which a segment comes behind all open ones, which are unused.
+fn open_again(scan: &Scan) -> String {
+    let highest = scan.open.iter().map(|open| open.counter).max();
+    format!("open-{}", highest.unwrap_or(0).saturating_add(1))
 }

@@ -11,6 +11,7 @@ use walk::fault_of;
 
 use crate::batch::BatchFault;
 use crate::damage::{Damage, Nature};
+use crate::remedy::Step;
 use crate::report::{Loss, Note, Problem, ProblemKind};
 use crate::scan::{Closed, Scan, Snapshot};
 use crate::segment::{Change, End, Segment};
@@ -34,6 +35,8 @@ pub(crate) struct Log<'a> {
     pub problems: Vec<Problem>,
     /// What is worth knowing.
     pub notes: Vec<Note>,
+    /// All segments, in the order in which dqlite goes through them.
+    order: Vec<&'a str>,
 }
 
 /// The segments that are still in question.
@@ -92,8 +95,11 @@ fn promised(segment: &Closed) -> u64 {
 
 /// Puts the log together on that snapshot.
 pub(crate) fn put_together<'a>(scan: &'a Scan, base: Option<&'a Snapshot>) -> Log<'a> {
+    let closed = scan.closed.iter().map(|segment| segment.file.as_str());
+    let open = scan.open.iter().map(|segment| segment.file.as_str());
     let mut log = Log {
         base,
+        order: closed.chain(open).collect(),
         ..Log::default()
     };
     let mut parts = Parts {
@@ -112,15 +118,19 @@ pub(crate) fn put_together<'a>(scan: &'a Scan, base: Option<&'a Snapshot>) -> Lo
                 "its name is no range of indexes, and dqlite aborts on it: move the file away"
                     .to_owned(),
                 segment.content.entries == 0,
+                vec![Step::leave_out(&segment.file)],
             );
         } else {
             parts.closed.push(segment);
         }
     }
-    log.counters(scan);
+    let gap = Log::counters(scan, &mut parts);
     log.close_gap(scan, &mut parts);
     log.leave_what_is_covered(&mut parts);
     log.walk(&parts);
+    if let Some(gap) = gap {
+        log.without_what_is_behind_the_gap(gap);
+    }
     log.overlaps(scan);
     log.name_the_unused(scan);
     log
@@ -132,28 +142,54 @@ impl<'a> Log<'a> {
         self.base.map_or(0, |base| base.name.index)
     }
 
-    fn problem(&mut self, kind: ProblemKind, file: Option<&str>, detail: String, lossless: bool) {
-        self.problems.push(Problem {
-            kind,
-            file: file.map(str::to_owned),
-            detail,
-            lossless,
-            lost: None,
-        });
+    fn problem(
+        &mut self,
+        kind: ProblemKind,
+        file: Option<&str>,
+        detail: String,
+        lossless: bool,
+        remedy: Vec<Step>,
+    ) {
+        let problem = Problem::new(kind, file, detail, lossless);
+        self.problems.push(problem.settled_by(remedy));
     }
 
-    fn loss(&mut self, kind: ProblemKind, file: &str, detail: String, lost: Loss) {
-        self.problems.push(Problem {
-            kind,
-            file: Some(file.to_owned()),
-            detail,
-            lossless: false,
-            // Where nothing tells where the log went on, there was one more entry at least.
-            lost: Some(Loss {
-                last: lost.last.max(lost.first),
-                ..lost
-            }),
-        });
+    fn loss(
+        &mut self,
+        kind: ProblemKind,
+        file: &str,
+        detail: String,
+        lost: Loss,
+        remedy: Vec<Step>,
+    ) {
+        let problem = Problem::new(kind, Some(file), detail, false);
+        self.problems.push(problem.losing(lost).settled_by(remedy));
+    }
+
+    /// Every segment behind that one is left out.
+    fn without_what_follows(&self, file: &str) -> Vec<Step> {
+        let at = self.order.iter().position(|other| *other == file);
+        let behind = at.map_or(&[][..], |at| &self.order[at + 1..]);
+        behind.iter().copied().map(Step::leave_out).collect()
+    }
+
+    /// A segment's first entries, which begin at index `first`, are the last ones of the log. An
+    /// open segment stays one.
+    fn ending(
+        &self,
+        file: &str,
+        is_open: bool,
+        first: u64,
+        (entries, size): (u64, u64),
+    ) -> Vec<Step> {
+        let last = match (entries, is_open) {
+            (0, _) => Step::leave_out(file),
+            (_, true) => Step::cut(file, size),
+            (entries, false) => Step::close(file, size, first, entries),
+        };
+        let mut steps = vec![last];
+        steps.extend(self.without_what_follows(file));
+        steps
     }
 
     fn note(&mut self, file: &str, detail: String) {
@@ -164,26 +200,39 @@ impl<'a> Log<'a> {
     }
 
     /// Open segments are numbered without a gap: they are closed in the order of their numbers.
-    fn counters(&mut self, scan: &Scan) {
-        let used: Vec<_> = scan
-            .open
-            .iter()
-            .filter(|open| !open.content.is_unused())
-            .collect();
-        for pair in used.windows(2) {
-            if pair[0].counter.checked_add(1) < Some(pair[1].counter) {
-                self.problem(
-                    ProblemKind::Order,
-                    Some(&pair[1].file),
-                    format!(
-                        "the open segments between {} and this one are missing, and dqlite would \
-                         number the entries in it as if there had been none",
-                        pair[0].file
-                    ),
-                    false,
-                );
+    /// What follows a gap is taken out of the parts, and returned: the file before it, the one
+    /// behind it, and how many entries there are from there on.
+    fn counters(scan: &'a Scan, parts: &mut Parts<'a>) -> Option<(&'a str, &'a str, u64)> {
+        let mut used = scan.open.iter().filter(|open| !open.content.is_unused());
+        let mut before = used.next()?;
+        for open in used {
+            if before.counter.checked_add(1) < Some(open.counter) {
+                let at = parts.open.iter().position(|(file, _)| *file == open.file)?;
+                let behind = parts.open.split_off(at);
+                return Some((&before.file, &open.file, all_traced(&behind)));
             }
+            before = open;
         }
+        None
+    }
+
+    /// What [`Self::counters`] has found, once it is known where the log ends.
+    fn without_what_is_behind_the_gap(&mut self, (before, file, entries): (&str, &str, u64)) {
+        let first = self.last_index.saturating_add(1);
+        self.loss(
+            ProblemKind::Order,
+            file,
+            format!(
+                "the open segments between {before} and this one are missing, and dqlite would \
+                 number the entries in it as if there had been none"
+            ),
+            Loss {
+                first,
+                // One is missing at least.
+                last: first.saturating_add(entries),
+            },
+            self.without_what_follows(before),
+        );
     }
 
     /// Takes a segment into the log.
@@ -199,14 +248,20 @@ impl<'a> Log<'a> {
                     first,
                     last: first.saturating_add(content.entries.saturating_sub(1)),
                 },
+                Vec::new(),
             );
         }
         let fall = match (content.terms.first, self.highest) {
-            (Some(term), Some(highest)) if term < highest => Some(0),
-            _ => content.terms.falls_at,
+            (Some(term), Some(highest)) if term < highest => Some((0, 0, 0)),
+            _ => content
+                .terms
+                .falls_at
+                .map(|fall| (fall.before, fall.batch_before, fall.batch_at)),
         };
         let last = first.saturating_add(content.entries.saturating_sub(1));
-        if let Some(before) = fall {
+        if let Some((before, kept, size)) = fall {
+            let is_open = file.starts_with("open-");
+            let remedy = self.ending(file, is_open, first, (kept, size));
             self.loss(
                 ProblemKind::Order,
                 file,
@@ -216,6 +271,7 @@ impl<'a> Log<'a> {
                     first: first.saturating_add(before),
                     last,
                 },
+                remedy,
             );
         }
         self.highest = self.highest.max(content.terms.highest);

@@ -3,7 +3,8 @@
 use super::{Log, Parts, all_traced, is_nothing, promised, run, traced};
 use crate::batch::BatchFault;
 use crate::damage::{Damage, Nature};
-use crate::report::{Loss, ProblemKind};
+use crate::remedy::Step;
+use crate::report::{Loss, Problem, ProblemKind};
 use crate::scan::Closed;
 use crate::segment::{End, Segment};
 
@@ -35,6 +36,10 @@ impl<'a> Log<'a> {
                             fault_of(segment)
                         ),
                         true,
+                        closed[..=number]
+                            .iter()
+                            .map(|segment| Step::leave_out(&segment.file))
+                            .collect(),
                     );
                     self.forget(segment.last);
                     next = segment.last.saturating_add(1);
@@ -49,6 +54,7 @@ impl<'a> Log<'a> {
                         content.used
                     ),
                     true,
+                    vec![Step::cut(&segment.file, content.used)],
                 ),
                 Fitness::Damaged { keep } => {
                     let lost = Loss {
@@ -63,11 +69,20 @@ impl<'a> Log<'a> {
                     } else {
                         ", and dqlite refuses to start"
                     };
-                    self.loss(
-                        ProblemKind::Damaged,
-                        &segment.file,
-                        format!("{}{silently}", fault_of(segment)),
-                        lost,
+                    let detail = format!("{}{silently}", fault_of(segment));
+                    let remedy =
+                        self.ending(&segment.file, false, segment.first, (keep, content.used));
+                    let missing = Loss {
+                        first: segment.first.saturating_add(keep),
+                        last: segment.last,
+                    };
+                    let problem =
+                        Problem::new(ProblemKind::Damaged, Some(&segment.file), detail, false);
+                    self.problems.push(
+                        problem
+                            .losing(lost)
+                            .missing(remedy[..1].to_vec(), missing, false)
+                            .settled_by(remedy),
                     );
                     if keep > 0 {
                         self.take(&segment.file, content, segment.first);
@@ -78,25 +93,48 @@ impl<'a> Log<'a> {
             self.take(&segment.file, content, segment.first);
             next = segment.last.saturating_add(1);
         }
+        let mut closing = Vec::new();
         for (number, (file, content)) in parts.open.iter().enumerate() {
             let behind = all_traced(&parts.open[number + 1..]);
+            let before = closing.clone();
             if content.entries > 0 {
                 self.take(file, content, next);
+                closing.push(Step::close(file, content.used, next, content.entries));
                 next = next.saturating_add(content.entries);
             }
-            if !self.open_end(file, content, next, behind) {
+            if !self.open_end(file, content, before, next, behind) {
                 return;
             }
         }
     }
 
     /// What ends an open segment. False where what follows it is lost.
-    fn open_end(&mut self, file: &str, content: &Segment, next: u64, behind: u64) -> bool {
+    ///
+    /// `before` makes the open segments before it closed ones.
+    fn open_end(
+        &mut self,
+        file: &str,
+        content: &Segment,
+        before: Vec<Step>,
+        next: u64,
+        behind: u64,
+    ) -> bool {
         let left = content.size - content.used;
         let here = traced(content) - content.entries;
         let lost = |entries: u64| Loss {
             first: next,
             last: next.saturating_add(entries.saturating_add(behind).saturating_sub(1)),
+        };
+        let lost_here = |entries: u64| Loss {
+            first: next,
+            last: next.saturating_add(entries.saturating_sub(1)),
+        };
+        let nothing_here = |log: &Self| {
+            let mut steps = vec![Step::leave_out(file)];
+            if behind > 0 {
+                steps.extend(log.without_what_follows(file));
+            }
+            steps
         };
         match &content.end {
             End::Whole | End::Empty => true,
@@ -111,6 +149,7 @@ impl<'a> Log<'a> {
                         content.used
                     ),
                     true,
+                    vec![Step::cut(file, content.used)],
                 );
                 true
             }
@@ -122,6 +161,7 @@ impl<'a> Log<'a> {
                     "it is too short to hold anything, and dqlite refuses to start: move it away"
                         .to_owned(),
                     true,
+                    vec![Step::leave_out(file)],
                 );
                 true
             }
@@ -131,6 +171,7 @@ impl<'a> Log<'a> {
                     Some(file),
                     format!("it is of format {format} and holds no entries: move it away"),
                     behind == 0,
+                    nothing_here(self),
                 );
                 behind == 0
             }
@@ -143,6 +184,7 @@ impl<'a> Log<'a> {
                          dqlite starts without them and says nothing"
                     ),
                     lost(*entries),
+                    self.ending(file, true, next, (0, 0)),
                 );
                 false
             }
@@ -153,6 +195,7 @@ impl<'a> Log<'a> {
                     "it ends before its first entry, and dqlite refuses to start: move it away"
                         .to_owned(),
                     behind == 0,
+                    nothing_here(self),
                 );
                 behind == 0
             }
@@ -179,11 +222,30 @@ impl<'a> Log<'a> {
                         "dqlite starts without it and what follows, and says nothing"
                     }
                 };
-                self.loss(
-                    ProblemKind::Damaged,
-                    file,
-                    format!("{}; {consequence}", fault_at(damage)),
-                    lost(here),
+                let detail = format!("{}; {consequence}", fault_at(damage));
+                let remedy = self.ending(file, true, next, (content.entries, content.used));
+                let problem = Problem::new(ProblemKind::Damaged, Some(file), detail, false);
+                // What is missing goes into a closed segment, and so before all open ones.
+                let mut steps = before;
+                steps.push(match content.entries {
+                    0 => Step::leave_out(file),
+                    entries => {
+                        Step::close(file, content.used, next.saturating_sub(entries), entries)
+                    }
+                });
+                let (range, at_least) = match damage.entries {
+                    Some(_) => (lost_here(here), false),
+                    // How many entries there were, nothing tells: it takes the log's end too.
+                    None => (lost(here), true),
+                };
+                if at_least {
+                    steps.extend(self.without_what_follows(file));
+                }
+                self.problems.push(
+                    problem
+                        .losing(lost(here))
+                        .settled_by(remedy)
+                        .missing(steps, range, at_least),
                 );
                 false
             }

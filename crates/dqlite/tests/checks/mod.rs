@@ -8,8 +8,9 @@
 
 use std::io::Cursor;
 
+use two_node_ha_dqlite::repair::{Plan, PlanError};
 use two_node_ha_dqlite::{
-    Change, Closed, ConfigurationFault, Data, Database, End, EntryType, Meta, Metadata,
+    Change, Closed, ConfigurationFault, Data, Database, End, EntryType, Fall, Meta, Metadata,
     MetadataFault, Open, Report, Scan, Segment, Server, Snapshot, SnapshotName, Terms, Verdict,
     assess, decode_configuration, decode_meta, read_data, read_segment,
 };
@@ -90,7 +91,22 @@ pub fn segment(bytes: &[u8]) {
 
 /// A directory made up of the bytes: whatever its content, it has a verdict.
 pub fn log(bytes: &[u8]) {
-    well_formed(&assess(&made_up(bytes)));
+    let scan = made_up(bytes);
+    let report = assess(&scan);
+    well_formed(&report);
+    // A repair ends, at something sound, and loses no more than was said.
+    let nowhere = std::path::Path::new("/nowhere");
+    match Plan::of_scan(nowhere, scan, Vec::new()) {
+        Ok(plan) => {
+            assert_eq!(plan.after.verdict, Verdict::Sound, "{plan:#?}");
+            well_formed(&plan.after);
+            let lossy = matches!(report.verdict, Verdict::Lossy(_));
+            assert!(lossy || plan.lost.is_none(), "{plan:#?}");
+        }
+        Err(PlanError::NoEnd { .. }) => panic!("{report:#?}"),
+        // A segment would have to be cut, and there is none.
+        Err(PlanError::Scan(_) | PlanError::NotDqlite | PlanError::NoRemedy(_)) => {}
+    }
 }
 
 /// What holds of every report.
@@ -157,7 +173,11 @@ fn content(bytes: &mut impl Iterator<Item = u8>) -> Segment {
         terms: Terms {
             first: (entries > 0).then_some(term),
             highest: (entries > 0).then_some(term),
-            falls_at: (kind > 250).then_some(0),
+            falls_at: (kind > 250).then_some(Fall {
+                before: 0,
+                batch_before: 0,
+                batch_at: 8,
+            }),
             last: (entries > 0).then_some(term),
         },
         change: (entries > 0 && kind & 64 > 0).then_some(change),

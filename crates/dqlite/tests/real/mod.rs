@@ -4,9 +4,11 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
-use two_node_ha_dqlite::{Report, Scan, assess, scan};
+use two_node_ha_dqlite::repair::{Plan, PlanError, apply};
+use two_node_ha_dqlite::{Report, Scan, assess, crc32, scan};
 
 /// The generations of dqlite: folders of `fixtures`.
 pub const GENERATIONS: [&str; 2] = ["1.11", "1.18"];
@@ -75,6 +77,20 @@ impl State {
         assess(&self.scan())
     }
 
+    /// Its files with their times and contents.
+    pub fn files(&self) -> Vec<(std::ffi::OsString, SystemTime, Option<Vec<u8>>)> {
+        let mut files: Vec<_> = fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| {
+                let modified = entry.metadata().unwrap().modified().unwrap();
+                (entry.file_name(), modified, fs::read(entry.path()).ok())
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
     pub fn path(&self, file: &str) -> PathBuf {
         self.0.join(file)
     }
@@ -111,10 +127,43 @@ impl State {
         file.write_all(bytes).unwrap();
     }
 
+    /// Makes the last byte of a segment's nth batch another one, with checksums as if it had been
+    /// written so.
+    pub fn rewrite(&self, file: &str, nth: usize) {
+        let mut content = self.read(file);
+        let starts = batches(&content);
+        let (start, end) = (starts[nth] as usize, starts[nth + 1] as usize);
+        content[end - 1] ^= 1;
+        let count = u64::from_le_bytes(content[start + 8..start + 16].try_into().unwrap());
+        let data = start + 16 + usize::try_from(count).unwrap() * 16;
+        let sum = crc32(&content[data..end]);
+        content[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
+        self.write(file, &content);
+    }
+
     /// Flips the lowest bit of a byte.
     pub fn flip(&self, file: &str, at: u64) {
         let content = self.read(file);
         self.patch(file, at, &[content[usize::try_from(at).unwrap()] ^ 1]);
+    }
+
+    /// A copy beside it, in a directory of its own that goes with what is returned.
+    pub fn copy(&self) -> (TempDir, Self) {
+        let beside = tempfile::tempdir().unwrap();
+        let copy = Self(beside.path().join("state"));
+        let mut cp = std::process::Command::new("cp");
+        cp.args(["-a", "--sparse=always"]).arg(&self.0).arg(&copy.0);
+        assert!(cp.status().unwrap().success());
+        (beside, copy)
+    }
+
+    /// The plan of its repair, and a copy that is repaired.
+    pub fn repaired(&self, sources: &[&Self]) -> Result<(Plan, TempDir, Self), PlanError> {
+        let sources: Vec<_> = sources.iter().map(|source| source.0.as_path()).collect();
+        let plan = Plan::of(&self.0, &sources)?;
+        let (beside, copy) = self.copy();
+        apply(&copy.0, &plan).unwrap();
+        Ok((plan, beside, copy))
     }
 
     /// The newest closed segment.
