@@ -13,6 +13,7 @@ mod paths;
 mod peer;
 mod plan;
 mod render;
+mod split;
 mod store;
 mod systemd;
 
@@ -46,6 +47,9 @@ enum Command {
     /// What a dqlite state directory holds, and what it is worth
     #[command(subcommand)]
     Raft(commands::raft::Command),
+    /// A split brain: what it is, and how it ends
+    #[command(subcommand)]
+    SplitBrain(commands::split_brain::Command),
     Loop(commands::loopdev::Args),
     /// Run the agent (two-node-ha-k8s.service)
     Agent(Selection),
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Move(args) => commands::r#move::run(args),
         Command::Peer(command) => commands::peer::run(command),
         Command::Raft(command) => commands::raft::run(command),
+        Command::SplitBrain(command) => commands::split_brain::run(command),
         Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),

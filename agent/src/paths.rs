@@ -40,6 +40,12 @@ impl Paths {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// Below which everything is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// `/etc/two-node-ha.toml`
     #[must_use]
     pub fn config(&self) -> PathBuf {

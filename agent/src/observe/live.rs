@@ -11,12 +11,12 @@ use two_node_ha_drbd as drbd;
 
 use super::{
     Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role, Services,
-    mounts,
+    SplitBrain, mounts,
 };
 use crate::database::Database;
 use crate::files::{immutable, link};
 use crate::paths::Paths;
-use crate::store::{Epoch, Phase, before};
+use crate::store::{Epoch, Phase, Resolution, before};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -119,6 +119,19 @@ pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
         Ok(None) => Known::Absent,
         Err(error) => Known::Unreadable(error.to_string()),
     }
+}
+
+/// Whether a split brain waits to be resolved.
+#[must_use]
+pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
+    if let Ok(Some(resolution)) = Resolution::read(&paths.resolution()) {
+        return Some(SplitBrain::Resolving(resolution.winner));
+    }
+    let reported = || {
+        let evidence = two_node_ha_evidence::unresolved(&paths.evidence()).unwrap_or_default();
+        evidence.iter().any(|(_, e)| e.handler == "split-brain")
+    };
+    (!connected && reported()).then_some(SplitBrain::Reported)
 }
 
 /// Both databases' directories.

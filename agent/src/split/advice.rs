@@ -1,9 +1,11 @@
 //! Which node to keep, and why; or why that cannot be told.
 //!
-//! Only what is certain counts: that one side has lost its data, or has written nothing of the
-//! databases. How long a log is says nothing about what is worth more, and is shown, not weighed.
+//! Only what is certain counts: that one side has lost its data, has written nothing to the
+//! databases, or has every entry of the other's. How long a log is says nothing about what is worth
+//! more, and is shown, not weighed.
 
 use serde::Serialize;
+use two_node_ha_dqlite::{Parting, Relation as Order, parting};
 
 use super::generation::{Relation, compare};
 use super::plan::healed;
@@ -25,11 +27,8 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Logs {
-    /// They end at the same entry, with the same members.
-    SameEnd,
-    /// They end differently. Whether one holds all of the other is seen only with both logs in one
-    /// place (`two-node-ha raft` on a copy).
-    Differ,
+    /// Compared entry by entry.
+    Compared(Parting),
     /// One of them cannot be read: why.
     Unknown(String),
 }
@@ -68,7 +67,7 @@ pub fn advise(a: &Side, b: &Side) -> Comparison {
         .into_iter()
         .map(|database| (database, logs(a, b, database)))
         .collect();
-    let advice = no_split_brain(a, b, relation).unwrap_or_else(|| weigh(a, b));
+    let advice = no_split_brain(a, b, relation).unwrap_or_else(|| weigh(a, b, &logs));
     Comparison {
         relation,
         logs,
@@ -84,13 +83,16 @@ fn logs(a: &Side, b: &Side, database: Database) -> Logs {
     match (of(a), of(b)) {
         (Log::Unknown(why), _) => Logs::Unknown(format!("{}: {why}", a.node)),
         (_, Log::Unknown(why)) => Logs::Unknown(format!("{}: {why}", b.node)),
-        (first, second) if first == second => Logs::SameEnd,
-        (Log::Ends { .. }, Log::Ends { .. }) => Logs::Differ,
+        (Log::Read(first), Log::Read(second)) => Logs::Compared(parting(&first, &second)),
     }
 }
 
 fn no_split_brain(a: &Side, b: &Side, relation: Option<Relation>) -> Option<Advice> {
-    let none = |reason: String| Some(Advice::None { reasons: vec![reason] });
+    let none = |reason: String| {
+        Some(Advice::None {
+            reasons: vec![reason],
+        })
+    };
     if healed(a, b) {
         return none("the nodes are connected, and both copies are current".into());
     }
@@ -114,8 +116,13 @@ fn no_split_brain(a: &Side, b: &Side, relation: Option<Relation>) -> Option<Advi
     }
 }
 
-fn weigh(a: &Side, b: &Side) -> Advice {
-    let (for_a, for_b) = (in_favour(a, b), in_favour(b, a));
+fn weigh(a: &Side, b: &Side, logs: &[(Database, Logs)]) -> Advice {
+    let (mut for_a, mut for_b) = (in_favour(a, b), in_favour(b, a));
+    match behind(logs) {
+        Some(Order::AAhead) => for_a.push(holds_all(a, b)),
+        Some(Order::BAhead) => for_b.push(holds_all(b, a)),
+        _ => {}
+    }
     let keep = |side: &Side, reasons: Vec<String>| Advice::Keep {
         node: side.node.clone(),
         reasons,
@@ -134,6 +141,30 @@ fn weigh(a: &Side, b: &Side) -> Advice {
             )],
         },
     }
+}
+
+/// Which side has every entry of both databases, where one has; [`Order::Same`] where both have.
+fn behind(logs: &[(Database, Logs)]) -> Option<Order> {
+    let mut all = Order::Same;
+    for (_, logs) in logs {
+        let Logs::Compared(parting) = logs else {
+            return None;
+        };
+        all = match (all, parting.relation) {
+            (all, Order::Same) => all,
+            (Order::Same, one @ (Order::AAhead | Order::BAhead)) => one,
+            (all, one) if all == one && all != Order::Diverged => all,
+            _ => return None,
+        };
+    }
+    (all != Order::Unconnected).then_some(all)
+}
+
+fn holds_all(ahead: &Side, behind: &Side) -> String {
+    format!(
+        "the databases on {} hold every entry of those on {}, and more",
+        ahead.node, behind.node
+    )
 }
 
 /// Why `side` should be kept and not `other`.

@@ -17,6 +17,9 @@ use crate::store::{Epoch, Journal, Owned, Resolution};
 
 /// How long a program may take.
 const PROGRAM: Duration = Duration::from_secs(15);
+/// How many entries of a log travel as checksums: both databases' must fit into one line of the
+/// peer's protocol. dqlite keeps at least 8192 behind a snapshot.
+const ENTRIES: usize = 16_384;
 /// `cibadmin` while Pacemaker does not run (`CRM_EX_DISCONNECT`).
 const NOT_CONNECTED: i32 = 102;
 
@@ -159,7 +162,9 @@ fn databases(here: Here<'_>, mount: &Mount, role: Role) -> BTreeMap<Database, Lo
                 log(here, database)
             } else {
                 earlier.get(&database).cloned().unwrap_or_else(|| {
-                    Log::Unknown("the volume is not mounted there, and was not when it was seen".into())
+                    Log::Unknown(
+                        "the volume is not mounted there, and was not when it was seen".into(),
+                    )
                 })
             };
             (database, log)
@@ -169,21 +174,9 @@ fn databases(here: Here<'_>, mount: &Mount, role: Role) -> BTreeMap<Database, Lo
 
 fn log(here: Here<'_>, database: Database) -> Log {
     let state = here.paths.on_volume(here.config, database);
-    let scan = match dqlite::scan(&database.raft_directory(&state)) {
-        Ok(scan) => scan,
-        Err(error) => return Log::Unknown(error.to_string()),
-    };
-    let report = dqlite::assess(&scan);
-    let mut members: Vec<String> = report
-        .configuration
-        .iter()
-        .map(|server| format!("{} {:?}", server.id, server.role).to_lowercase())
-        .collect();
-    members.sort();
-    Log::Ends {
-        term: report.last_term,
-        index: report.last_index,
-        members,
+    match dqlite::prints(&database.raft_directory(&state), ENTRIES) {
+        Ok(prints) => Log::Read(prints),
+        Err(error) => Log::Unknown(error.to_string()),
     }
 }
 
@@ -198,7 +191,7 @@ fn earlier(here: Here<'_>) -> BTreeMap<Database, Log> {
             let mine = sides.into_iter().find(|side| side.node == here.node)?;
             mine.logs
                 .values()
-                .any(|log| matches!(log, Log::Ends { .. }))
+                .any(|log| matches!(log, Log::Read(_)))
                 .then_some(mine.logs)
         })
         .next()

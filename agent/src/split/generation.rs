@@ -104,7 +104,9 @@ mod tests {
 
     #[test]
     fn what_drbdadm_prints_is_read_without_the_flags_and_the_primary_bit() {
-        let both = of("F3B46A7A1BD7DC25:0000000000000000:16E12A6F5FBF6C36:0000000000000004:1:1:0:1:0:0:0\n");
+        let both = of(
+            "F3B46A7A1BD7DC25:0000000000000000:16E12A6F5FBF6C36:0000000000000004:1:1:0:1:0:0:0\n",
+        );
         assert_eq!(both.current, 0xF3B4_6A7A_1BD7_DC24);
         assert_eq!(both.bitmap, 0);
         assert_eq!(both.history, [0x16E1_2A6F_5FBF_6C36, 4]);
@@ -115,19 +117,29 @@ mod tests {
 
     #[test]
     fn two_primaries_that_wrote_apart_from_each_other_are_a_split_brain() {
-        let a = of(&format!("AAAAAAAAAAAAAAAB:{COMMON}:2222222222222222:0000000000000000:1"));
-        let b = of(&format!("BBBBBBBBBBBBBBBB:{COMMON}:2222222222222222:0000000000000000:1"));
+        let a = of(&format!(
+            "AAAAAAAAAAAAAAAB:{COMMON}:2222222222222222:0000000000000000:1"
+        ));
+        let b = of(&format!(
+            "BBBBBBBBBBBBBBBB:{COMMON}:2222222222222222:0000000000000000:1"
+        ));
         assert_eq!(compare(&a, &b), Relation::SplitBrain);
         // One of them has done so twice.
-        let again = of(&format!("CCCCCCCCCCCCCCCC:0000000000000000:BBBBBBBBBBBBBBBA:{COMMON}:1"));
+        let again = of(&format!(
+            "CCCCCCCCCCCCCCCC:0000000000000000:BBBBBBBBBBBBBBBA:{COMMON}:1"
+        ));
         assert_eq!(compare(&a, &again), Relation::SplitBrain);
         assert_eq!(compare(&again, &a), Relation::SplitBrain);
     }
 
     #[test]
     fn a_node_that_only_fell_behind_is_no_split_brain() {
-        let ahead = of(&format!("AAAAAAAAAAAAAAAB:{COMMON}:0000000000000000:0000000000000000:1"));
-        let behind = of(&format!("{COMMON}:0000000000000000:0000000000000000:0000000000000000:1"));
+        let ahead = of(&format!(
+            "AAAAAAAAAAAAAAAB:{COMMON}:0000000000000000:0000000000000000:1"
+        ));
+        let behind = of(&format!(
+            "{COMMON}:0000000000000000:0000000000000000:0000000000000000:1"
+        ));
         assert_eq!(compare(&ahead, &behind), Relation::FirstAhead);
         assert_eq!(compare(&behind, &ahead), Relation::SecondAhead);
         assert_eq!(compare(&behind, &behind), Relation::Same);
@@ -136,7 +148,9 @@ mod tests {
     #[test]
     fn a_new_disk_is_behind_everything_and_a_foreign_one_unrelated() {
         let new = of("0000000000000004:0000000000000000:0000000000000000:0000000000000000:1");
-        let ours = of(&format!("{COMMON}:0000000000000000:0000000000000000:0000000000000000:1"));
+        let ours = of(&format!(
+            "{COMMON}:0000000000000000:0000000000000000:0000000000000000:1"
+        ));
         let foreign = of("9999999999999998:0000000000000000:8888888888888888:0000000000000000:1");
         assert_eq!(compare(&ours, &new), Relation::FirstAhead);
         assert_eq!(compare(&new, &ours), Relation::SecondAhead);

@@ -7,14 +7,16 @@
 
 pub mod act;
 pub mod advice;
+pub mod copy;
 pub mod gather;
 pub mod generation;
 pub mod plan;
+pub mod predict;
 mod side;
 #[cfg(test)]
 mod tests;
 
-pub use side::{Cluster, Disk, Link, Log, Side};
+pub use side::{Cluster, Log, Side};
 
 /// Id of the constraint that keeps Pacemaker from promoting the loser.
 #[must_use]

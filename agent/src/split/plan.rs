@@ -220,7 +220,9 @@ fn not_now(winner: &Side, loser: &Side) -> Option<Next> {
                 .find_map(|side| side.generation.as_ref().err().map(|e| (side, e)));
             let why = why.map_or_else(String::new, |(side, e)| format!(" ({}: {e})", side.node));
             return Some(refuse(
-                format!("whether this is a split brain cannot be told{why}, and DRBD has called no handler for one"),
+                format!(
+                    "whether this is a split brain cannot be told{why}, and DRBD has called no handler for one"
+                ),
                 "bring the resource up on both nodes (`drbdadm up`) and see what DRBD says",
             ));
         }

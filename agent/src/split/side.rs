@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use two_node_ha_dqlite::Prints;
 
 use super::generation::Generation;
 use crate::database::Database;
@@ -91,15 +92,8 @@ pub enum Cluster {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Log {
-    /// Where it ends.
-    Ends {
-        /// The term of the last entry.
-        term: u64,
-        /// Its index.
-        index: u64,
-        /// The members as raft knows them: `ID role`, sorted.
-        members: Vec<String>,
-    },
+    /// Its last entries, each as a checksum.
+    Read(Prints),
     /// It cannot be read: why.
     Unknown(String),
 }

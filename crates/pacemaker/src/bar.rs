@@ -40,9 +40,7 @@ pub fn parse_bar(xml: &str, id: &str) -> Result<Option<String>, Error> {
         .ok_or_else(|| Error::Schema("it has no <constraints>".into()))?;
     Ok(section
         .children()
-        .find(|element| {
-            element.has_tag_name("rsc_location") && element.attribute("id") == Some(id)
-        })
+        .find(|element| element.has_tag_name("rsc_location") && element.attribute("id") == Some(id))
         .map(|element| element.attribute("node").unwrap_or_default().to_owned()))
 }
 
@@ -61,7 +59,11 @@ mod tests {
         let xml = format!(
             "<cib><configuration><constraints>{}{}</constraints></configuration></cib>",
             bar("two-node-ha-split-brain-r0", "drbd_master_slave", "hatwo"),
-            bar("cli-ban-drbd_master_slave-on-haone", "drbd_master_slave", "haone"),
+            bar(
+                "cli-ban-drbd_master_slave-on-haone",
+                "drbd_master_slave",
+                "haone"
+            ),
         );
         let of = |id: &str| parse_bar(&xml, id).unwrap();
         assert_eq!(of("two-node-ha-split-brain-r0").as_deref(), Some("hatwo"));

@@ -9,12 +9,14 @@
 //! asked by element and attribute name, as its schema (`crm_mon-*.rng`) is written. It has no
 //! unsafe code, no dependencies of weight, and refuses DTDs, so that entities cannot explode.
 
+mod bar;
 mod constraint;
 mod parse;
 pub mod query;
 mod status;
 mod verdict;
 
+pub use bar::{bar, bar_by_id, parse_bar};
 pub use constraint::{FencingConstraint, parse_fencing_constraints};
 pub use parse::{Error, parse_crm_mon};
 pub use status::{Failure, FenceEvent, FenceStatus, Node, ResourceInstance, ResourceRole, Status};
