@@ -1,26 +1,34 @@
-//! Damages directories at random and compares the verdict with what real dqlite makes of them.
+//! Damages directories at random and compares the verdict with what real dqlite makes of them; and
+//! looks at the directory of a node that writes.
 //!
-//! Needs a program of fixtures/make (see its README) that runs here:
-//!
-//! ```text
-//! DQLITE_MAKE=/path/to/make DQLITE_GENERATION=1.11 DQLITE_ROUNDS=200 DQLITE_SEED=1 \
-//!     cargo test -p two-node-ha-dqlite --test against_dqlite -- --ignored --nocapture
-//! ```
+//! `tests/against-dqlite` runs these with real dqlite. The rounds are numbered from `DQLITE_SEED` on,
+//! and a number makes the same damage again: `DQLITE_SEED=417 DQLITE_ROUNDS=1` is round 417 alone.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod real;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
-use real::{Fixture, State};
+use real::{Fixture, Started, State, generation, number, program, start};
 use two_node_ha_dqlite::{ProblemKind, Verdict, assess, scan};
 
-/// xorshift64*: a seed gives the same rounds again.
+/// xorshift64*: a seed gives the same numbers again.
 struct Random(u64);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        let mut random = Self(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        // Neighbouring seeds begin alike.
+        for _ in 0..8 {
+            random.next();
+        }
+        random
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -35,43 +43,6 @@ impl Random {
     fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[usize::try_from(self.below(of.len() as u64)).unwrap()]
     }
-}
-
-/// What real dqlite made of a directory.
-struct Started {
-    /// Its rows.
-    rows: BTreeSet<String>,
-    /// Whether it has moved something away as corrupt to get there.
-    moved: bool,
-}
-
-/// What real dqlite makes of a copy; `None` where it does not start.
-fn start(make: &str, state: &State) -> Option<Started> {
-    let copy = tempfile::tempdir().unwrap();
-    let dir = copy.path().join("state");
-    let mut copy_it = Command::new("cp");
-    copy_it
-        .args(["-a", "--sparse=always"])
-        .arg(&state.0)
-        .arg(&dir);
-    assert!(copy_it.status().unwrap().success());
-    let output = Command::new("timeout")
-        .args(["-s", "KILL", "20", make, "rows"])
-        .arg(&dir)
-        .output()
-        .unwrap();
-    // It ends itself with SIGKILL once it has printed all.
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-    if lines.pop().as_deref() != Some("end") {
-        return None;
-    }
-    let is_moved = |name: std::ffi::OsString| name.to_string_lossy().starts_with("corrupt-");
-    let mut files = std::fs::read_dir(&dir).unwrap();
-    Some(Started {
-        rows: lines.into_iter().collect(),
-        moved: files.any(|entry| is_moved(entry.unwrap().file_name())),
-    })
 }
 
 /// One damage, and what it was.
@@ -139,91 +110,142 @@ fn damage(random: &mut Random, state: &State) -> String {
     }
 }
 
-#[test]
-#[ignore = "needs real dqlite"]
-fn the_verdict_is_sound_where_real_dqlite_starts_with_every_row_and_nowhere_else() {
-    let make = std::env::var("DQLITE_MAKE").expect("DQLITE_MAKE");
-    let generation = std::env::var("DQLITE_GENERATION").expect("DQLITE_GENERATION");
-    let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
-    let (rounds, seed): (u64, u64) = (number("DQLITE_ROUNDS", 40), number("DQLITE_SEED", 1));
-    let names = [
-        "healthy",
-        "killed",
-        "snapshots",
-        "recovered",
-        "clobbered-rename",
-        "term-1-snapshot",
-    ];
-    let baseline = names.map(|name| {
-        let fixture = Fixture::unpack(&generation, name);
-        let state = fixture.dir("state");
-        (start(&make, &state), state.report().last_index)
-    });
-    let mut random = Random(seed.max(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let (mut disagreed, mut counts) = (Vec::new(), [0_u32; 4]);
-    for round in 0..rounds {
-        let choice = usize::try_from(random.below(names.len() as u64)).unwrap();
-        let fixture = Fixture::unpack(&generation, names[choice]);
-        let state = fixture.dir("state");
-        let mut what = vec![damage(&mut random, &state)];
-        if random.below(4) == 0 {
-            what.push(damage(&mut random, &state));
-        }
-        let Ok(scanned) = scan(Path::new(&state.0)) else {
-            continue;
-        };
-        let report = assess(&scanned);
-        let found = start(&make, &state);
-        let (all, last_index) = &baseline[choice];
-        let whole = match (&found, all) {
-            (Some(found), Some(all)) => found.rows.is_superset(&all.rows),
-            (Some(found), None) => !found.rows.is_empty(),
-            (None, _) => false,
-        };
-        let sound = report.verdict == Verdict::Sound;
-        counts[usize::from(sound) * 2 + usize::from(whole)] += 1;
-        // That what is in a segment was never one of this log, or not there, only this test knows:
-        // entries carry no index.
-        let foreign =
-            |what: &String| what.contains("renamed to open-") || what.contains("copied over open-");
-        let agrees = if sound {
-            // A log that ends earlier, with nothing that tells so, is sound; and dqlite starts.
-            let shorter = report.last_index < *last_index;
-            found.is_some() && (whole || shorter || what.iter().any(foreign))
-        } else {
-            // dqlite may repair it by itself; and some things it does not look at.
-            use ProblemKind::{Identity, Metadata, Order};
-            let unseen = |kind| matches!(kind, Identity | Metadata | Order);
-            !whole
-                || what.iter().any(foreign)
-                || found.as_ref().is_some_and(|found| found.moved)
-                || report.problems.iter().all(|problem| unseen(problem.kind))
-        };
-        if !agrees {
-            let rows = found.map_or("does not start".to_owned(), |f| {
-                format!("{} rows", f.rows.len())
-            });
-            println!(
-                "round {round}: {} {what:?}: dqlite: {rows}; {report:#?}",
-                names[choice]
-            );
-            disagreed.push((round, what));
-        }
+/// Fixtures that are damaged.
+const NAMES: [&str; 6] = [
+    "healthy",
+    "killed",
+    "snapshots",
+    "recovered",
+    "clobbered-rename",
+    "term-1-snapshot",
+];
+
+/// What a fixture is before it is damaged.
+struct Baseline {
+    started: Option<Started>,
+    last_index: u64,
+}
+
+/// What came of a round.
+struct Outcome {
+    sound: bool,
+    /// Real dqlite has started on it, with every row.
+    whole: bool,
+    /// What happened, where verdict and dqlite do not agree.
+    disagreement: Option<String>,
+}
+
+/// Damages one of the fixtures; `None` where the verdict is that it cannot be read.
+fn play(round: u64, generation: &str, baseline: &[Baseline]) -> Option<Outcome> {
+    let mut random = Random::new(round);
+    let choice = usize::try_from(random.below(NAMES.len() as u64)).unwrap();
+    let fixture = Fixture::unpack(generation, NAMES[choice]);
+    let state = fixture.dir("state");
+    let mut what = vec![damage(&mut random, &state)];
+    if random.below(4) == 0 {
+        what.push(damage(&mut random, &state));
     }
-    println!(
-        "damaged and refused or short of rows: {}, damaged but whole: {}, sound but not whole: {}, sound: {}",
-        counts[0], counts[1], counts[2], counts[3]
-    );
-    assert!(disagreed.is_empty(), "{disagreed:#?}");
+    let report = assess(&scan(&state.0).ok()?);
+    let found = start(&state);
+    let before = &baseline[choice];
+    let whole = match (&found, &before.started) {
+        (Some(found), Some(all)) => found.rows.is_superset(&all.rows),
+        (Some(found), None) => !found.rows.is_empty(),
+        (None, _) => false,
+    };
+    let sound = report.verdict == Verdict::Sound;
+    // That what is in a segment was never one of this log, or not there, only this test knows:
+    // entries carry no index.
+    let foreign =
+        |what: &String| what.contains("renamed to open-") || what.contains("copied over open-");
+    let agrees = if sound {
+        // A log that ends earlier, with nothing that tells so, is sound; and dqlite starts.
+        let shorter = report.last_index < before.last_index;
+        found.is_some() && (whole || shorter || what.iter().any(foreign))
+    } else {
+        // dqlite may repair it by itself; and some things it does not look at.
+        use ProblemKind::{Identity, Metadata, Order};
+        let unseen = |kind| matches!(kind, Identity | Metadata | Order);
+        !whole
+            || what.iter().any(foreign)
+            || found.as_ref().is_some_and(|found| found.moved)
+            || report.problems.iter().all(|problem| unseen(problem.kind))
+    };
+    let rows = || {
+        found.as_ref().map_or("does not start".to_owned(), |found| {
+            format!("{} rows", found.rows.len())
+        })
+    };
+    let disagreement = (!agrees).then(|| {
+        format!(
+            "round {round}: {} {what:?}: dqlite: {}; {report:#?}",
+            NAMES[choice],
+            rows()
+        )
+    });
+    Some(Outcome {
+        sound,
+        whole,
+        disagreement,
+    })
 }
 
 #[test]
-#[ignore = "needs real dqlite"]
+#[ignore = "needs real dqlite: run by tests/against-dqlite"]
+fn the_verdict_is_sound_where_real_dqlite_starts_with_every_row_and_nowhere_else() {
+    let (generation, seed) = (generation(), number("DQLITE_SEED", 1));
+    let rounds = number("DQLITE_ROUNDS", 100);
+    let baseline = NAMES.map(|name| {
+        let fixture = Fixture::unpack(&generation, name);
+        let state = fixture.dir("state");
+        Baseline {
+            started: start(&state),
+            last_index: state.report().last_index,
+        }
+    });
+    let (next, outcomes) = (AtomicU64::new(seed), Mutex::new(Vec::new()));
+    let work = || loop {
+        let round = next.fetch_add(1, Ordering::Relaxed);
+        if round >= seed + rounds {
+            break;
+        }
+        let outcome = play(round, &generation, &baseline);
+        outcomes.lock().unwrap().extend(outcome);
+    };
+    // A node that waits for a majority that never comes needs no processor.
+    let workers = 3 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap();
+    let count = |sound, whole| {
+        let same = |outcome: &&Outcome| (outcome.sound, outcome.whole) == (sound, whole);
+        outcomes.iter().filter(same).count()
+    };
+    println!(
+        "dqlite {generation}, rounds {seed} to {}: damaged and refused or short of rows {}, damaged \
+         but whole {}, sound but not whole {}, sound {}",
+        seed + rounds - 1,
+        count(false, false),
+        count(false, true),
+        count(true, false),
+        count(true, true)
+    );
+    let disagreed: Vec<_> = outcomes
+        .into_iter()
+        .filter_map(|o| o.disagreement)
+        .collect();
+    assert!(disagreed.is_empty(), "{}", disagreed.join("\n"));
+}
+
+#[test]
+#[ignore = "needs real dqlite: run by tests/against-dqlite"]
 fn the_directory_of_a_node_that_writes_is_sound_at_every_look_and_never_goes_back() {
-    let make = std::env::var("DQLITE_MAKE").expect("DQLITE_MAKE");
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let mut node = Command::new(make)
+    let mut node = Command::new(program())
         .arg("busy")
         .arg(dir.path())
         .stdout(std::process::Stdio::null())

@@ -5,7 +5,7 @@ use crate::cluster::{NODES, Node};
 use crate::places::Places;
 use crate::supervisor::protocol::Event;
 use crate::{
-    agent, artefacts, control, demo, ending, form, host, interrupt, launch, logs, progress,
+    agent, artefacts, control, demo, ending, form, host, image, interrupt, launch, logs, progress,
     scenario, shell, supervisor, trouble, up,
 };
 use anyhow::{Context, Result};
@@ -135,6 +135,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Build what is not cached of the program that starts real dqlite for the tests of
+    /// crates/dqlite, and print its directory: `make` is the program, `generation` its dqlite
+    Dqlite {
+        /// Debian suite that the dqlite is of
+        #[arg(value_parser = ["trixie", "bookworm"])]
+        suite: String,
+    },
     #[command(hide = true)]
     InternalSupervisor { dir: PathBuf },
     #[command(hide = true)]
@@ -241,6 +248,10 @@ pub fn main() -> Result<i32> {
         }
         Command::Heal => connect()?.heal().map(|()| 0),
         Command::Status { json } => command_status(&places, json),
+        Command::Dqlite { suite } => {
+            println!("{}", image::real_dqlite(&places, &suite)?.display());
+            Ok(0)
+        }
         Command::InternalSupervisor { .. }
         | Command::InternalKeeper { .. }
         | Command::InternalInit { .. }

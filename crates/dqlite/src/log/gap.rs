@@ -32,6 +32,17 @@ impl<'a> Log<'a> {
             .map_or(covered, |last| last.last.max(covered));
 
         if newest.len() == 1 && connected && self.is_misnamed(last, kept, prefix, parts) {
+            let mut remedy = vec![Step::Rename {
+                file: last.file.clone(),
+                to: open_again(scan),
+            }];
+            // Behind closed segments that end before the snapshot does, dqlite would give its entries
+            // indexes that the snapshot covers.
+            let ends_before = older.last().is_some_and(|before| before.last < covered);
+            if ends_before {
+                let covered = older.iter().map(|segment| Step::leave_out(&segment.file));
+                remedy.extend(covered);
+            }
             self.problem(
                 ProblemKind::Misnamed,
                 Some(&last.file),
@@ -45,12 +56,12 @@ impl<'a> Log<'a> {
                     promised(last),
                 ),
                 true,
-                vec![Step::Rename {
-                    file: last.file.clone(),
-                    to: open_again(scan),
-                }],
+                remedy,
             );
             if let Some(segment) = parts.closed.pop() {
+                if ends_before {
+                    parts.closed.clear();
+                }
                 parts.open.insert(0, (&segment.file, &segment.content));
             }
             return;

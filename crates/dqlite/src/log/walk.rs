@@ -36,8 +36,15 @@ impl<'a> Log<'a> {
                             fault_of(segment)
                         ),
                         true,
-                        closed[..=number]
+                        // Those of no run too: the open segments would follow one of them.
+                        parts
+                            .closed
                             .iter()
+                            .filter(|before| {
+                                let entries = before.content.entries;
+                                before.first <= segment.first
+                                    && before.first.saturating_add(entries) <= covered.saturating_add(1)
+                            })
                             .map(|segment| Step::leave_out(&segment.file))
                             .collect(),
                     );

@@ -1,5 +1,7 @@
 //! State directories that real dqlite has written, of two generations, and ways to damage them.
-#![allow(clippy::unwrap_used, dead_code)] // Each test uses some of it.
+#![allow(clippy::unwrap_used, dead_code, unused_imports)] // Each test uses some of it.
+
+mod program;
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -10,10 +12,12 @@ use tempfile::TempDir;
 use two_node_ha_dqlite::repair::{Plan, PlanError, apply};
 use two_node_ha_dqlite::{Report, Scan, assess, crc32, scan};
 
+pub use program::{Started, generation, number, program, scenario, start};
+
 /// The generations of dqlite: folders of `fixtures`.
 pub const GENERATIONS: [&str; 2] = ["1.11", "1.18"];
 
-/// An unpacked fixture.
+/// Directories of one scenario, unpacked or made just now.
 pub struct Fixture(TempDir);
 
 impl Fixture {

@@ -3,8 +3,9 @@
 //! | layer | made of | cost when cold |
 //! |---|---|---|
 //! | kernel | bookworm's `user-mode-linux`, the last whose kernel starts on every host from bookworm on | 5 s |
-//! | builder | trixie with Go and libdqlite | a minute |
+//! | builder | trixie, or bookworm, with Go and libdqlite | a minute |
 //! | stand-ins | their sources, in the builder | a minute |
+//! | real dqlite | `crates/dqlite`'s test program, in the builder of trixie or bookworm | half a minute |
 //! | base | trixie with `guest/packages` | a minute |
 //! | system | base, stand-ins, guest files, the project's package, as an ext4 image | seconds |
 
@@ -79,6 +80,7 @@ pub fn base(places: &Places) -> Result<PathBuf> {
         places,
         "base",
         "installing the packages of the nodes (a minute or two, once)",
+        SUITE,
         &packages,
     )
 }
@@ -88,8 +90,8 @@ pub fn base(places: &Places) -> Result<PathBuf> {
 /// # Errors
 /// When the builder cannot be made or the compilation fails.
 pub fn standins(places: &Places) -> Result<PathBuf> {
-    let sources = places.guest().join("standins");
-    let packages = package_list(&sources.join("packages.build"))?;
+    let sources = standin_sources(places);
+    let packages = builder_packages(places)?;
     let mut recipe = Recipe::new("standins", 1);
     recipe.add_tree(&sources)?;
     packages.iter().for_each(|p| recipe.add(p.as_bytes()));
@@ -99,31 +101,85 @@ pub fn standins(places: &Places) -> Result<PathBuf> {
         "compiling the stand-ins of the k8s snap",
         recipe,
         |dir| {
-            let builder = tree(
-                places,
-                "builder",
-                "installing a Go compiler (a minute or two, once)",
-                &packages,
-            )?;
-            let go_cache = places.cache.join("go-build");
-            fs::create_dir_all(&go_cache)?;
             let mut command = Command::new("sh");
             command
                 .arg(sources.join("build.sh"))
-                .arg(builder)
+                .arg(builder(places, SUITE, &packages)?)
                 .arg(dir)
-                .env("STANDINS_GOCACHE", go_cache);
+                .env("STANDINS_GOCACHE", go_cache(places)?);
             host::run_long(&command).map(drop)
         },
     )
 }
 
-fn tree(places: &Places, kind: &str, what: &str, packages: &[String]) -> Result<PathBuf> {
+/// The test program of `crates/dqlite`, compiled with the dqlite of a Debian suite: a directory
+/// with `make`, which runs on this machine, and `generation`, the version of libdqlite.
+///
+/// # Errors
+/// When the builder cannot be made or the compilation fails.
+pub fn real_dqlite(places: &Places, suite: &str) -> Result<PathBuf> {
+    let sources = places.repo.join("crates/dqlite/tests/fixtures/make");
+    let packages = builder_packages(places)?;
+    let mut recipe = Recipe::new("dqlite", 1);
+    recipe.add(suite.as_bytes());
+    packages.iter().for_each(|p| recipe.add(p.as_bytes()));
+    for file in ["main.go", "build", "launch"] {
+        recipe.add_tree(&sources.join(file))?;
+    }
+    cache::entry(
+        &places.cache,
+        "dqlite",
+        &format!("compiling a program with the dqlite of {suite}"),
+        recipe,
+        |dir| {
+            let mut command = Command::new(sources.join("build"));
+            command
+                .arg(dir)
+                .arg(builder(places, suite, &packages)?)
+                .env("MAKE_GOCACHE", go_cache(places)?);
+            host::run_long(&command).map(drop)
+        },
+    )
+}
+
+fn standin_sources(places: &Places) -> PathBuf {
+    places.guest().join("standins")
+}
+
+fn builder_packages(places: &Places) -> Result<Vec<String>> {
+    package_list(&standin_sources(places).join("packages.build"))
+}
+
+/// The tree to compile in.
+fn builder(places: &Places, suite: &str, packages: &[String]) -> Result<PathBuf> {
+    tree(
+        places,
+        "builder",
+        &format!("installing a Go compiler of {suite} (a minute or two, once)"),
+        suite,
+        packages,
+    )
+}
+
+/// Go's own cache, for all builders: it tells their compilers apart.
+fn go_cache(places: &Places) -> Result<PathBuf> {
+    let path = places.cache.join("go-build");
+    fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+    Ok(path)
+}
+
+fn tree(
+    places: &Places,
+    kind: &str,
+    what: &str,
+    suite: &str,
+    packages: &[String],
+) -> Result<PathBuf> {
     let mut recipe = Recipe::new(kind, 1);
-    recipe.add(SUITE.as_bytes());
+    recipe.add(suite.as_bytes());
     packages.iter().for_each(|p| recipe.add(p.as_bytes()));
     let path = cache::entry(&places.cache, kind, what, recipe, |dir| {
-        mmdebstrap(SUITE, "minbase", packages, &dir.join("tree"))
+        mmdebstrap(suite, "minbase", packages, &dir.join("tree"))
     })?;
     Ok(path.join("tree"))
 }
