@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use two_node_ha_config::Config;
+use two_node_ha_copies as copies;
 
 use super::act::Copier;
 
@@ -18,9 +19,9 @@ pub struct Copies {
 
 impl Copier for Copies {
     fn copy(&self) -> Result<String, String> {
-        Err(format!(
-            "this version makes no copies of {} itself",
-            self.config.volume.resource
-        ))
+        copies::Copies::open(&self.config, &self.root)
+            .make(copies::Why::SplitBrain, copies::Limits::default(), &mut ())
+            .map(|copy| copy.name)
+            .map_err(|refused| refused.to_string())
     }
 }

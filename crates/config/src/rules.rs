@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::parse::Host;
 use crate::reader::{Fault, Reader};
-use crate::schema::{AfterSb, Config, FencingMode, LossAction, Transport};
+use crate::schema::{AfterSb, Config, FencingMode, LossAction, NoCopyPolicy, Transport};
 use crate::suggest;
 
 /// All of them, the warnings included.
@@ -22,6 +22,7 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
     fencing(r, c);
     services(r, c);
     losses(r, c);
+    copies(r, c);
     warnings(r, c);
 }
 
@@ -270,6 +271,17 @@ fn fencing(r: &mut Reader<'_>, c: &Config) {
         let fault = Fault::from("`promote_without_fencing` contradicts mode = \"stonith\"")
             .help("remove it: a node that can be powered off is never guessed dead");
         r.error_at("fencing.promote_without_fencing", 0, fault);
+    }
+}
+
+fn copies(r: &mut Reader<'_>, c: &Config) {
+    if c.hooks.copies == 0
+        && c.hooks.no_copy == NoCopyPolicy::Refuse
+        && r.usable(&["hooks.copies", "hooks.no_copy"])
+    {
+        let fault = Fault::from("`copies = 0` and no_copy = \"refuse\" would refuse every resync")
+            .help("without resyncs the other node's data is the only copy: keep at least one, or set no_copy = \"proceed\"");
+        r.error_at("hooks.copies", 0, fault);
     }
 }
 

@@ -341,6 +341,11 @@ pub struct Hooks {
     pub resync_deadline: Duration,
     /// Default proceed.
     pub no_copy: NoCopyPolicy,
+    /// How many copies of the data from before a resync are kept; 0 makes none. Default 1.
+    pub copies: u32,
+    /// Where copies are kept. Default: `.two-node-ha-copies` beside the backing file, so that it
+    /// can be cloned; `/var/lib/two-node-ha/copies` with a backing device.
+    pub copy_dir: PathBuf,
     /// A command run on split brain, with the resource's name as its argument. Default: none.
     pub alert_command: Option<PathBuf>,
     /// A node attribute of Pacemaker that is set to the handler's name on split brain. Default:

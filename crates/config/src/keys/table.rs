@@ -469,6 +469,21 @@ pub const KEYS: &[Key] = &[
     )
     .default("\"proceed\""),
     key(
+        "hooks.copies",
+        Integer(0, 1000),
+        "How many copies of this node's data from before a resync are kept; 0 makes none.",
+    )
+    .default("1"),
+    key(
+        "hooks.copy_dir",
+        Path,
+        "Where they are kept. On btrfs and XFS the backing file's own file system makes one in no time.",
+    )
+    .derived(
+        ".two-node-ha-copies beside backing_file; /var/lib/two-node-ha/copies with backing_device",
+        "\"/opt/.two-node-ha-copies\"",
+    ),
+    key(
         "hooks.alert_command",
         Path,
         "A program that is run on a split brain, with the resource's name as its argument.",
