@@ -159,18 +159,20 @@ impl Hands<'_> {
 
     fn copy(&self, side: &Side, asked: &Resolution) -> Result<(), String> {
         let noted = self.quiet_loser(side, asked)?;
-        let before = side.generation.clone()?.current;
+        let before = (side.generation.clone()?.current, side.writes.clone());
         let name = self.copier.copy()?;
-        let after = gather::generation(self.runner, self.resource())?.current;
+        let after = self.look();
+        let after = (after.generation?.current, after.writes);
         if before != after {
             return Err(format!(
-                "the data changed while it was copied ({name}): {before:016X} became {after:016X}"
+                "the data changed while it was copied ({name}): {before:?} became {after:?}"
             ));
         }
         self.write(&Resolution {
             copy: Some(CopyMade {
                 name,
-                generation: after,
+                generation: after.0,
+                writes: after.1,
             }),
             ..noted
         })
@@ -179,14 +181,14 @@ impl Hands<'_> {
     fn discard(&self, side: &Side, asked: &Resolution) -> Result<(), String> {
         let noted = self.quiet_loser(side, asked)?;
         let generation = side.generation.clone()?.current;
-        let half = side.disk == Disk::Inconsistent && noted.discarding.is_some();
-        let given_up = noted.discarding == Some(generation);
+        let half = side.disk != Disk::UpToDate && noted.discarding.is_some();
         match &noted.copy {
-            _ if half || given_up => {}
-            Some(copy) if copy.generation == generation => {}
+            _ if half => {}
+            Some(copy) if copy.generation == generation && copy.writes == side.writes => {}
             Some(copy) => {
                 return Err(format!(
-                    "the copy {} is of generation {:016X}, and the data here is of {generation:016X}",
+                    "the copy {} is of generation {:016X}, and the data here is of {generation:016X}, or \
+                     has been written to since",
                     copy.name, copy.generation
                 ));
             }

@@ -1,9 +1,10 @@
 //! What this node is, as one side of a split brain. Reads only.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Error, Exit, Runner};
+use two_node_ha_command::{Call, Error, Exit, Output, Runner};
 use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
@@ -64,6 +65,7 @@ pub fn side(here: Here<'_>, runner: &dyn Runner, held: bool, logs: bool) -> Side
         link,
         summary,
         generation: generation(runner, &config.volume.resource),
+        writes: writes(here, runner),
         held,
         cluster: cluster(runner, &config.volume.resource),
         volume,
@@ -130,6 +132,28 @@ pub(super) fn generation(runner: &dyn Runner, resource: &str) -> Result<Generati
     }
     let text = String::from_utf8_lossy(&output.stdout);
     Generation::parse(&text).ok_or_else(|| format!("`{call}` printed {text:?}"))
+}
+
+/// Where the writes stand. Every change of the data counts here, be it by hand, as little as that of
+/// a mount; a reboot or another attaching makes it another.
+pub(super) fn writes(here: Here<'_>, runner: &dyn Runner) -> Option<String> {
+    let boot = here.paths.at(Path::new("/proc/sys/kernel/random/boot_id"));
+    let boot = std::fs::read_to_string(boot).ok()?;
+    let call = Call::new("drbdsetup", PROGRAM).args([
+        "events2",
+        "--now",
+        "--statistics",
+        &here.config.volume.resource,
+    ]);
+    let output = runner.run(&call).ok().filter(Output::success)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let device = text
+        .lines()
+        .find(|line| line.starts_with("exists device "))?;
+    let written = device
+        .split(' ')
+        .find_map(|field| field.strip_prefix("written:"))?;
+    Some(format!("{}:{written}", boot.trim()))
 }
 
 fn cluster(runner: &dyn Runner, resource: &str) -> Cluster {

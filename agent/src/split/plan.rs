@@ -137,15 +137,14 @@ pub fn next(winner: &Side, loser: &Side, order: &Order) -> Next {
     if let Some(next) = foreign(winner, loser) {
         return next;
     }
-    let noted = loser.noted().cloned();
-    if noted.is_none() && winner.noted().is_none() {
+    // A copy, and the word to discard, are of the data of that time.
+    let noted = loser.noted().filter(|noted| !is_stale(noted, loser));
+    if noted.is_none() {
         if let Some(next) = not_now(winner, loser) {
             return next;
         }
     }
-    // A copy, and the word to discard, are of the data of that time.
-    let stale = noted.as_ref().is_some_and(|noted| is_stale(noted, loser));
-    let Some(noted) = noted.filter(|noted| !stale && covers(noted, order)) else {
+    let Some(noted) = noted.filter(|noted| covers(noted, order)) else {
         return Next::Take(On::Loser, Step::Begin);
     };
     if winner.noted().is_none() {
@@ -157,7 +156,7 @@ pub fn next(winner: &Side, loser: &Side, order: &Order) -> Next {
     if noted.discarding.is_some() {
         discarded(winner, loser)
     } else {
-        prepare(winner, loser, &noted)
+        prepare(winner, loser, noted)
     }
 }
 
@@ -193,7 +192,15 @@ fn foreign(winner: &Side, loser: &Side) -> Option<Next> {
 fn not_now(winner: &Side, loser: &Side) -> Option<Next> {
     let connected = |side: &Side| matches!(side.link, Link::Connected | Link::Resyncing);
     if connected(winner) || connected(loser) {
-        return Some(Next::Done);
+        // What an earlier resolution left goes once both copies are equal.
+        let left = |side: &Side| {
+            side.noted().is_some() || matches!(side.cluster, Cluster::Here { barred: Some(_) })
+        };
+        return Some(if left(winner) || left(loser) {
+            Next::Wait("DRBD has connected the nodes by itself".into())
+        } else {
+            Next::Done
+        });
     }
     let relation = match (&winner.generation, &loser.generation) {
         (Ok(a), Ok(b)) => Some(compare(a, b)),
@@ -249,11 +256,19 @@ fn covers(noted: &Resolution, order: &Order) -> bool {
 /// Whether the loser has written since its data was copied, or given up: this is another split
 /// brain.
 fn is_stale(noted: &Resolution, loser: &Side) -> bool {
-    let copied = noted.copy.as_ref().map(|copy| copy.generation);
-    match (noted.discarding.or(copied), &loser.generation) {
-        (Some(then), Ok(now)) => loser.disk == Disk::UpToDate && then != now.current,
-        _ => false,
+    // What is half overwritten is beyond that.
+    if loser.disk != Disk::UpToDate {
+        return false;
     }
+    let Ok(now) = &loser.generation else {
+        return false;
+    };
+    let other = |then: Option<u64>| then.is_some_and(|then| then != now.current);
+    other(noted.discarding)
+        || noted
+            .copy
+            .as_ref()
+            .is_some_and(|copy| other(Some(copy.generation)) || copy.writes != loser.writes)
 }
 
 /// Until the loser is barred, and nothing of it is on the volume.

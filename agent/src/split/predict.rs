@@ -35,10 +35,12 @@ pub fn take(winner: &mut Side, loser: &mut Side, on: On, step: &Step, asked: &Re
         Step::Disconnect => side.link = Link::StandAlone,
         Step::Copy => {
             let generation = side.generation.as_ref().map_or(0, |g| g.current);
+            let writes = side.writes.clone();
             if let Known::Present(noted) = &mut side.resolution {
                 noted.copy = Some(CopyMade {
                     name: "copy".into(),
                     generation,
+                    writes,
                 });
             }
         }
@@ -81,6 +83,11 @@ pub fn wait(winner: &mut Side, loser: &mut Side) -> bool {
         winner.link = Link::Connected;
         loser.link = Link::Connected;
         loser.disk = Disk::UpToDate;
+        // Both begin anew from the winner's generation.
+        if let Ok(generation) = &mut winner.generation {
+            generation.history.insert(0, generation.bitmap);
+            generation.bitmap = 0;
+        }
         loser.generation.clone_from(&winner.generation);
         loser.volume.clone_from(&winner.volume);
         return true;

@@ -25,6 +25,9 @@ pub struct Side {
     pub summary: String,
     /// The generation identifiers, or why they are not known.
     pub generation: Result<Generation, String>,
+    /// Where the writes to its copy stand: the boot, and how much DRBD has written since the disk
+    /// was attached. DRBD makes no new generation for further writes of a node that is alone already.
+    pub writes: Option<String>,
     /// What is mounted at the mount point.
     pub mount: Mount,
     /// Whether the failover unit holds the role there.

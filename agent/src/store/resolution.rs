@@ -10,7 +10,7 @@ use super::{Error, FORMAT};
 /// The record itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resolution {
-    format: u32,
+    pub(crate) format: u32,
     /// The node whose data stays.
     pub winner: String,
     /// The node whose data is given up.
@@ -32,8 +32,11 @@ pub struct CopyMade {
     /// What `two-node-ha copies list` calls it.
     pub name: String,
     /// The generation that it is of: DRBD's current identifier. Where that has changed since, the
-    /// node has written since.
+    /// node has written since; where it has not, `writes` tells.
     pub generation: u64,
+    /// Where the writes to the data stood.
+    #[serde(default)]
+    pub writes: Option<String>,
 }
 
 impl Resolution {
