@@ -13,6 +13,7 @@ mod paths;
 mod peer;
 mod plan;
 mod render;
+mod repair;
 mod split;
 mod store;
 mod systemd;
@@ -44,7 +45,7 @@ enum Command {
     /// The channel between the two agents
     #[command(subcommand)]
     Peer(commands::peer::Command),
-    /// What a dqlite state directory holds, and what it is worth
+    /// What a dqlite state directory holds, what it is worth, and its repair
     #[command(subcommand)]
     Raft(commands::raft::Command),
     /// A split brain: what it is, and how it ends

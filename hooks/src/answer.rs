@@ -4,10 +4,22 @@
 use two_node_ha_config::LossAction;
 
 /// fence-peer's exit codes (`drbd_nl.c`, `conn_try_outdate_peer`).
+///
+/// 6 ("the peer is primary: outdate myself") is not among them: the only evidence for it here would
+/// be a constraint of the peer's, and a stale one would then cost this node its good data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
-    /// Everything else is "broken": I/O stays frozen under resource-and-stonith.
+    /// Everything else is "broken": nothing is claimed about the peer, and I/O stays frozen under
+    /// resource-and-stonith.
     Broken = 1,
+    /// The peer's data is unusable.
+    Inconsistent = 3,
+    /// The peer is outdated, or kept from being promoted, which is as good.
+    Outdated = 4,
+    /// The peer cannot be reached; DRBD takes it as outdated if this node is up to date.
+    Unreachable = 5,
+    /// The peer was powered off. Under resource-only DRBD calls this answer an error.
+    Fenced = 7,
 }
 
 /// Exit codes of the handlers that are asked before a resync.

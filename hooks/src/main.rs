@@ -13,6 +13,7 @@
 mod alert;
 mod answer;
 mod evidence;
+mod fence;
 mod finish;
 mod handler;
 mod handlers;
@@ -22,6 +23,7 @@ mod request;
 mod root;
 mod settings;
 mod watchdog;
+mod world;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
     watchdog.extend(settings.deadline(&call.request.handler));
     call.intend(settings.loss_action(&call.request.handler));
     assert!(!call.root.panics(), "the failpoint");
-    let answer = handlers::answer(&call.request, &settings);
+    let answer = handlers::answer(&call, &settings);
     finish::finish(&call, &answer, &settings)
 }
 

@@ -40,6 +40,23 @@ impl Root {
         self.0 == Path::new("/")
     }
 
+    /// `TWO_NODE_HA_HOOK_PROGRAMS`: a directory whose programs go before the machine's, under the
+    /// same condition.
+    pub fn programs(&self) -> Option<PathBuf> {
+        self.of_test("TWO_NODE_HA_HOOK_PROGRAMS")
+    }
+
+    /// `TWO_NODE_HA_HOOK_CIB`: a file that Pacemaker's tools take for the CIB, under the same
+    /// condition.
+    pub fn cib(&self) -> Option<PathBuf> {
+        self.of_test("TWO_NODE_HA_HOOK_CIB")
+    }
+
+    fn of_test(&self, variable: &str) -> Option<PathBuf> {
+        let value = std::env::var_os(variable).filter(|_| self.0 != Path::new("/"))?;
+        Some(value.into())
+    }
+
     /// An absolute path, below the root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.0

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use two_node_ha_config::{Config, Host, LossAction, NoCopyPolicy, PATH, decode, parse};
+use two_node_ha_config::{
+    Config, FencingMode, Host, LossAction, NoCopyPolicy, PATH, decode, parse,
+};
 
 use crate::handler::Handler;
 use crate::request::Request;
@@ -49,8 +51,7 @@ impl Settings {
                 _ => format!("cannot read {}: {error}", path.display()),
             })?;
         let name = path.to_string_lossy();
-        // Which of the two nodes this is matters to no handler yet, and a host name that changed
-        // must not turn off the configured deadlines.
+        // A host name that changed must not turn off the configured deadlines.
         decode(&bytes, &name)
             .and_then(|text| parse(text, &name, Host::Any))
             .map_err(|diagnostics| {
@@ -82,6 +83,29 @@ impl Settings {
         self.config
             .as_ref()
             .map_or(NoCopyPolicy::Proceed, |config| config.hooks.no_copy)
+    }
+
+    /// `fencing.mode`; without a configuration the one under which nothing is claimed that nobody
+    /// has checked.
+    pub fn fencing(&self) -> FencingMode {
+        self.config
+            .as_ref()
+            .map_or(FencingMode::Stonith, |config| config.fencing.mode)
+    }
+
+    /// This node's and the peer's name in Pacemaker, by this host's name; `None` when the host is
+    /// none of the two.
+    pub fn nodes(&self, host: &str) -> Option<(String, String)> {
+        let nodes = &self.config.as_ref()?.nodes;
+        let me = nodes.iter().find(|node| node.hostname == host)?;
+        let peer = nodes.iter().find(|node| node.name != me.name)?;
+        Some((me.name.clone(), peer.name.clone()))
+    }
+
+    /// The minor of the configured volume, if the resource is that one's.
+    pub fn minor_of(&self, resource: &str) -> Option<u32> {
+        let volume = &self.config.as_ref()?.volume;
+        (volume.resource == resource).then_some(volume.minor)
     }
 
     /// `hooks.alert_command`

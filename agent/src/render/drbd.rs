@@ -1,7 +1,6 @@
 //! A DRBD resource file, for the in-kernel DRBD 8.4 or LINBIT's DRBD 9.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use two_node_ha_config::{AfterSb, Backing, Config, Drbd, FencingMode};
 
@@ -17,6 +16,16 @@ pub enum Generation {
     /// 9, LINBIT's own module.
     V9,
 }
+
+/// The handlers of fencing; never called under `fencing dont-care`.
+const FENCING: [&str; 2] = ["fence-peer", "unfence-peer"];
+
+/// The handlers of a resync. The answers of the first two let it begin.
+const RESYNC: [&str; 3] = [
+    "before-resync-target",
+    "after-resync-target",
+    "before-resync-source",
+];
 
 /// The observing handlers: whatever they answer, DRBD ignores.
 const OBSERVED: [&str; 7] = [
@@ -146,14 +155,14 @@ fn disk(out: &mut String, c: &Config, generation: Generation) {
 fn handlers(out: &mut String, c: &Config, generation: Generation) {
     *out += "\n    handlers {\n";
     if c.fencing.mode != FencingMode::None {
-        let nine = match generation {
-            Generation::V84 => "",
-            Generation::V9 => ".9",
-        };
-        let (dc, poll) = fence_times(c.hooks.fence_peer_deadline);
-        *out += &format!(
-            "        fence-peer \"/usr/lib/drbd/crm-fence-peer{nine}.sh --dc-timeout {dc} --timeout {poll}\";\n        unfence-peer \"/usr/lib/drbd/crm-unfence-peer{nine}.sh\";\n"
-        );
+        // drbd-utils' own scripts would do; under Pacemaker 2.1.7 and later those of some releases
+        // wait for their whole time-out, and writes stand still meanwhile.
+        for name in FENCING {
+            *out += &format!("        {name} \"{HOOK} {name}\";\n");
+        }
+    }
+    for name in RESYNC {
+        *out += &format!("        {name} \"{HOOK} {name}\";\n");
     }
     let more: &[&str] = match generation {
         Generation::V84 => &[],
@@ -165,27 +174,4 @@ fn handlers(out: &mut String, c: &Config, generation: Generation) {
     // Where `call-pri-lost-after-sb` is asked for, DRBD relies on the handler to take the node down:
     // it does so itself, since the configuration is valid only with on_pri_lost_after_sb = "reboot".
     *out += "    }\n";
-}
-
-/// `--dc-timeout` and `--timeout` of crm-fence-peer.sh, whole seconds. It waits for the one after the
-/// other, and has no deadline over both: a third of ours for finding the DC (at most the script's own
-/// 20 s), the rest, less 2 s for placing the constraint, for its verdict.
-fn fence_times(deadline: Duration) -> (u64, u64) {
-    let all = deadline.as_secs();
-    let dc = (all / 3).clamp(1, 20);
-    (dc, all.saturating_sub(dc + 2).max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_waits_of_the_fence_handler_fit_into_the_deadline() {
-        for deadline in 5..=3600 {
-            let (dc, poll) = fence_times(Duration::from_secs(deadline));
-            assert!(dc >= 1 && poll >= 1, "{deadline}");
-            assert!(dc + poll < deadline, "{deadline}: {dc} + {poll}");
-        }
-    }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Job {
 #[derive(Debug, Clone)]
 pub(crate) enum Large {
     /// Of a segment.
-    Segment(Segment),
+    Segment(Box<Segment>),
     /// Of a snapshot's data half.
     Data(Result<Data, DataFault>),
 }
@@ -83,6 +83,6 @@ fn one(job: &Job) -> io::Result<Large> {
         | Name::Closed { .. }
         | Name::Open { .. }
         | Name::Meta(_)
-        | Name::Other => Large::Segment(read_segment(&job.source, job.version.size)?),
+        | Name::Other => Large::Segment(Box::new(read_segment(&job.source, job.version.size)?)),
     })
 }

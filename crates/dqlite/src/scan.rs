@@ -308,7 +308,7 @@ fn one(
         }
         // In their order, and before all others: they may be written to.
         (Name::Open { .. }, None) => {
-            let read = Large::Segment(read_segment(source, version.size)?);
+            let read = Large::Segment(Box::new(read_segment(source, version.size)?));
             cache.0.insert(key, read.clone());
             add(scan, file, name, version.size, read);
         }
@@ -331,12 +331,12 @@ fn add(scan: &mut Scan, file: &str, name: Name, size: u64, read: Large) {
             file,
             first,
             last,
-            content,
+            content: *content,
         }),
         (Name::Open { counter }, Large::Segment(content)) => scan.open.push(Open {
             file,
             counter,
-            content,
+            content: *content,
         }),
         (Name::Snapshot(name), Large::Data(data)) => {
             let snapshot = snapshot(scan, name);

@@ -1,8 +1,6 @@
 //! A constraint of our own that keeps one node from being promoted while a split brain is resolved.
 
-use roxmltree::{Document, ParsingOptions};
-
-use crate::parse::{Error, NODES_LIMIT};
+use crate::parse::{Error, document};
 
 /// The constraint as XML. It has no rule: it is what `crm_resource --ban --promoted` makes, under a
 /// name that no `crm_resource --clear` takes for its own.
@@ -28,11 +26,7 @@ pub fn bar_by_id(id: &str) -> String {
 /// # Errors
 /// When the text is not XML, or neither of the two.
 pub fn parse_bar(xml: &str, id: &str) -> Result<Option<String>, Error> {
-    let options = ParsingOptions {
-        nodes_limit: NODES_LIMIT,
-        ..ParsingOptions::default()
-    };
-    let document = Document::parse_with_options(xml, options)?;
+    let document = document(xml)?;
     let section = document
         .root_element()
         .descendants()

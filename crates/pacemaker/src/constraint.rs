@@ -3,11 +3,14 @@
 //! A handler on the primary that has lost its peer places a `rsc_location` whose rule forbids the
 //! promoted role to every node but its own (drbd-utils, `crm-fence-peer.sh`). It takes it away once
 //! both disks are up to date again, some time after the resync has ended.
+//!
+//! Ids and shape are those of drbd-utils' scripts, so that each one's unfence finds what the
+//! other's fence has placed.
 
-use roxmltree::{Document, Node as Element, ParsingOptions};
+use roxmltree::Node as Element;
 use serde::{Deserialize, Serialize};
 
-use crate::parse::{Error, NODES_LIMIT};
+use crate::parse::{Error, document};
 
 /// How the ids of these constraints begin; the name of the DRBD resource follows.
 const PREFIX: &str = "drbd-fence-by-handler-";
@@ -17,15 +20,74 @@ const PREFIX: &str = "drbd-fence-by-handler-";
 pub struct FencingConstraint {
     /// Its id: `drbd-fence-by-handler-RESOURCE-CLONE`.
     pub id: String,
+    /// The clone that it is about.
+    pub clone: String,
     /// The nodes that may still be promoted.
     pub allowed: Vec<String>,
 }
 
 impl FencingConstraint {
+    /// The constraint that lets `node` alone be promoted.
+    #[must_use]
+    pub fn new(resource: &str, clone: &str, node: &str) -> Self {
+        Self {
+            id: format!("{PREFIX}{resource}-{clone}"),
+            clone: clone.to_owned(),
+            allowed: vec![node.to_owned()],
+        }
+    }
+
     /// Whether it stands in the way of promoting this node.
     #[must_use]
     pub fn forbids(&self, node: &str) -> bool {
         !self.allowed.iter().any(|allowed| allowed == node)
+    }
+
+    /// Whether this node, and no other, may still be promoted.
+    #[must_use]
+    pub fn allows_only(&self, node: &str) -> bool {
+        !self.allowed.is_empty() && self.allowed.iter().all(|allowed| allowed == node)
+    }
+
+    /// The element that creates it. `role` is the schema's word for a promoted instance
+    /// ([`crate::Cib::promoted_role`]).
+    #[must_use]
+    pub fn element(&self, role: &str) -> String {
+        let clone = escaped(&self.clone);
+        let id = escaped(&self.id);
+        // `drbd-fence-by-handler-r0`, which the script puts before the clone in every id.
+        let stem = id
+            .strip_suffix(&clone)
+            .and_then(|stem| stem.strip_suffix('-'))
+            .unwrap_or(&id);
+        let mut expressions = String::new();
+        for (index, node) in self.allowed.iter().enumerate() {
+            // crm-fence-peer.sh knows one node and numbers none; crm-fence-peer.9.sh numbers.
+            let number = match index {
+                0 => String::new(),
+                _ => format!("{index}-"),
+            };
+            expressions += &format!(
+                "<expression attribute=\"#uname\" operation=\"ne\" value=\"{}\" \
+                 id=\"{stem}-expr-{number}{clone}\"/>",
+                escaped(node)
+            );
+        }
+        format!(
+            "<rsc_location rsc=\"{clone}\" id=\"{id}\"><rule role=\"{}\" score=\"-INFINITY\" \
+             id=\"{stem}-rule-{clone}\">{expressions}</rule></rsc_location>",
+            escaped(role)
+        )
+    }
+
+    /// The element that names it, and nothing else, to be deleted.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!(
+            "<rsc_location rsc=\"{}\" id=\"{}\"/>",
+            escaped(&self.clone),
+            escaped(&self.id)
+        )
     }
 }
 
@@ -38,31 +100,41 @@ pub fn parse_fencing_constraints(
     xml: &str,
     resource: &str,
 ) -> Result<Vec<FencingConstraint>, Error> {
-    let options = ParsingOptions {
-        nodes_limit: NODES_LIMIT,
-        ..ParsingOptions::default()
-    };
-    let document = Document::parse_with_options(xml, options)?;
+    let document = document(xml)?;
     let section = document
         .root_element()
         .descendants()
         .find(|element| element.has_tag_name("constraints"))
         .ok_or_else(|| Error::Schema("it has no <constraints>".into()))?;
+    let mut found = all(section);
+    found.retain(|constraint| belongs(&constraint.id, resource));
+    Ok(found)
+}
+
+/// Whether the constraint of this id was placed for this DRBD resource.
+pub(crate) fn belongs(id: &str, resource: &str) -> bool {
     // The dash: the constraint of r10 is none of r1's.
-    let prefix = format!("{PREFIX}{resource}-");
-    Ok(section
+    id.strip_prefix(PREFIX)
+        .and_then(|rest| rest.strip_prefix(resource))
+        .is_some_and(|rest| rest.starts_with('-'))
+}
+
+/// The constraints of all handlers, of whatever resource, from a `<constraints>`.
+pub(crate) fn all(section: Element<'_, '_>) -> Vec<FencingConstraint> {
+    section
         .children()
         .filter(|element| element.has_tag_name("rsc_location"))
         .filter_map(|element| {
             let id = element.attribute("id")?;
-            (id.starts_with(&prefix) && element.children().any(bans_promotion)).then(|| {
+            (id.starts_with(PREFIX) && element.children().any(bans_promotion)).then(|| {
                 FencingConstraint {
                     id: id.to_owned(),
+                    clone: element.attribute("rsc").unwrap_or_default().to_owned(),
                     allowed: allowed(element),
                 }
             })
         })
-        .collect())
+        .collect()
 }
 
 /// A rule that keeps the promoted role away (`Master` up to Pacemaker 2.1's old CIBs).
@@ -83,4 +155,19 @@ fn allowed(location: Element<'_, '_>) -> Vec<String> {
         })
         .filter_map(|element| element.attribute("value").map(str::to_owned))
         .collect()
+}
+
+/// Text as an attribute's value.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            c => out.push(c),
+        }
+    }
+    out
 }

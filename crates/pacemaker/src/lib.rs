@@ -3,21 +3,28 @@
 //! [`parse_crm_mon`] reads what `crm_mon --output-as=xml -1` of Pacemaker 2.1 and 3.0 prints, as
 //! XML and never by searching its text (whose wording changes between versions).
 //! [`parse_fencing_constraints`] picks out of a CIB what DRBD's handlers left there.
-//! [`query`] is the one door to the running cluster, and it only reads.
+//! [`parse_cib`] reads of a CIB what a fence handler decides on.
+//! [`query`] is the door to the running cluster that only reads; [`fence`] the one of the fence
+//! handlers, which place and remove their one constraint and change nothing else.
 //!
 //! The XML parser is roxmltree: a status is a few dozen KiB that is read once into a tree and
 //! asked by element and attribute name, as its schema (`crm_mon-*.rng`) is written. It has no
 //! unsafe code, no dependencies of weight, and refuses DTDs, so that entities cannot explode.
 
 mod bar;
+mod cib;
 mod constraint;
+pub mod fence;
+mod node_state;
 mod parse;
 pub mod query;
 mod status;
 mod verdict;
 
 pub use bar::{bar, bar_by_id, parse_bar};
+pub use cib::{Cib, DrbdClone, parse_cib};
 pub use constraint::{FencingConstraint, parse_fencing_constraints};
+pub use node_state::{Join, NodeState};
 pub use parse::{Error, parse_crm_mon};
 pub use status::{Failure, FenceEvent, FenceStatus, Node, ResourceInstance, ResourceRole, Status};
 pub use verdict::{PeerNode, PeerVerdict};

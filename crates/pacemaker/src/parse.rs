@@ -8,7 +8,7 @@ use crate::status::{
 };
 
 /// More nodes of XML than any status of two nodes has.
-pub(crate) const NODES_LIMIT: u32 = 1_000_000;
+const NODES_LIMIT: u32 = 1_000_000;
 
 /// Exit code of Pacemaker's tools when the cluster does not run on this node (`ENOTCONN`).
 pub(crate) const NOT_CONNECTED: i32 = 102;
@@ -35,16 +35,21 @@ pub enum Error {
     Schema(String),
 }
 
+/// The text as a tree.
+pub(crate) fn document(xml: &str) -> Result<Document<'_>, Error> {
+    let options = ParsingOptions {
+        nodes_limit: NODES_LIMIT,
+        ..ParsingOptions::default()
+    };
+    Ok(Document::parse_with_options(xml, options)?)
+}
+
 /// Reads what `crm_mon --output-as=xml -1` prints.
 ///
 /// # Errors
 /// On anything else, and on a result that says that crm_mon failed or is not connected.
 pub fn parse_crm_mon(xml: &str) -> Result<Status, Error> {
-    let options = ParsingOptions {
-        nodes_limit: NODES_LIMIT,
-        ..ParsingOptions::default()
-    };
-    let document = Document::parse_with_options(xml, options)?;
+    let document = document(xml)?;
     let root = document.root_element();
     // Before 2.0.3's API it was `crm_mon`; nobody supported runs that.
     if !root.has_tag_name("pacemaker-result") {
@@ -204,7 +209,7 @@ fn failure(element: Element<'_, '_>) -> Result<Failure, Error> {
     })
 }
 
-fn fence_event(element: Element<'_, '_>) -> Result<FenceEvent, Error> {
+pub(crate) fn fence_event(element: Element<'_, '_>) -> Result<FenceEvent, Error> {
     Ok(FenceEvent {
         target: required(element, "target")?.to_owned(),
         action: required(element, "action")?.to_owned(),
@@ -233,7 +238,7 @@ fn all<'a, 'i: 'a, T>(
         .collect()
 }
 
-fn required<'a>(element: Element<'a, '_>, name: &str) -> Result<&'a str, Error> {
+pub(crate) fn required<'a>(element: Element<'a, '_>, name: &str) -> Result<&'a str, Error> {
     element.attribute(name).ok_or_else(|| {
         Error::Schema(format!(
             "<{}> has no attribute `{name}`",

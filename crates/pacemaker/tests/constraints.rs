@@ -16,6 +16,7 @@ fn a_handlers_constraint_forbids_every_node_but_the_one_that_placed_it() {
         found,
         [FencingConstraint {
             id: "drbd-fence-by-handler-r0-drbd_master_slave".into(),
+            clone: "drbd_master_slave".into(),
             allowed: vec!["hatwo".into()],
         }]
     );

@@ -1,27 +1,29 @@
 //! What each handler answers.
 //!
-//! None changes DRBD's state: what is to be done about an answer is the agent's, or Pacemaker's.
+//! The handlers of fencing act ([`fence`]). None changes DRBD's state: what is to be done about an
+//! answer is the agent's, or Pacemaker's.
 
-mod fence;
 mod loss;
 mod resync;
 mod split_brain;
 mod udev;
 
 use crate::answer::{Answer, Level};
+use crate::fence;
+use crate::finish::Call;
 use crate::handler::Handler;
-use crate::request::Request;
 use crate::settings::Settings;
 
 /// Answers a request.
-pub fn answer(request: &Request, settings: &Settings) -> Answer {
+pub fn answer(call: &Call, settings: &Settings) -> Answer {
+    let request = &call.request;
     let action = settings.loss_action(&request.handler);
     match &request.handler {
         Handler::BeforeResyncTarget => resync::before_target(settings.no_copy()),
         Handler::BeforeResyncSource => resync::before_source(),
         Handler::AfterResyncTarget => resync::after_target(),
-        Handler::FencePeer => fence::fence(),
-        Handler::UnfencePeer => fence::unfence(),
+        Handler::FencePeer => fence::fence(call, settings),
+        Handler::UnfencePeer => fence::unfence(call, settings),
         Handler::SplitBrain => split_brain::unresolved(),
         Handler::InitialSplitBrain => split_brain::initial(),
         Handler::LocalIoError => loss::local_io_error(action),

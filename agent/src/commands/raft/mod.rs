@@ -1,6 +1,9 @@
 //! `two-node-ha raft`: dqlite's files, offline and without libdqlite.
 
+mod compare;
 mod inspect;
+mod repair;
+mod sources;
 mod table;
 mod verify;
 
@@ -29,9 +32,30 @@ pub enum Command {
     /// loss, with 2 if something is lost, and with 3 where there is no dqlite directory or it cannot
     /// be read.
     Verify(Args),
+    /// Say which of two state directories has more, and where their logs part
+    ///
+    /// Entries that both have are compared byte by byte: terms and indexes alone do not tell, since
+    /// the two sides of a split brain can use the same ones. Nothing is written. Exits with 0 if both
+    /// hold the same, with 1 if one is ahead, with 2 if each has what the other has not or if that
+    /// cannot be told, and with 3 where one is no dqlite directory or cannot be read.
+    Compare(compare::Args),
+    /// Repair a state directory the way that loses the least
+    ///
+    /// A copy is repaired and verified, and then takes the directory's place; the original is kept
+    /// beside it. Nothing is done while a process uses the directory, without --yes, or at the price
+    /// of entries without --allow-loss. Exits with 0 if it is done or there is nothing to do, with 1
+    /// if it failed or was not confirmed, with 2 if it would lose something, and with 3 where there
+    /// is no dqlite directory or it cannot be read. With --dry-run, 1 says that it can be repaired
+    /// without loss.
+    Repair(repair::Args),
+    /// Give a repaired directory's place back to the original
+    ///
+    /// What the repair made of it, and whatever was written there since, is kept in the original's
+    /// place.
+    Undo(repair::Undo),
 }
 
-/// Arguments of both.
+/// Arguments of the two that look at one directory.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The state directory, or a copy of one
@@ -44,15 +68,30 @@ pub struct Args {
 /// Runs it.
 #[must_use]
 pub fn run(command: &Command) -> ExitCode {
-    let (args, text): (_, fn(&Path, &Report) -> String) = match command {
-        Command::Inspect(args) => (args, inspect::text),
-        Command::Verify(args) => (args, verify::text),
-    };
+    match command {
+        Command::Inspect(args) => match look(args, inspect::text) {
+            Verdict::NotDqlite => exit::NOT_DQLITE.into(),
+            Verdict::Sound | Verdict::Repairable | Verdict::Lossy(_) => ExitCode::SUCCESS,
+        },
+        Command::Verify(args) => match look(args, verify::text) {
+            Verdict::Sound => ExitCode::SUCCESS,
+            Verdict::Repairable => exit::REPAIRABLE.into(),
+            Verdict::Lossy(_) => exit::LOSSY.into(),
+            Verdict::NotDqlite => exit::NOT_DQLITE.into(),
+        },
+        Command::Compare(args) => compare::run(args),
+        Command::Repair(args) => repair::repair(args),
+        Command::Undo(args) => repair::undo(args),
+    }
+}
+
+/// Reads a directory and prints what is to be said about it. What cannot be read counts as none.
+fn look(args: &Args, text: fn(&Path, &Report) -> String) -> Verdict {
     let report = match scan(&args.dir) {
         Ok(scan) => assess(&scan),
         Err(error) => {
             eprintln!("error: {error}");
-            return exit::NOT_DQLITE.into();
+            return Verdict::NotDqlite;
         }
     };
     let text = if args.json {
@@ -60,7 +99,7 @@ pub fn run(command: &Command) -> ExitCode {
             Ok(json) => json + "\n",
             Err(error) => {
                 eprintln!("error: cannot write the report as JSON: {error}");
-                return exit::NOT_DQLITE.into();
+                return Verdict::NotDqlite;
             }
         }
     } else if report.verdict == Verdict::NotDqlite {
@@ -76,13 +115,7 @@ pub fn run(command: &Command) -> ExitCode {
     };
     // Whoever closed the pipe has seen enough; the exit code tells the rest.
     let _ = io::stdout().write_all(text.as_bytes());
-    match (command, report.verdict) {
-        (_, Verdict::NotDqlite) => exit::NOT_DQLITE.into(),
-        (Command::Inspect(_), Verdict::Sound | Verdict::Repairable | Verdict::Lossy(_))
-        | (Command::Verify(_), Verdict::Sound) => ExitCode::SUCCESS,
-        (Command::Verify(_), Verdict::Repairable) => exit::REPAIRABLE.into(),
-        (Command::Verify(_), Verdict::Lossy(_)) => exit::LOSSY.into(),
-    }
+    report.verdict
 }
 
 /// A verdict in a few words.

@@ -43,7 +43,8 @@ impl<'a> Log<'a> {
                             .filter(|before| {
                                 let entries = before.content.entries;
                                 before.first <= segment.first
-                                    && before.first.saturating_add(entries) <= covered.saturating_add(1)
+                                    && before.first.saturating_add(entries)
+                                        <= covered.saturating_add(1)
                             })
                             .map(|segment| Step::leave_out(&segment.file))
                             .collect(),

@@ -1,0 +1,199 @@
+//! fence-peer's loop: look, decide, do one thing, look again.
+//!
+//! Nothing of Pacemaker's tells a program that the CIB has changed, short of speaking its private
+//! protocol, so it is looked at again after a pause that grows with what has been waited already:
+//! a fencing that takes a second is noticed a tenth of a second later.
+
+use std::time::{Duration, Instant};
+
+use two_node_ha_command::Runner;
+use two_node_ha_pacemaker::fence::{self, ChangeError};
+use two_node_ha_pacemaker::query;
+
+use super::decide::{Cluster, Done, Fencing, Next, Situation, decide};
+use super::disks;
+use super::view::{Standing, Subject, View};
+use crate::answer::Answer;
+
+/// The shortest and the longest pause between two looks.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+
+/// What one child may take, unless less is left. A change has to go through a DC; while there is
+/// none, asking a new one soon is better than waiting long for the old.
+const LOOK: Duration = Duration::from_secs(5);
+const CHANGE: Duration = Duration::from_secs(3);
+const ASK: Duration = Duration::from_secs(2);
+
+/// One call of fence-peer.
+pub struct Run<'a> {
+    /// The door to the world.
+    pub runner: &'a dyn Runner,
+    /// Who and what it is about.
+    pub subject: &'a Subject,
+    /// The resource's minors, where they are known.
+    pub minors: &'a [u32],
+    /// When the call began.
+    pub started: Instant,
+    /// The watchdog's deadline.
+    pub deadline: Duration,
+    /// Says what is waited for, each time that changes.
+    pub note: &'a dyn Fn(&str),
+}
+
+impl Run<'_> {
+    /// Answers.
+    pub fn answer(&self) -> Answer {
+        let mut done = Done::default();
+        let mut tried = false;
+        let mut looked = None;
+        let mut waiting = String::new();
+        let mut first = true;
+        loop {
+            let cluster = looked.get_or_insert_with(|| self.look());
+            if let Cluster::Seen(view) = &*cluster {
+                let mine = matches!(view.standing, Standing::Mine(_));
+                done.found |= first && mine;
+                // One whose answer was lost was made all the same.
+                done.placed |= tried && mine && !done.found;
+                first = false;
+            }
+            let disks = self.disks();
+            let elapsed = self.started.elapsed();
+            let situation = Situation {
+                subject: self.subject,
+                disks: &disks,
+                cluster,
+                done: &done,
+                elapsed,
+                last: elapsed >= self.last(),
+            };
+            match decide(&situation) {
+                Next::Answer(answer) => return answer,
+                Next::Place => {
+                    let Cluster::Seen(view) = cluster else {
+                        looked = None;
+                        continue;
+                    };
+                    tried = true;
+                    let pause = self.place(view, &mut done);
+                    // What the peer's answer is to prove, its answer proves. That it is down must be
+                    // in a CIB that has the constraint.
+                    if !done.placed || view.peer != two_node_ha_pacemaker::PeerNode::Online {
+                        looked = None;
+                    }
+                    if pause {
+                        self.pause();
+                    }
+                }
+                Next::Remove => {
+                    done.removed = true;
+                    let ours = match cluster {
+                        Cluster::Seen(view) => view.standing.constraint().or(view.ours.as_ref()),
+                        Cluster::Silent { .. } => None,
+                    };
+                    done.trouble = match ours {
+                        Some(ours) => fence::remove(self.runner, ours, self.within(CHANGE))
+                            .err()
+                            .map(|error| error.to_string()),
+                        None => Some("the cluster does not answer".into()),
+                    };
+                }
+                Next::AskPeer => {
+                    let peer = &self.subject.peer;
+                    done.alive = Some(fence::answers(self.runner, peer, self.within(ASK)));
+                }
+                Next::AskFencer => done.fenced = Some(self.fenced()),
+                Next::Wait(why) => {
+                    if why != waiting {
+                        (self.note)(&why);
+                        waiting = why;
+                    }
+                    self.pause();
+                    looked = None;
+                    done.alive = None;
+                    done.fenced = None;
+                }
+            }
+        }
+    }
+
+    /// Places the constraint; says whether to pause before the next look.
+    fn place(&self, view: &mut View, done: &mut Done) -> bool {
+        let Some(ours) = view.ours.clone() else {
+            return true;
+        };
+        match fence::place(self.runner, &ours, view.role, self.within(CHANGE)) {
+            Ok(()) => {
+                done.placed = true;
+                done.trouble = None;
+                view.standing = Standing::Mine(ours);
+                false
+            }
+            // Whose it is, the next look tells; this node's own copy may be a moment behind.
+            Err(ChangeError::Exists | ChangeError::Stale) => {
+                done.trouble = None;
+                true
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if done.trouble.as_ref() != Some(&text) {
+                    (self.note)(&text);
+                }
+                done.trouble = Some(text);
+                true
+            }
+        }
+    }
+
+    fn look(&self) -> Cluster {
+        match fence::local_cib(self.runner, self.within(LOOK)) {
+            Ok(cib) => Cluster::Seen(View::of(&cib, self.subject)),
+            Err(error) => Cluster::Silent {
+                running: !matches!(error, query::Error::NotRunning(_)),
+                why: crate::finish::chain(&error),
+            },
+        }
+    }
+
+    fn disks(&self) -> Result<disks::Disks, String> {
+        let resource = &self.subject.resource;
+        disks::read(self.runner, resource, self.minors, self.within(LOOK))
+    }
+
+    fn fenced(&self) -> Fencing {
+        let peer = &self.subject.peer;
+        match fence::last_fencing(self.runner, peer, self.within(ASK)) {
+            Ok(Some(event)) if event.powered_off() => {
+                let when = event
+                    .completed
+                    .map(|when| format!(" at {when}"))
+                    .unwrap_or_default();
+                Fencing::Confirmed(format!("`{}`{when}", event.action))
+            }
+            Ok(Some(_)) => Fencing::Unconfirmed("its last fencing failed".into()),
+            Ok(None) => Fencing::Unconfirmed("it left in good order".into()),
+            Err(why) => Fencing::Unconfirmed(format!("whether it was fenced is not known: {why}")),
+        }
+    }
+
+    /// When the last decision is due: there must be time left to take the constraint away.
+    fn last(&self) -> Duration {
+        let least = Duration::from_secs(2).min(self.deadline / 2);
+        let margin = (self.deadline / 4).clamp(least, Duration::from_secs(4));
+        self.deadline - margin
+    }
+
+    /// As much of this as is left, with a little for the answer itself.
+    fn within(&self, most: Duration) -> Duration {
+        let left = self.deadline.saturating_sub(self.started.elapsed());
+        let left = left.saturating_sub(Duration::from_millis(200));
+        most.min(left).max(Duration::from_millis(50))
+    }
+
+    fn pause(&self) {
+        let elapsed = self.started.elapsed();
+        let pause = (elapsed / 10).clamp(PAUSE.0, PAUSE.1);
+        let left = self.last().saturating_sub(elapsed);
+        std::thread::sleep(pause.min(left.max(PAUSE.0)));
+    }
+}

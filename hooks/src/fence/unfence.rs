@@ -1,0 +1,101 @@
+//! unfence-peer: the resync onto the peer is over.
+//!
+//! 8.4 calls it in the worker that every state change waits for, so it asks once and does not wait:
+//! what it leaves, the agent takes away.
+
+use std::time::Duration;
+
+use two_node_ha_command::Runner;
+use two_node_ha_pacemaker::fence::{self, ChangeError};
+use two_node_ha_pacemaker::{FencingConstraint, query};
+
+use super::disks::{self, Data, Disks};
+use super::view::Subject;
+use crate::answer::{Answer, Level};
+use crate::finish::chain;
+
+/// What one child may take.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// How often a change is tried again that was overtaken by another.
+const ATTEMPTS: usize = 3;
+
+/// Takes the constraints of this resource away, whichever node has placed them, if there is nothing
+/// left that either side misses.
+pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer {
+    let later = "; the agent takes it away later";
+    let disks = match disks::read(runner, &subject.resource, minors, LIMIT) {
+        Ok(disks) => disks,
+        Err(why) => {
+            let reason =
+                format!("DRBD's state cannot be read, so the constraint stays{later}: {why}");
+            return Answer::noted(Level::Warning, reason);
+        }
+    };
+    if !equal(&disks) {
+        let reason = format!(
+            "this node is {} and {} {}: a constraint stays until both are UpToDate",
+            Disks::words(&disks.local),
+            subject.peer,
+            Disks::words(&disks.peer)
+        );
+        return Answer::noted(Level::Notice, reason);
+    }
+    let constraints: Vec<FencingConstraint> = match fence::local_cib(runner, LIMIT) {
+        Ok(cib) => cib.fencing(&subject.resource).cloned().collect(),
+        Err(error @ query::Error::NotRunning(_)) => {
+            let reason = format!("the constraint cannot be looked for: {error}");
+            return Answer::noted(Level::Notice, reason);
+        }
+        Err(error) => {
+            let reason = format!(
+                "the constraint cannot be looked for{later}: {}",
+                chain(&error)
+            );
+            return Answer::noted(Level::Warning, reason);
+        }
+    };
+    if constraints.is_empty() {
+        return Answer::noted(
+            Level::Info,
+            "both nodes are UpToDate, and there is no constraint",
+        );
+    }
+    let mut gone = Vec::new();
+    for constraint in &constraints {
+        if let Err(error) = remove(runner, constraint) {
+            let reason = format!(
+                "both nodes are UpToDate, but the constraint {} could not be taken away{later}: \
+                 {error}. By hand: `cibadmin --delete --xml-text '{}'`",
+                constraint.id,
+                constraint.name()
+            );
+            return Answer::noted(Level::Warning, reason);
+        }
+        gone.push(constraint.id.as_str());
+    }
+    let reason = format!(
+        "both nodes are UpToDate again: took away the constraint {}, either may be promoted",
+        gone.join(", ")
+    );
+    Answer {
+        decision: "unfenced",
+        ..Answer::noted(Level::Notice, reason)
+    }
+}
+
+/// Whether both sides hold the same, current data.
+fn equal(disks: &Disks) -> bool {
+    disks.data() == Data::UpToDate && disks.peer_up_to_date()
+}
+
+fn remove(runner: &dyn Runner, constraint: &FencingConstraint) -> Result<(), ChangeError> {
+    let mut result = Ok(());
+    for _ in 0..ATTEMPTS {
+        result = fence::remove(runner, constraint, LIMIT);
+        if !matches!(result, Err(ChangeError::Stale)) {
+            break;
+        }
+    }
+    result
+}
