@@ -51,6 +51,9 @@ enum Command {
     /// A split brain: what it is, and how it ends
     #[command(subcommand)]
     SplitBrain(commands::split_brain::Command),
+    /// Copies of this node's data from before it was overwritten
+    #[command(subcommand)]
+    Copies(commands::copies::Command),
     Loop(commands::loopdev::Args),
     /// Run the agent (two-node-ha-k8s.service)
     Agent(Selection),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Peer(command) => commands::peer::run(command),
         Command::Raft(command) => commands::raft::run(command),
         Command::SplitBrain(command) => commands::split_brain::run(command),
+        Command::Copies(command) => commands::copies::run(command),
         Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),

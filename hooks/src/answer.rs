@@ -27,6 +27,9 @@ pub enum Fence {
 pub enum Resync {
     /// The resync may begin.
     Proceed = 0,
+    /// It may not: DRBD drops the connection and stays stand-alone, until something connects it
+    /// again.
+    Refuse = 1,
 }
 
 /// An exit code.

@@ -2,16 +2,16 @@
 //! answers first.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use two_node_ha_config::LossAction;
 use two_node_ha_events::{DIR, Event};
 
-use crate::answer::{Answer, Level};
+use crate::answer::{Answer, Code, Level};
 use crate::journal::{Journal, Record};
 use crate::request::Request;
 use crate::root::Root;
@@ -39,6 +39,8 @@ pub struct Call {
     code: AtomicI32,
     /// Whether the node is reset instead of answering.
     reboots: AtomicBool,
+    /// What is answered at the deadline, once the policy is known.
+    fallback: OnceLock<Code>,
 }
 
 impl Call {
@@ -52,6 +54,7 @@ impl Call {
             event,
             code: AtomicI32::new(OPEN),
             reboots: AtomicBool::new(false),
+            fallback: OnceLock::new(),
         }
     }
 
@@ -73,6 +76,18 @@ impl Call {
             self.journal().send(&Record::new(Level::Critical, why));
         }
         std::process::exit(self.code.load(Ordering::SeqCst));
+    }
+
+    /// Sets what is answered at the deadline; the first time counts.
+    pub fn fall_back_to(&self, code: Code) {
+        let _ = self.fallback.set(code);
+    }
+
+    /// The fallback as an answer, with its reason.
+    fn fallback(&self, decision: &'static str, reason: String) -> Answer {
+        let code = self.fallback.get().copied();
+        let code = code.unwrap_or_else(|| self.request.handler.fallback());
+        Answer::new(code, decision, reason)
     }
 
     /// Decides the exit code; false when another thread was first.
@@ -162,7 +177,7 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
         "no answer within {:.1} s (the deadline of this handler): answered the safe code instead",
         allowed.as_secs_f64()
     );
-    let answer = call.request.handler.fallback_answer("deadline", reason);
+    let answer = call.fallback("deadline", reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }
@@ -174,7 +189,7 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
 /// A panic, in whatever thread: answers the fallback. Must not panic itself.
 pub fn panicked(call: &Arc<Call>, what: &str) -> ! {
     let reason = format!("a bug in two-node-ha-hook, please report it: {what}");
-    let answer = call.request.handler.fallback_answer("bug", reason);
+    let answer = call.fallback("bug", reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }

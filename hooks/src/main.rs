@@ -72,8 +72,10 @@ fn main() -> ExitCode {
     let call = Arc::new(Call::new(request, root));
     let watchdog = Watchdog::start(Arc::clone(&call));
     let settings = Settings::load(&call.root);
-    watchdog.extend(settings.deadline(&call.request.handler));
+    let deadline = settings.deadline(&call.request.handler);
+    watchdog.extend(deadline);
     call.intend(settings.loss_action(&call.request.handler));
+    call.fall_back_to(settings.fallback(&call.request.handler));
     assert!(!call.root.panics(), "the failpoint");
     let answer = handlers::answer(&call, &settings);
     finish::finish(&call, &answer, &settings)

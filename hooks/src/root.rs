@@ -40,6 +40,11 @@ impl Root {
         self.0 == Path::new("/")
     }
 
+    /// The root itself.
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
     /// `TWO_NODE_HA_HOOK_PROGRAMS`: a directory whose programs go before the machine's, under the
     /// same condition.
     pub fn programs(&self) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use two_node_ha_config::{
     Config, FencingMode, Host, LossAction, NoCopyPolicy, PATH, decode, parse,
 };
 
+use crate::answer::{Code, Resync};
 use crate::handler::Handler;
 use crate::request::Request;
 use crate::root::Root;
@@ -83,6 +84,19 @@ impl Settings {
         self.config
             .as_ref()
             .map_or(NoCopyPolicy::Proceed, |config| config.hooks.no_copy)
+    }
+
+    /// The configuration, where it can be used.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// What is answered when the deadline has come, or on a bug, now that the policy is known.
+    pub fn fallback(&self, handler: &Handler) -> Code {
+        match (handler, self.no_copy()) {
+            (Handler::BeforeResyncTarget, NoCopyPolicy::Refuse) => Code::Resync(Resync::Refuse),
+            _ => handler.fallback(),
+        }
     }
 
     /// `fencing.mode`; without a configuration the one under which nothing is claimed that nobody

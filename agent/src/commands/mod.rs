@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod check;
 pub mod completions;
+pub mod copies;
 pub mod failover;
 pub mod loopdev;
 pub mod r#move;

@@ -1,7 +1,7 @@
 //! What each handler answers.
 //!
-//! The handlers of fencing act ([`fence`]). None changes DRBD's state: what is to be done about an
-//! answer is the agent's, or Pacemaker's.
+//! The handlers of fencing ([`fence`]) and those of a resync ([`resync`]) act. None changes DRBD's
+//! state: what else is to be done about an answer is the agent's, or Pacemaker's.
 
 mod loss;
 mod resync;
@@ -19,9 +19,9 @@ pub fn answer(call: &Call, settings: &Settings) -> Answer {
     let request = &call.request;
     let action = settings.loss_action(&request.handler);
     match &request.handler {
-        Handler::BeforeResyncTarget => resync::before_target(settings.no_copy()),
+        Handler::BeforeResyncTarget => resync::before_target(call, settings),
         Handler::BeforeResyncSource => resync::before_source(),
-        Handler::AfterResyncTarget => resync::after_target(),
+        Handler::AfterResyncTarget => resync::after_target(call, settings),
         Handler::FencePeer => fence::fence(call, settings),
         Handler::UnfencePeer => fence::unfence(call, settings),
         Handler::SplitBrain => split_brain::unresolved(),

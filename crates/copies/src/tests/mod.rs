@@ -2,6 +2,7 @@
 
 mod crash;
 mod life;
+mod volume;
 
 use std::fs;
 use std::path::{Path, PathBuf};
