@@ -249,8 +249,14 @@ impl Responder {
         let Ok(sides) = serde_json::to_value(&sides) else {
             return;
         };
-        for (path, mut evidence) in open {
-            evidence.sides = Some(sides.clone());
+        let newest = open.len().saturating_sub(1);
+        for (number, (path, mut evidence)) in open.into_iter().enumerate() {
+            // Once is enough: the logs weigh.
+            evidence.sides = Some(if number == newest {
+                sides.clone()
+            } else {
+                serde_json::Value::Array(Vec::new())
+            });
             evidence.problems.extend(problem.clone());
             match two_node_ha_evidence::replace(&path, &evidence) {
                 Ok(()) => tracing::info!(file = %path.display(), "the evidence is complete"),

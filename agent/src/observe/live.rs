@@ -128,8 +128,12 @@ pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
         return Some(SplitBrain::Resolving(resolution.winner));
     }
     let reported = || {
-        let evidence = two_node_ha_evidence::unresolved(&paths.evidence()).unwrap_or_default();
-        evidence.iter().any(|(_, e)| e.handler == "split-brain")
+        // The newest first: one is enough, and each weighs.
+        let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
+        all.iter()
+            .rev()
+            .filter_map(|path| two_node_ha_evidence::read(path).ok())
+            .any(|e| e.handler == "split-brain" && e.resolved.is_none())
     };
     (!connected && reported()).then_some(SplitBrain::Reported)
 }

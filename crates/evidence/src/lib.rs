@@ -30,8 +30,8 @@ pub const FORMAT: u32 = 1;
 /// How many files are kept.
 pub const KEEP: usize = 32;
 
-/// Bytes of the largest file that is read.
-pub const SIZE_LIMIT: u64 = 1024 * 1024;
+/// Bytes of the largest file that is read: both sides' logs, each entry a number, are most of it.
+pub const SIZE_LIMIT: u64 = 4 * 1024 * 1024;
 
 const TEMPORARY: &str = ".tmp";
 const SUFFIX: &str = ".json";
@@ -145,7 +145,7 @@ pub fn write(dir: &Path, evidence: &Evidence) -> Result<PathBuf, Error> {
 pub fn replace(path: &Path, evidence: &Evidence) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let mut content =
-        serde_json::to_vec_pretty(evidence).map_err(|e| io_error("write", path)(e.into()))?;
+        serde_json::to_vec(evidence).map_err(|e| io_error("write", path)(e.into()))?;
     content.push(b'\n');
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)

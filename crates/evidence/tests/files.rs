@@ -63,3 +63,14 @@ fn what_is_no_evidence_is_an_error_with_the_files_name_and_does_not_hide_the_res
     assert_eq!(unresolved(dir.path()).unwrap().len(), 1);
     assert!(list(&dir.path().join("absent")).unwrap().is_empty());
 }
+
+#[test]
+fn both_sides_logs_fit_into_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries = vec![u32::MAX; 16_384];
+    let side = serde_json::json!({ "k8sd": entries.clone(), "k8s-dqlite": entries });
+    let mut large = evidence(1);
+    large.sides = Some(serde_json::json!([side.clone(), side]));
+    let path = write(dir.path(), &large).unwrap();
+    assert_eq!(read(&path).unwrap(), large);
+}

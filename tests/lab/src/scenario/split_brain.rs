@@ -146,7 +146,7 @@ fn reported(lab: &Lab) -> Result<()> {
                 "cat /var/lib/two-node-ha/evidence/*-split-brain.json 2>/dev/null || true",
                 COMMAND,
             )?;
-            if evidence.contains("\"sides\": [") {
+            if evidence.contains("\"sides\":[{") {
                 return Ok(Seen::Ready(()));
             }
         }
