@@ -99,9 +99,10 @@ impl Handler {
             Self::FencePeer => 60,
             // The receiver stands still, and with it the peer's writes; after 42 s the link drops.
             Self::BeforeResyncTarget | Self::BeforeResyncSource | Self::AfterResyncTarget => 20,
-            Self::SplitBrain
-            | Self::InitialSplitBrain
-            | Self::UnfencePeer
+            // The connection is over: nothing waits for these but it. The evidence and the alerts
+            // have deadlines of their own below.
+            Self::SplitBrain | Self::InitialSplitBrain => 15,
+            Self::UnfencePeer
             | Self::LocalIoError
             | Self::PriLost
             | Self::PriLostAfterSb

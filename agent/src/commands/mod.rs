@@ -11,6 +11,7 @@ pub mod peer;
 pub mod plan;
 pub mod raft;
 pub mod render;
+pub mod split_brain;
 pub mod status;
 
 mod connect;

@@ -11,12 +11,12 @@ use two_node_ha_drbd as drbd;
 
 use super::{
     Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role, Services,
-    mounts,
+    SplitBrain, mounts,
 };
 use crate::database::Database;
 use crate::files::{immutable, link};
 use crate::paths::Paths;
-use crate::store::{Epoch, Phase, before};
+use crate::store::{Epoch, Phase, Resolution, before};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -121,6 +121,23 @@ pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
         Ok(None) => Known::Absent,
         Err(error) => Known::Unreadable(error.to_string()),
     }
+}
+
+/// Whether a split brain waits to be resolved.
+#[must_use]
+pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
+    if let Ok(Some(resolution)) = Resolution::read(&paths.resolution()) {
+        return Some(SplitBrain::Resolving(resolution.winner));
+    }
+    let reported = || {
+        // The newest first: one is enough, and each weighs.
+        let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
+        all.iter()
+            .rev()
+            .filter_map(|path| two_node_ha_evidence::read(path).ok())
+            .any(|e| e.handler == "split-brain" && e.resolved.is_none())
+    };
+    (!connected && reported()).then_some(SplitBrain::Reported)
 }
 
 /// Both databases' directories.

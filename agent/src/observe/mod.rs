@@ -60,12 +60,26 @@ pub struct Observation {
     pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
     pub peer_stopped: bool,
+    /// A split brain that DRBD has reported and nobody has resolved, or whose resolution is under
+    /// way.
+    #[serde(default)]
+    pub split_brain: Option<SplitBrain>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
 }
 
-/// Something that is there, is not, or cannot be read.
+/// How far a split brain has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitBrain {
+    /// DRBD has reported it, and the nodes are not connected.
+    Reported,
+    /// It is being resolved: the node that is kept.
+    Resolving(String),
+}
+
+/// Something that is there, is not, or cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Known<T> {
     /// Not there.

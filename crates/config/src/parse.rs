@@ -10,7 +10,7 @@ use crate::diag::{Diagnostics, Severity};
 use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
-    Hooks, K8s, LogLevel, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
+    Hooks, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};
@@ -410,5 +410,20 @@ fn hooks(r: &mut Reader<'_>, s: &Section<'_>, backing: &Backing) -> Hooks {
                 Backing::Device(_) => COPIES.into(),
             }),
         alert_command: r.path(s, "alert_command", names::anything),
+        alert_attribute: r.text(s, "alert_attribute", names::attribute),
+        on_local_io_error: loss(r, s, "on_local_io_error"),
+        on_pri_lost: loss(r, s, "on_pri_lost"),
+        on_pri_lost_after_sb: loss(r, s, "on_pri_lost_after_sb"),
+        on_pri_on_incon_degr: loss(r, s, "on_pri_on_incon_degr"),
+        on_out_of_sync: loss(r, s, "on_out_of_sync"),
+        on_quorum_lost: loss(r, s, "on_quorum_lost"),
+    }
+}
+
+fn loss(r: &mut Reader<'_>, s: &Section<'_>, name: &'static str) -> LossAction {
+    match r.choice(s, name) {
+        Some("demote") => LossAction::Demote,
+        Some("reboot") => LossAction::Reboot,
+        _ => LossAction::None,
     }
 }

@@ -76,6 +76,7 @@ pub fn booted() -> Observation {
         peer_node: Asked::NotYet,
         promotion: Asked::Answer(Promotion::Allowed),
         peer_stopped: false,
+        split_brain: None,
         failure: None,
     }
 }

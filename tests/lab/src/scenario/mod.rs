@@ -16,6 +16,7 @@ mod return_as_spare;
 mod services_gated;
 mod shutdown_order;
 mod slow_and_full;
+mod split_brain;
 
 use crate::agent;
 use crate::artefacts;
@@ -43,7 +44,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 12] = [
+pub static SCENARIOS: [Scenario; 13] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -51,6 +52,7 @@ pub static SCENARIOS: [Scenario; 12] = [
     move_back::SCENARIO,
     slow_and_full::SCENARIO,
     partition::SCENARIO,
+    split_brain::SCENARIO,
     services_gated::SCENARIO,
     boot_delay::SCENARIO,
     shutdown_order::SCENARIO,
