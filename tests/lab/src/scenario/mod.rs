@@ -8,6 +8,7 @@ mod boot_delay;
 mod broken_config;
 mod first_start;
 mod idle_agent;
+mod link_flaps;
 mod move_back;
 mod nothing_left;
 mod partition;
@@ -44,13 +45,14 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 13] = [
+pub static SCENARIOS: [Scenario; 14] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
     return_as_spare::SCENARIO,
     move_back::SCENARIO,
     slow_and_full::SCENARIO,
+    link_flaps::SCENARIO,
     partition::SCENARIO,
     split_brain::SCENARIO,
     services_gated::SCENARIO,
