@@ -8,6 +8,7 @@ mod boot_delay;
 mod broken_config;
 mod first_start;
 mod idle_agent;
+pub mod link;
 mod link_flaps;
 mod move_back;
 mod nothing_left;
@@ -18,6 +19,8 @@ mod services_gated;
 mod shutdown_order;
 mod slow_and_full;
 mod split_brain;
+
+pub use return_as_spare::in_sync;
 
 use crate::agent;
 use crate::artefacts;
@@ -73,7 +76,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
+    /// A lab that is up, with nothing in it yet.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
         Ok(Self {
             lab: up::bring(places, plan)?,
             acks: Vec::new(),
