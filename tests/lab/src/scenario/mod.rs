@@ -7,6 +7,7 @@
 mod boot_delay;
 mod broken_config;
 mod first_start;
+mod handler_hangs;
 mod idle_agent;
 pub mod link;
 mod link_flaps;
@@ -48,7 +49,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 14] = [
+pub static SCENARIOS: [Scenario; 15] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -56,6 +57,7 @@ pub static SCENARIOS: [Scenario; 14] = [
     move_back::SCENARIO,
     slow_and_full::SCENARIO,
     link_flaps::SCENARIO,
+    handler_hangs::SCENARIO,
     partition::SCENARIO,
     split_brain::SCENARIO,
     services_gated::SCENARIO,
