@@ -6,6 +6,11 @@ pub const FAILURE: u8 = 1;
 pub const BLOCKED: u8 = 3;
 /// `status`, `plan`: the agent is on its way, not settled.
 pub const UNSETTLED: u8 = 4;
+/// `split-brain show`: there is one.
+pub const SPLIT: u8 = 3;
+/// `split-brain show`: the other node cannot be asked. `split-brain resolve`: it has begun and not
+/// ended yet.
+pub const UNFINISHED: u8 = 4;
 /// `raft verify`, `raft repair --dry-run`: the directory is damaged, and can be repaired without
 /// losing anything.
 pub const REPAIRABLE: u8 = 1;

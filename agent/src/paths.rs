@@ -40,6 +40,12 @@ impl Paths {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// Below which everything is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// `/etc/two-node-ha.toml`
     #[must_use]
     pub fn config(&self) -> PathBuf {
@@ -86,6 +92,18 @@ impl Paths {
     #[must_use]
     pub fn events(&self) -> PathBuf {
         self.state().join("events")
+    }
+
+    /// The evidence of split brains.
+    #[must_use]
+    pub fn evidence(&self) -> PathBuf {
+        self.state().join("evidence")
+    }
+
+    /// The resolution of a split brain that is under way.
+    #[must_use]
+    pub fn resolution(&self) -> PathBuf {
+        self.state().join("split-brain.json")
     }
 
     /// The ssh identity towards the peer, and the peer's pinned host keys.

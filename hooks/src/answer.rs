@@ -1,6 +1,8 @@
 //! What the kernel is told. The type of the code depends on the handler, so that no handler can
 //! answer what means something else to DRBD: fence-peer has no way to say 0.
 
+use two_node_ha_config::LossAction;
+
 /// fence-peer's exit codes (`drbd_nl.c`, `conn_try_outdate_peer`).
 ///
 /// 6 ("the peer is primary: outdate myself") is not among them: the only evidence for it here would
@@ -25,6 +27,9 @@ pub enum Fence {
 pub enum Resync {
     /// The resync may begin.
     Proceed = 0,
+    /// It may not: DRBD drops the connection and stays stand-alone, until something connects it
+    /// again.
+    Refuse = 1,
 }
 
 /// An exit code.
@@ -77,8 +82,10 @@ pub struct Answer {
     pub reason: String,
     /// How loud.
     pub level: Level,
-    /// Whether `hooks.alert_command` is run.
+    /// Whether people are alerted.
     pub alert: bool,
+    /// Whether what can be known of DRBD is kept as evidence.
+    pub evidence: bool,
 }
 
 impl Answer {
@@ -90,6 +97,7 @@ impl Answer {
             reason,
             level: Level::Error,
             alert: false,
+            evidence: false,
         }
     }
 
@@ -98,6 +106,22 @@ impl Answer {
         Self {
             level,
             ..Self::new(Code::Ignored, "recorded", reason.into())
+        }
+    }
+
+    /// An answer to the tidings of a loss, with what they set in motion.
+    pub fn lost(level: Level, action: LossAction, what: &str) -> Self {
+        let (decision, follows) = match action {
+            LossAction::None => ("recorded", ""),
+            LossAction::Demote => (
+                "demote",
+                ". The agent asks Pacemaker to take the primary away from this node",
+            ),
+            LossAction::Reboot => ("reboot", ". This node is being reset now"),
+        };
+        Self {
+            level,
+            ..Self::new(Code::Ignored, decision, format!("{what}{follows}"))
         }
     }
 

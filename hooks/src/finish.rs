@@ -1,22 +1,22 @@
 //! Leaving: the event for the agent, the record in the journal, the exit code; once, by whoever
 //! answers first.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use two_node_ha_command::{Call as Command, Runner, System};
+use two_node_ha_config::LossAction;
 use two_node_ha_events::{DIR, Event};
 
-use crate::answer::{Answer, Level};
+use crate::answer::{Answer, Code, Level};
 use crate::journal::{Journal, Record};
 use crate::request::Request;
 use crate::root::Root;
 use crate::settings::Settings;
+use crate::{alert, evidence, reboot};
 
 /// No code has been decided yet.
 const OPEN: i32 = -1;
@@ -24,9 +24,6 @@ const OPEN: i32 = -1;
 /// What writing the event may take once the deadline has passed: a disk that hangs must not hold
 /// up the answer.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// How long `hooks.alert_command` may take: DRBD waits for the handler, and it for the alert.
-const ALERT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One call of a handler.
 pub struct Call {
@@ -40,6 +37,10 @@ pub struct Call {
     event: Event,
     /// The exit code, once decided.
     code: AtomicI32,
+    /// Whether the node is reset instead of answering.
+    reboots: AtomicBool,
+    /// What is answered at the deadline, once the policy is known.
+    fallback: OnceLock<Code>,
 }
 
 impl Call {
@@ -52,7 +53,41 @@ impl Call {
             started: Instant::now(),
             event,
             code: AtomicI32::new(OPEN),
+            reboots: AtomicBool::new(false),
+            fallback: OnceLock::new(),
         }
+    }
+
+    /// What the call is to set in motion, whatever becomes of it from here on.
+    pub fn intend(&self, action: LossAction) {
+        let reboots = action == LossAction::Reboot;
+        self.reboots.store(reboots, Ordering::SeqCst);
+    }
+
+    fn reboots(&self) -> bool {
+        self.reboots.load(Ordering::SeqCst)
+    }
+
+    /// Ends the process with the code that was decided, or the node where that is asked for.
+    fn end(&self) -> ! {
+        if self.reboots()
+            && let Err(why) = reboot::now(&self.root)
+        {
+            self.journal().send(&Record::new(Level::Critical, why));
+        }
+        std::process::exit(self.code.load(Ordering::SeqCst));
+    }
+
+    /// Sets what is answered at the deadline; the first time counts.
+    pub fn fall_back_to(&self, code: Code) {
+        let _ = self.fallback.set(code);
+    }
+
+    /// The fallback as an answer, with its reason.
+    fn fallback(&self, decision: &'static str, reason: String) -> Answer {
+        let code = self.fallback.get().copied();
+        let code = code.unwrap_or_else(|| self.request.handler.fallback());
+        Answer::new(code, decision, reason)
     }
 
     /// Decides the exit code; false when another thread was first.
@@ -90,7 +125,7 @@ impl Call {
 }
 
 /// Answers: keeps the event, records, runs the alert, exits.
-pub fn finish(call: &Call, answer: &Answer, settings: &Settings) -> ! {
+pub fn finish(call: &Arc<Call>, answer: &Answer, settings: &Settings) -> ! {
     if !call.decide(answer) {
         // The watchdog is answering. It ends the process.
         loop {
@@ -106,11 +141,34 @@ pub fn finish(call: &Call, answer: &Answer, settings: &Settings) -> ! {
         answer.level,
         settings.problem.as_deref(),
     ));
+    if call.reboots() {
+        journal.send_to_kernel(&Record::new(answer.level, answer.reason.clone()));
+        // The disk that was lost may be the one that the event goes to.
+        keep_within_grace(call, event);
+        call.end();
+    }
+    // Before the event, which wakes the agent to complete it.
+    let evidence = answer.evidence.then(|| evidence::keep(&call.root, &event));
+    let evidence = match evidence {
+        Some(Err(error)) => {
+            let text = format!("no evidence of {}: {}", event.handler, chain(&error));
+            journal.send(&Record::new(Level::Error, text));
+            None
+        }
+        Some(Ok(path)) => Some(path),
+        None => None,
+    };
     let written = keep(call, &journal, &event);
     if answer.alert {
-        alert(call, &journal, settings, &event, written.as_deref());
+        let files = alert::Files {
+            event: written.as_deref(),
+            evidence: evidence.as_deref(),
+        };
+        alert::all(&call.root, settings, &event, &files, &mut |text| {
+            journal.send(&Record::new(Level::Error, text));
+        });
     }
-    std::process::exit(answer.code.number());
+    call.end();
 }
 
 /// The deadline has passed: answers the fallback, or lets the answer that is on its way end.
@@ -119,32 +177,37 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
         "no answer within {:.1} s (the deadline of this handler): answered the safe code instead",
         allowed.as_secs_f64()
     );
-    let answer = call.request.handler.fallback_answer("deadline", reason);
+    let answer = call.fallback("deadline", reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }
     // Decided in time, but the event or the alert still holds it up.
     thread::sleep(GRACE);
-    std::process::exit(call.code.load(Ordering::SeqCst));
+    call.end();
 }
 
 /// A panic, in whatever thread: answers the fallback. Must not panic itself.
 pub fn panicked(call: &Arc<Call>, what: &str) -> ! {
     let reason = format!("a bug in two-node-ha-hook, please report it: {what}");
-    let answer = call.request.handler.fallback_answer("bug", reason);
+    let answer = call.fallback("bug", reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }
-    std::process::exit(call.code.load(Ordering::SeqCst));
+    call.end();
 }
 
 fn give_up(call: &Arc<Call>, answer: &Answer) -> ! {
     let event = call.event(answer, None);
     let journal = call.journal();
     journal.send(&record(call, &event, answer.level, None));
+    keep_within_grace(call, event);
+    call.end();
+}
+
+/// In a thread of its own: whatever made us late, or was lost, may make this hang.
+fn keep_within_grace(call: &Arc<Call>, event: Event) {
     let (done, kept) = mpsc::channel();
     let writing = Arc::clone(call);
-    // In a thread of its own: whatever made us late may make this hang.
     let started = thread::Builder::new().spawn(move || {
         keep(&writing, &writing.journal(), &event);
         let _ = done.send(());
@@ -152,7 +215,6 @@ fn give_up(call: &Arc<Call>, answer: &Answer) -> ! {
     if started.is_ok() {
         let _ = kept.recv_timeout(GRACE);
     }
-    std::process::exit(answer.code.number());
 }
 
 /// Writes the event file. Where that fails, the journal has everything that was in it.
@@ -207,38 +269,6 @@ fn record(call: &Call, event: &Event, level: Level, config: Option<&str>) -> Rec
         .field("TWO_NODE_HA_DURATION_US", &event.duration_us.to_string())
         .field("TWO_NODE_HA_PROBLEMS", &request.problems.join("; "))
         .field("TWO_NODE_HA_CONFIG", config.unwrap_or_default())
-}
-
-/// Runs `hooks.alert_command RESOURCE`, with DRBD's variables and the event file's path.
-fn alert(call: &Call, journal: &Journal, settings: &Settings, event: &Event, file: Option<&Path>) {
-    let Some(program) = settings.alert_command() else {
-        return;
-    };
-    let resource = event
-        .resource
-        .clone()
-        .unwrap_or_else(|| call.request.subject());
-    let mut command = Command::new(program, ALERT_DEADLINE).args([resource]);
-    command.env.extend(
-        event
-            .env
-            .iter()
-            .map(|(k, v)| (OsString::from(k), OsString::from(v))),
-    );
-    let command = command
-        .env("TWO_NODE_HA_HANDLER", &event.handler)
-        .env("TWO_NODE_HA_EVENT", file.unwrap_or(Path::new("")));
-    let complaint = match System::new().run(&command) {
-        Ok(output) if output.success() => return,
-        Ok(output) => format!(
-            "`{command}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        ),
-        Err(error) => chain(&error),
-    };
-    let text = format!("the alert of {} failed: {complaint}", event.handler);
-    journal.send(&Record::new(Level::Error, text));
 }
 
 /// An error with its causes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::answer::{Answer, Code, Fence, Resync};
+use crate::answer::{Code, Fence, Resync};
 
 /// What was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,9 +99,10 @@ impl Handler {
             Self::FencePeer => 60,
             // The receiver stands still, and with it the peer's writes; after 42 s the link drops.
             Self::BeforeResyncTarget | Self::BeforeResyncSource | Self::AfterResyncTarget => 20,
-            Self::SplitBrain
-            | Self::InitialSplitBrain
-            | Self::UnfencePeer
+            // The connection is over: nothing waits for these but it. The evidence and the alerts
+            // have deadlines of their own below.
+            Self::SplitBrain | Self::InitialSplitBrain => 15,
+            Self::UnfencePeer
             | Self::LocalIoError
             | Self::PriLost
             | Self::PriLostAfterSb
@@ -122,8 +123,10 @@ impl Handler {
             // "Broken": DRBD keeps I/O frozen (or goes on, under its policy resource-only), but
             // takes nothing about the peer for granted.
             Self::FencePeer => Code::Fence(Fence::Broken),
-            // The resync happens: refusing it would leave the peer's data the only copy. What
-            // `hooks.no_copy = "refuse"` asks for begins to matter with the copies themselves.
+            // The resync happens: refusing it would leave the peer's data the only copy. Once the
+            // configuration has been read, its `hooks.no_copy` decides ([`Settings::fallback`]).
+            //
+            // [`Settings::fallback`]: crate::settings::Settings::fallback
             Self::BeforeResyncTarget | Self::BeforeResyncSource => Code::Resync(Resync::Proceed),
             Self::AfterResyncTarget
             | Self::SplitBrain
@@ -139,11 +142,6 @@ impl Handler {
             | Self::Udev
             | Self::Unknown(_) => Code::Ignored,
         }
-    }
-
-    /// The fallback as an answer, with its reason.
-    pub fn fallback_answer(&self, decision: &'static str, reason: String) -> Answer {
-        Answer::new(self.fallback(), decision, reason)
     }
 
     /// The journal's `MESSAGE_ID` of its records: to find them all, and for a catalog.

@@ -128,12 +128,17 @@ impl Journal {
             .as_ref()
             .is_some_and(|s| s.send(&record.datagram()).is_ok());
         if !sent {
-            let line = record.kernel_line();
-            let _ = OpenOptions::new()
-                .append(true)
-                .open(self.root.path(KERNEL_LOG))
-                .and_then(|mut log| log.write_all(line.as_bytes()));
+            self.send_to_kernel(record);
         }
+    }
+
+    /// Sends a record to the kernel's log, which a console shows although the node is reset.
+    pub fn send_to_kernel(&self, record: &Record) {
+        let line = record.kernel_line();
+        let _ = OpenOptions::new()
+            .append(true)
+            .open(self.root.path(KERNEL_LOG))
+            .and_then(|mut log| log.write_all(line.as_bytes()));
     }
 }
 

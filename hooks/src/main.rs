@@ -3,17 +3,22 @@
 //! The kernel calls a handler and stands still until it answers, so each call goes one way:
 //! typed environment ([`request`]) → own deadline ([`watchdog`]) → work ([`handlers`]) → exit code
 //! from an enum ([`answer`]) → event file for the agent and a record in the journal ([`finish`]).
+//! On a split brain the [`evidence`] and the [`alert`]s come with it, and where the operator says so
+//! a loss ends in a [`reboot`].
 //!
 //! Nothing here changes DRBD's state, and nothing here can: the crates that this program is made
 //! of have no such code. It starts quickly: no runtime, no other process unless a handler needs
 //! one.
 
+mod alert;
 mod answer;
+mod evidence;
 mod fence;
 mod finish;
 mod handler;
 mod handlers;
 mod journal;
+mod reboot;
 mod request;
 mod root;
 mod settings;
@@ -67,7 +72,10 @@ fn main() -> ExitCode {
     let call = Arc::new(Call::new(request, root));
     let watchdog = Watchdog::start(Arc::clone(&call));
     let settings = Settings::load(&call.root);
-    watchdog.extend(settings.deadline(&call.request.handler));
+    let deadline = settings.deadline(&call.request.handler);
+    watchdog.extend(deadline);
+    call.intend(settings.loss_action(&call.request.handler));
+    call.fall_back_to(settings.fallback(&call.request.handler));
     assert!(!call.root.panics(), "the failpoint");
     let answer = handlers::answer(&call, &settings);
     finish::finish(&call, &answer, &settings)

@@ -1,7 +1,10 @@
 //! Where the files are.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use two_node_ha_command::{Call, Error, Output, Runner, System};
 
 /// The root that every path is below: `/`, but for tests.
 #[derive(Debug, Clone)]
@@ -20,7 +23,7 @@ impl Root {
     /// `TWO_NODE_HA_HOOK_DEADLINE_MS`: another first deadline, for tests, and heard only below
     /// another root.
     pub fn deadline(&self) -> Option<Duration> {
-        if self.0 == Path::new("/") {
+        if self.is_real() {
             return None;
         }
         let value = std::env::var("TWO_NODE_HA_HOOK_DEADLINE_MS").ok()?;
@@ -29,7 +32,17 @@ impl Root {
 
     /// `TWO_NODE_HA_HOOK_PANIC`: a failpoint, under the same condition.
     pub fn panics(&self) -> bool {
-        self.0 != Path::new("/") && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
+        !self.is_real() && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
+    }
+
+    /// Whether this is the machine itself.
+    pub fn is_real(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// The root itself.
+    pub fn dir(&self) -> &Path {
+        &self.0
     }
 
     /// `TWO_NODE_HA_HOOK_PROGRAMS`: a directory whose programs go before the machine's, under the
@@ -53,5 +66,21 @@ impl Root {
     pub fn path(&self, path: &str) -> PathBuf {
         self.0
             .join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)))
+    }
+}
+
+/// The programs of this machine. Below another root only its own: a test must neither ask the DRBD
+/// nor write to the terminals of the machine that it runs on.
+impl Runner for Root {
+    fn run(&self, call: &Call) -> Result<Output, Error> {
+        let mut call = call.clone();
+        if !self.is_real() && Path::new(&call.program).is_relative() {
+            call.program = self.0.join("usr/bin").join(&call.program).into();
+        }
+        System::new().run(&call)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        System::rooted(&self.0).read(path)
     }
 }

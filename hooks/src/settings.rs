@@ -5,8 +5,11 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use two_node_ha_config::{Config, FencingMode, Host, NoCopyPolicy, PATH, decode, parse};
+use two_node_ha_config::{
+    Config, FencingMode, Host, LossAction, NoCopyPolicy, PATH, decode, parse,
+};
 
+use crate::answer::{Code, Resync};
 use crate::handler::Handler;
 use crate::request::Request;
 use crate::root::Root;
@@ -83,6 +86,19 @@ impl Settings {
             .map_or(NoCopyPolicy::Proceed, |config| config.hooks.no_copy)
     }
 
+    /// The configuration, where it can be used.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// What is answered when the deadline has come, or on a bug, now that the policy is known.
+    pub fn fallback(&self, handler: &Handler) -> Code {
+        match (handler, self.no_copy()) {
+            (Handler::BeforeResyncTarget, NoCopyPolicy::Refuse) => Code::Resync(Resync::Refuse),
+            _ => handler.fallback(),
+        }
+    }
+
     /// `fencing.mode`; without a configuration the one under which nothing is claimed that nobody
     /// has checked.
     pub fn fencing(&self) -> FencingMode {
@@ -111,6 +127,39 @@ impl Settings {
         self.config
             .as_ref()
             .and_then(|config| config.hooks.alert_command.clone())
+    }
+
+    /// `hooks.alert_attribute`
+    pub fn alert_attribute(&self) -> Option<&str> {
+        self.config
+            .as_ref()
+            .and_then(|config| config.hooks.alert_attribute.as_deref())
+    }
+
+    /// What a loss sets in motion; nothing where the configuration cannot be used.
+    pub fn loss_action(&self, handler: &Handler) -> LossAction {
+        let Some(config) = &self.config else {
+            return LossAction::None;
+        };
+        let hooks = &config.hooks;
+        match handler {
+            Handler::LocalIoError => hooks.on_local_io_error,
+            Handler::PriLost => hooks.on_pri_lost,
+            Handler::PriLostAfterSb => hooks.on_pri_lost_after_sb,
+            Handler::PriOnInconDegr => hooks.on_pri_on_incon_degr,
+            Handler::OutOfSync => hooks.on_out_of_sync,
+            Handler::QuorumLost => hooks.on_quorum_lost,
+            Handler::BeforeResyncTarget
+            | Handler::BeforeResyncSource
+            | Handler::AfterResyncTarget
+            | Handler::SplitBrain
+            | Handler::InitialSplitBrain
+            | Handler::FencePeer
+            | Handler::UnfencePeer
+            | Handler::Disconnected
+            | Handler::Udev
+            | Handler::Unknown(_) => LossAction::None,
+        }
     }
 
     /// The resource that a request is about: as named, else the configured one where a minor of

@@ -8,6 +8,7 @@ mod identity;
 mod recover;
 mod rejoin;
 mod services;
+mod sweep;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -135,6 +136,8 @@ pub enum Outcome {
     VoterConfirmed,
     /// The peer's databases are stopped.
     PeerStopped,
+    /// A fencing constraint is gone.
+    ConstraintRemoved,
 }
 
 impl Actor {
@@ -148,6 +151,7 @@ impl Actor {
             Step::AskPeer | Step::AskPacemaker | Step::AskPromotion | Step::ReportReleased => {
                 Ok(Outcome::Done)
             }
+            Step::RemoveConstraint(id) => self.remove_constraint(id),
             Step::StopPeer => self.stop_peer(),
             Step::ProtectMountPoint => self.protect_mount_point(),
             Step::StopServices => self.stop_services(progress),

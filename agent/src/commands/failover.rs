@@ -163,7 +163,9 @@ fn follow(connection: &mut Connection, releasing: &AtomicBool) -> End {
             }
             Ok(Some(Response::Released)) => return End::Released,
             Ok(Some(Response::Refused { reason })) => return End::Unhealthy(reason),
-            Ok(Some(Response::Status(_) | Response::Plan { .. })) => {}
+            Ok(Some(
+                Response::Status(_) | Response::Plan { .. } | Response::Side(_) | Response::Taken,
+            )) => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod check;
 pub mod completions;
+pub mod copies;
 pub mod failover;
 pub mod loopdev;
 pub mod r#move;
@@ -10,6 +11,7 @@ pub mod peer;
 pub mod plan;
 pub mod raft;
 pub mod render;
+pub mod split_brain;
 pub mod status;
 
 mod connect;

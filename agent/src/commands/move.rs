@@ -59,9 +59,11 @@ fn go(args: &Args) -> Result<(), String> {
         return Ok(());
     }
     let runner = System::new();
+    let other = config.nodes.iter().find(|node| node.name != args.target);
+    let other = other.map_or("", |node| node.name.as_str());
     promotable(
         &live::drbd(&runner, &config),
-        &live::promotion(&runner, &config.volume.resource, &args.target)?,
+        &live::promotion(&runner, &config.volume.resource, &args.target, other)?,
         &args.target,
     )?;
     let resource = &config.pacemaker.fs_resource;
@@ -95,7 +97,7 @@ fn promotable(drbd: &Drbd, promotion: &Promotion, target: &str) -> Result<(), St
         ));
     }
     match promotion {
-        Promotion::Allowed => Ok(()),
+        Promotion::Allowed | Promotion::PeerForbidden(_) => Ok(()),
         Promotion::Forbidden(id) => Err(format!(
             "the constraint {id} keeps Pacemaker from promoting {target}, and nothing was moved. It \
              goes when the resync is over: `two-node-ha status` on {target} then says settled. See \
@@ -204,6 +206,7 @@ mod tests {
             role: Role::Primary,
             up_to_date: true,
             connected,
+            equal: connected,
             peer_role: Role::Secondary,
             summary: "Primary UpToDate, peer Connecting".into(),
         }

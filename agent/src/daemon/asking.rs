@@ -23,7 +23,7 @@ pub(super) trait Questions {
     fn ask_peer(&self);
     /// Asks Pacemaker about the peer; the answer comes as [`Event::PacemakerAnswered`].
     fn ask_pacemaker(&self);
-    /// Asks Pacemaker whether this node may be promoted; the answer comes, with the round that it
+    /// Asks Pacemaker whether both nodes may be promoted; the answer comes, with the round that it
     /// was asked in, as [`Event::PromotionAnswered`].
     fn ask_promotion(&self, round: u64);
     /// Tells the peer that something changed here; it asks when it wants to know.
@@ -80,9 +80,10 @@ impl Questions for Threads {
 
     fn ask_promotion(&self, round: u64) {
         let (resource, node) = (self.resource.clone(), self.node.clone());
+        let peer = self.peer.clone();
         let sender = self.sender.clone();
         thread::spawn(move || {
-            let answer = live::promotion(&System::new(), &resource, &node);
+            let answer = live::promotion(&System::new(), &resource, &node, &peer);
             let _ = sender.send(Event::PromotionAnswered { round, answer });
         });
     }
@@ -112,7 +113,7 @@ impl Daemon {
         }
     }
 
-    /// Asks Pacemaker whether this node may be promoted, unless it is being asked.
+    /// Asks Pacemaker whether both nodes may be promoted, unless it is being asked.
     pub(super) fn ask_promotion(&mut self) {
         if !std::mem::replace(&mut self.knowledge.asking_promotion, true) {
             self.questions.ask_promotion(self.knowledge.round);

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::{Drbd, Mount, Observation, Request as Wanted, Services};
 use crate::plan::{Decision, State};
+use crate::split::Side;
+use crate::split::plan::Step as SplitStep;
+use crate::store::Resolution;
 
 /// A command's request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +19,18 @@ pub enum Request {
     Watch,
     /// The last observation and the decision from it.
     Plan,
+    /// This node as one side of a split brain.
+    Side {
+        /// Whether the databases' logs are to be read, too.
+        logs: bool,
+    },
+    /// Take this step of the resolution of a split brain.
+    Resolve {
+        /// The step.
+        step: SplitStep,
+        /// The resolution, as the operator wants it.
+        resolution: Resolution,
+    },
     /// From the failover unit: be the voter while this connection stands.
     Hold,
     /// From the failover unit, on the same connection or a new one: leave the volume.
@@ -35,6 +50,10 @@ pub enum Response {
         /// What it makes of it.
         decision: Box<Decision>,
     },
+    /// To [`Request::Side`].
+    Side(Box<Side>),
+    /// To [`Request::Resolve`]: the step is taken.
+    Taken,
     /// To a hold: what is being done.
     Progress {
         /// In words.

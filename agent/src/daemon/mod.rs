@@ -12,6 +12,7 @@ mod notify;
 mod serve;
 mod shared;
 mod sources;
+mod split_brain;
 mod turn;
 
 use std::path::Path;
@@ -39,6 +40,9 @@ use shared::Shared;
 pub enum Event {
     /// Something on this node changed: a unit, a mount, DRBD, a hold, a hook's event.
     Changed,
+    /// Something about the replication link or the peer's disk did, or DRBD called a handler: a
+    /// constraint may have come or gone, even where everything is as before by now.
+    LinkChanged,
     /// The peer's agent says that something changed there.
     PeerWoke,
     /// The peer's answer to a question, or why there is none.
@@ -55,6 +59,9 @@ pub enum Event {
     /// The peer is about to be the voter and asks for the databases to be stopped; the answer
     /// goes back through the channel.
     StopSpare(Sender<Result<(), String>>),
+    /// The epochs above this one are given up by the operator's word; the answer goes back through
+    /// the channel.
+    Forget(u64, Sender<Result<(), String>>),
     /// SIGTERM or SIGINT.
     Terminate,
     /// D-Bus is gone: units can neither be seen nor started any more.
@@ -173,7 +180,8 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     serve::start(&shared)?;
     sources::mounts(sender.clone())?;
     let drbd_events = sources::drbd(sender.clone())?;
-    sources::hooks(&paths, sender.clone())?;
+    let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());
+    sources::hooks(&paths, responder, sender.clone())?;
     let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
     let actor = Actor {
         config,
@@ -270,6 +278,7 @@ impl Daemon {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Changed => {}
+            Event::LinkChanged => self.knowledge.forget_promotion(),
             Event::PeerWoke => {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;
@@ -294,6 +303,10 @@ impl Daemon {
             Event::StopSpare(reply) => {
                 let result = self.stop_for_peer();
                 // The connection may be gone; the databases are stopped all the same.
+                let _ = reply.send(result);
+            }
+            Event::Forget(epoch, reply) => {
+                let result = self.forget_epochs(epoch);
                 let _ = reply.send(result);
             }
             Event::Terminate => self.end = Some(Ok(())),

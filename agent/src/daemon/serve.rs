@@ -123,6 +123,14 @@ fn control_connection(stream: UnixStream, shared: Arc<Shared>) {
             ),
             None => refuse(&mut out, "the agent has only just started".into()),
         },
+        Ok(Request::Side { logs }) => match shared.side(logs) {
+            Ok(side) => write_line(&mut out, &Response::Side(Box::new(side))),
+            Err(reason) => refuse(&mut out, reason),
+        },
+        Ok(Request::Resolve { step, resolution }) => match shared.resolve(&step, &resolution) {
+            Ok(()) => write_line(&mut out, &Response::Taken),
+            Err(reason) => refuse(&mut out, reason),
+        },
         Ok(request @ (Request::Hold | Request::Release)) => {
             let id = shared.hold(out, request == Request::Release);
             while let Ok(request) = read_request(&mut lines) {
@@ -214,6 +222,16 @@ impl server::Agent for Shared {
                     )),
                 }
             }
+            PeerRequest::Side { logs, .. } => match self.side(logs) {
+                Ok(side) => PeerResponse::Side(Box::new(side)),
+                Err(reason) => refused(reason),
+            },
+            PeerRequest::Resolve {
+                step, resolution, ..
+            } => match self.resolve(&step, &resolution) {
+                Ok(()) => PeerResponse::Taken,
+                Err(reason) => refused(reason),
+            },
             // Served before it comes here.
             PeerRequest::Bundle { .. } => refused("a bundle is not an answer".into()),
         }

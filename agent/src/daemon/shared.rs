@@ -48,6 +48,8 @@ pub struct Shared {
     events: Sender<Event>,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// Held while a step of a resolution is taken: one at a time.
+    pub(super) resolving: Mutex<()>,
 }
 
 impl Shared {
@@ -60,6 +62,7 @@ impl Shared {
             events,
             inner: Mutex::default(),
             changed: Condvar::new(),
+            resolving: Mutex::default(),
         }
     }
 

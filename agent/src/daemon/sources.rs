@@ -12,11 +12,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::Event;
+use super::split_brain::Responder;
 use crate::paths::Paths;
 
 /// While DRBD's module is not loaded its events cannot be listened to. This is a state of the
 /// boot and of the set-up, never of a settled node.
 const DRBD_RETRY: Duration = Duration::from_secs(3);
+
+/// When an event is taken again that could not be done: Pacemaker was not there yet, say.
+const UNDONE_RETRY_MS: u16 = 10_000;
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
     std::thread::Builder::new()
@@ -89,6 +93,18 @@ impl DrbdEvents {
     }
 }
 
+/// What a line of DRBD's events is a reason for.
+fn of_line(line: &str) -> Event {
+    if ["connection:", "peer-disk:", "helper:"]
+        .iter()
+        .any(|field| line.contains(field))
+    {
+        Event::LinkChanged
+    } else {
+        Event::Changed
+    }
+}
+
 /// DRBD's own event stream. A line is only a reason to look.
 ///
 /// # Errors
@@ -112,8 +128,8 @@ pub fn drbd(events: Sender<Event>) -> Result<DrbdEvents, String> {
                     let stdout = child.stdout.take();
                     *running.lock() = Some(child);
                     if let Some(stdout) = stdout {
-                        for _ in BufReader::new(stdout).lines().map_while(Result::ok) {
-                            if events.send(Event::Changed).is_err() {
+                        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                            if events.send(of_line(&line)).is_err() {
                                 running.end();
                                 return;
                             }
@@ -133,19 +149,28 @@ pub fn drbd(events: Sender<Event>) -> Result<DrbdEvents, String> {
 ///
 /// # Errors
 /// When the directory cannot be watched: in words.
-pub fn hooks(paths: &Paths, events: Sender<Event>) -> Result<(), String> {
+pub(super) fn hooks(
+    paths: &Paths,
+    responder: Responder,
+    events: Sender<Event>,
+) -> Result<(), String> {
     let directory = paths.events();
     let mut watcher =
         two_node_ha_events::Watcher::new(&directory).map_err(|error| error.to_string())?;
     spawn("hooks", move || {
         loop {
             // The files that came while nobody watched are taken first.
-            take_events(&directory);
+            let left = take_events(&directory, &responder);
             if events.send(Event::Changed).is_err() {
                 return;
             }
             let mut fds = [PollFd::new(watcher.as_fd(), PollFlags::POLLIN)];
-            let polled = match poll(&mut fds, PollTimeout::NONE) {
+            let patience = if left {
+                UNDONE_RETRY_MS.into()
+            } else {
+                PollTimeout::NONE
+            };
+            let polled = match poll(&mut fds, patience) {
                 Ok(_) => Ok(()),
                 Err(nix::errno::Errno::EINTR) => Ok(()),
                 Err(error) => Err(error.to_string()),
@@ -160,14 +185,16 @@ pub fn hooks(paths: &Paths, events: Sender<Event>) -> Result<(), String> {
     })
 }
 
-fn take_events(directory: &std::path::Path) {
+/// Whether any event is left, to be taken again.
+fn take_events(directory: &std::path::Path, responder: &Responder) -> bool {
     let taken = match two_node_ha_events::take_all(directory) {
         Ok(taken) => taken,
         Err(error) => {
             tracing::error!("taking the events of the hooks: {error}");
-            return;
+            return false;
         }
     };
+    let mut left = false;
     for (path, why) in taken.unreadable {
         tracing::warn!(file = %path.display(), "an event of a hook cannot be read: {why}");
     }
@@ -188,8 +215,13 @@ fn take_events(directory: &std::path::Path) {
             event.decision,
             event.reason
         );
-        acknowledge(pending);
+        if responder.heard(event) {
+            acknowledge(pending);
+        } else {
+            left = true;
+        }
     }
+    left
 }
 
 fn acknowledge(pending: two_node_ha_events::Pending) {

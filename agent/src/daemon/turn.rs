@@ -113,6 +113,11 @@ impl Daemon {
                     Outcome::Done => {}
                     Outcome::VoterConfirmed => self.confirmed = true,
                     Outcome::PeerStopped => self.knowledge.stopped = true,
+                    Outcome::ConstraintRemoved => {
+                        self.knowledge.forget_promotion();
+                        // It waits for this.
+                        self.questions.wake_peer();
+                    }
                 }
                 true
             }
@@ -160,6 +165,15 @@ impl Daemon {
     }
 
     fn observe(&mut self) -> Observation {
+        let observation = self.look();
+        self.note_volume(&observation.epoch);
+        Observation {
+            journal: self.actor.journal.clone(),
+            ..observation
+        }
+    }
+
+    fn look(&mut self) -> Observation {
         let request = self.shared.request();
         if std::mem::replace(&mut self.request, request) != request {
             // What the peer was while this node was its spare says nothing about a peer that may
@@ -199,6 +213,7 @@ impl Daemon {
         if !(drbd.up_to_date && drbd.connected) {
             knowledge.forget_promotion();
         }
+        let connected = drbd.connected;
         let epoch = live::epoch(paths, config, &mount);
         Observation {
             node: actor.node.name.clone(),
@@ -218,6 +233,7 @@ impl Daemon {
             peer_node: knowledge.node.clone(),
             promotion: knowledge.promotion.clone(),
             peer_stopped: knowledge.stopped,
+            split_brain: live::split_brain(paths, connected),
             failure: self.failure.clone(),
             mount,
         }

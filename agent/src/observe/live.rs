@@ -11,12 +11,12 @@ use two_node_ha_drbd as drbd;
 
 use super::{
     Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role, Services,
-    mounts,
+    SplitBrain, mounts,
 };
 use crate::database::Database;
 use crate::files::{immutable, link};
 use crate::paths::Paths;
-use crate::store::{Epoch, Phase, before};
+use crate::store::{Epoch, Phase, Resolution, before};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -26,6 +26,7 @@ pub fn drbd(runner: &dyn Runner, config: &Config) -> Drbd {
         role: Role::Unknown,
         up_to_date: false,
         connected: false,
+        equal: false,
         peer_role: Role::Unknown,
         summary,
     };
@@ -73,6 +74,7 @@ fn summarise(resource: &drbd::Resource) -> Drbd {
         role: role(&resource.role),
         up_to_date: resource.is_uptodate(),
         connected,
+        equal: resource.all_uptodate() && !resource.resyncing(),
         peer_role: peer.map_or(Role::Unknown, |peer| role(&peer.role)),
         summary,
     }
@@ -119,6 +121,23 @@ pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
         Ok(None) => Known::Absent,
         Err(error) => Known::Unreadable(error.to_string()),
     }
+}
+
+/// Whether a split brain waits to be resolved.
+#[must_use]
+pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
+    if let Ok(Some(resolution)) = Resolution::read(&paths.resolution()) {
+        return Some(SplitBrain::Resolving(resolution.winner));
+    }
+    let reported = || {
+        // The newest first: one is enough, and each weighs.
+        let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
+        all.iter()
+            .rev()
+            .filter_map(|path| two_node_ha_evidence::read(path).ok())
+            .any(|e| e.handler == "split-brain" && e.resolved.is_none())
+    };
+    (!connected && reported()).then_some(SplitBrain::Reported)
 }
 
 /// Both databases' directories.
@@ -279,17 +298,27 @@ pub fn peer_node(runner: &dyn Runner, peer: &str) -> Result<PeerNode, String> {
     })
 }
 
-/// Asks Pacemaker whether a fence-peer handler forbids the promotion of `node`.
+/// Asks Pacemaker whether a fence-peer handler forbids the promotion of `node`, or of `peer`.
 ///
 /// # Errors
 /// Why it does not say, in words.
-pub fn promotion(runner: &dyn Runner, resource: &str, node: &str) -> Result<Promotion, String> {
+pub fn promotion(
+    runner: &dyn Runner,
+    resource: &str,
+    node: &str,
+    peer: &str,
+) -> Result<Promotion, String> {
     let constraints = two_node_ha_pacemaker::query::fencing_constraints(runner, resource)
         .map_err(|error| error.to_string())?;
-    Ok(constraints
-        .into_iter()
-        .find(|constraint| constraint.forbids(node))
-        .map_or(Promotion::Allowed, |constraint| {
-            Promotion::Forbidden(constraint.id)
-        }))
+    let forbidding = |name: &str| {
+        let found = constraints
+            .iter()
+            .find(|constraint| constraint.forbids(name));
+        found.map(|constraint| constraint.id.clone())
+    };
+    Ok(match (forbidding(node), forbidding(peer)) {
+        (Some(id), _) => Promotion::Forbidden(id),
+        (None, Some(id)) => Promotion::PeerForbidden(id),
+        (None, None) => Promotion::Allowed,
+    })
 }

@@ -54,18 +54,32 @@ pub struct Observation {
     pub peer_report: Asked<Report>,
     /// What Pacemaker said of the peer in this round.
     pub peer_node: Asked<PeerNode>,
-    /// Whether a constraint of a fence-peer handler keeps Pacemaker from promoting this node, and
-    /// its id; what is known of it since the copies of the volume were last equal.
+    /// Whether a constraint of a fence-peer handler keeps Pacemaker from promoting one of the nodes,
+    /// and its id; what is known of it since the copies of the volume were last equal.
     #[serde(default)]
     pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
     pub peer_stopped: bool,
+    /// A split brain that DRBD has reported and nobody has resolved, or whose resolution is under
+    /// way.
+    #[serde(default)]
+    pub split_brain: Option<SplitBrain>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
 }
 
-/// Something that is there, is not, or cannot be read.
+/// How far a split brain has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitBrain {
+    /// DRBD has reported it, and the nodes are not connected.
+    Reported,
+    /// It is being resolved: the node that is kept.
+    Resolving(String),
+}
+
+/// Something that is there, is not, or cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Known<T> {
     /// Not there.
@@ -89,15 +103,18 @@ pub enum Asked<T> {
     Silent(String),
 }
 
-/// Whether Pacemaker may promote this node's copy of the volume.
+/// Whether Pacemaker may promote this node's copy of the volume, and the peer's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Promotion {
-    /// No handler forbids it.
+    /// No handler forbids either.
     Allowed,
     /// The constraint with this id forbids it: the peer's handler has placed it when it lost sight
     /// of this node, and has not taken it away yet.
     Forbidden(String),
+    /// The constraint with this id allows this node and forbids the peer: this node's handler has
+    /// placed it.
+    PeerForbidden(String),
 }
 
 /// DRBD's role of this node.
@@ -121,6 +138,10 @@ pub struct Drbd {
     pub up_to_date: bool,
     /// Whether the replication link is up.
     pub connected: bool,
+    /// Whether both copies are the same and current: connected, every volume UpToDate on both sides,
+    /// no resync.
+    #[serde(default)]
+    pub equal: bool,
     /// The peer's role, while connected.
     pub peer_role: Role,
     /// In words, for people: `Primary UpToDate, connected to Secondary UpToDate`.

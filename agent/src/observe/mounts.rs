@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The mount point's state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mount {
     /// Nothing is mounted there.

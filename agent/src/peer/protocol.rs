@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::database::Database;
 use crate::plan::State;
+use crate::split::Side;
+use crate::split::plan::Step as SplitStep;
+use crate::store::Resolution;
 
 /// The protocol's version, raised when an older agent could misunderstand.
 pub const VERSION: u32 = 1;
@@ -37,6 +40,22 @@ pub enum Request {
         /// The epoch of the last report.
         epoch: u64,
     },
+    /// What are you, as one side of a split brain?
+    Side {
+        /// [`VERSION`]
+        version: u32,
+        /// Whether the databases' logs are to be read, too.
+        logs: bool,
+    },
+    /// Take this step of the resolution of a split brain. Answered once it is taken.
+    Resolve {
+        /// [`VERSION`]
+        version: u32,
+        /// The step.
+        step: SplitStep,
+        /// The resolution, as the operator wants it.
+        resolution: Resolution,
+    },
     /// Something changed here: look again.
     Wake {
         /// [`VERSION`]
@@ -52,6 +71,8 @@ impl Request {
             Self::Report { version }
             | Self::StopSpare { version, .. }
             | Self::Bundle { version, .. }
+            | Self::Side { version, .. }
+            | Self::Resolve { version, .. }
             | Self::Wake { version } => *version,
         }
     }
@@ -72,6 +93,10 @@ pub enum Response {
         /// In the order in which they follow.
         files: Vec<BundleFile>,
     },
+    /// To [`Request::Side`].
+    Side(Box<Side>),
+    /// To [`Request::Resolve`]: the step is taken.
+    Taken,
     /// To [`Request::Wake`].
     Woken,
     /// No.

@@ -9,6 +9,7 @@ mod peer;
 mod reason;
 mod spare;
 mod step;
+mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 mod voter;

@@ -3,7 +3,7 @@
 use two_node_ha_config::{Config, FencingMode};
 
 use super::Decision;
-use crate::observe::{MountPoint, Observation};
+use crate::observe::{MountPoint, Observation, SplitBrain};
 
 /// Adds what stops nothing but should be known.
 pub(super) fn warn(o: &Observation, config: &Config, decision: &mut Decision) {
@@ -13,6 +13,18 @@ pub(super) fn warn(o: &Observation, config: &Config, decision: &mut Decision) {
              Nothing here needs them: look at them and move them away",
             config.volume.mount_point.display()
         ));
+    }
+    match &o.split_brain {
+        None => {}
+        Some(SplitBrain::Reported) => decision.warnings.push(
+            "SPLIT BRAIN: both nodes have written to their copy of the volume, and DRBD has cut the \
+             connection. Nothing is discarded; see `two-node-ha split-brain show`"
+                .into(),
+        ),
+        Some(SplitBrain::Resolving(winner)) => decision.warnings.push(format!(
+            "the resolution of a split brain is under way: `two-node-ha split-brain resolve --keep \
+             {winner}` goes on with it, and Pacemaker does not promote the other node before its end"
+        )),
     }
     if config.fencing.mode != FencingMode::Stonith && config.fencing.promote_without_fencing {
         decision.warnings.push(

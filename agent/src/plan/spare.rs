@@ -2,7 +2,7 @@
 
 use two_node_ha_config::Config;
 
-use super::{Decision, State, Step, Target, stop_if_needed};
+use super::{Decision, State, Step, Target, stop_if_needed, sweep};
 use crate::observe::{Asked, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services};
 use crate::peer::protocol::Report;
 
@@ -211,7 +211,8 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
                 o.peer
             ),
         ),
-        Asked::Answer(Promotion::Allowed) => Decision::settled(
+        Asked::Answer(Promotion::Allowed | Promotion::PeerForbidden(_)) => sweep::arrived(
+            o,
             State::SecondaryRunning,
             format!(
                 "the spare of epoch {epoch} runs here, {} is the voter",

@@ -22,8 +22,10 @@ pub enum Step {
     AskPeer,
     /// Ask Pacemaker what it knows of the peer.
     AskPacemaker,
-    /// Ask Pacemaker whether a fence-peer handler forbids promoting this node.
+    /// Ask Pacemaker whether a fence-peer handler forbids promoting one of the nodes.
     AskPromotion,
+    /// Take the fencing constraint with this id away: both copies are the same again.
+    RemoveConstraint(String),
     /// Ask the peer's agent to stop its databases, and wait until it has.
     StopPeer,
     /// Make the mount point, empty and immutable.
@@ -64,7 +66,10 @@ impl Step {
         match self {
             Self::AskPeer => "ask the peer's agent how it stands".into(),
             Self::AskPacemaker => "ask Pacemaker about the peer".into(),
-            Self::AskPromotion => "ask Pacemaker whether this node may be promoted".into(),
+            Self::AskPromotion => "ask Pacemaker whether both nodes may be promoted".into(),
+            Self::RemoveConstraint(id) => {
+                format!("take the constraint {id} away, which has outlived its reason")
+            }
             Self::StopPeer => "have the peer stop its databases".into(),
             Self::ProtectMountPoint => "make the mount point immutable while it is empty".into(),
             Self::StopServices => "stop the k8s services (k8s-dqlite by SIGKILL)".into(),

@@ -3,7 +3,7 @@
 use two_node_ha_config::Config;
 
 use super::peer::{Verdict, verdict};
-use super::{Decision, State, Step, Target, stop_if_needed};
+use super::{Decision, State, Step, Target, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
@@ -202,7 +202,8 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     if mine && epoch.complete() && running(o) {
-        return Decision::settled(
+        return sweep::arrived(
+            o,
             State::PrimaryRunning,
             format!("the voter of epoch {} runs here", epoch.epoch),
         );

@@ -27,14 +27,15 @@ const RESYNC: [&str; 3] = [
     "before-resync-source",
 ];
 
-/// The observing handlers: whatever they answer, DRBD ignores. `pri-lost-after-sb` stands apart.
-const OBSERVED: [&str; 6] = [
+/// The observing handlers: whatever they answer, DRBD ignores.
+const OBSERVED: [&str; 7] = [
     "split-brain",
     "initial-split-brain",
     "pri-lost",
     "pri-on-incon-degr",
     "local-io-error",
     "out-of-sync",
+    "pri-lost-after-sb",
 ];
 
 /// The same that only DRBD 9 knows.
@@ -170,17 +171,7 @@ fn handlers(out: &mut String, c: &Config, generation: Generation) {
     for name in OBSERVED.iter().chain(more) {
         *out += &format!("        {name} \"{HOOK} {name}\";\n");
     }
-    // Where this policy is asked for, DRBD relies on the handler to take the node down.
-    let lost = [
-        c.drbd.after_sb_0pri,
-        c.drbd.after_sb_1pri,
-        c.drbd.after_sb_2pri,
-    ]
-    .contains(&AfterSb::CallPriLostAfterSb);
-    let reboot = if lost {
-        "; /usr/lib/drbd/notify-emergency-reboot.sh"
-    } else {
-        ""
-    };
-    *out += &format!("        pri-lost-after-sb \"{HOOK} pri-lost-after-sb{reboot}\";\n    }}\n");
+    // Where `call-pri-lost-after-sb` is asked for, DRBD relies on the handler to take the node down:
+    // it does so itself, since the configuration is valid only with on_pri_lost_after_sb = "reboot".
+    *out += "    }\n";
 }

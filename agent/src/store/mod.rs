@@ -6,6 +6,7 @@
 pub mod before;
 mod epoch;
 mod journal;
+mod resolution;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use epoch::{Epoch, Phase};
-pub use journal::Journal;
+pub use journal::{Journal, Owned};
+pub use resolution::{CopyMade, Resolution};
 
 use crate::files::atomic;
 

@@ -208,6 +208,22 @@ pub(crate) fn service(text: &str) -> Result<(), Fault> {
         .map_err(|why| format!("`{text}` is no service of a snap: {why}").into())
 }
 
+/// A node attribute of Pacemaker: it becomes the name of an XML attribute's value, and an argument.
+pub(crate) fn attribute(text: &str) -> Result<(), Fault> {
+    let fault = |why: &str| Fault::from(format!("`{text}` is no name of a node attribute: {why}"));
+    all(text, |c| {
+        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '#')
+    })
+    .map_err(|why| fault(&why))?;
+    if text.starts_with(['-', '.']) {
+        return Err(fault("it must start with a letter, a digit, _ or #"));
+    }
+    if text.len() > 64 {
+        return Err(fault("it is longer than 64 characters"));
+    }
+    Ok(())
+}
+
 /// A login name that adduser would take.
 pub(crate) fn user(text: &str) -> Result<(), Fault> {
     let fault = |why: &str| Fault::from(format!("`{text}` is no user name: {why}"));

@@ -10,7 +10,7 @@ use crate::diag::{Diagnostics, Severity};
 use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
-    Hooks, K8s, LogLevel, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
+    Hooks, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};
@@ -19,6 +19,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Where the copies of a backing device are kept.
+pub(crate) const COPIES: &str = "/var/lib/two-node-ha/copies";
 
 /// Which of the two nodes the file is read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +123,7 @@ fn build<'t>(r: &mut Reader<'_>, root: &'t DeTable<'t>, host: Host<'_>) -> Optio
     let agent = section(r, "agent");
     let agent = self::agent(r, &agent);
     let hooks = section(r, "hooks");
-    let hooks = self::hooks(r, &hooks);
+    let hooks = self::hooks(r, &hooks, &volume.backing);
 
     let mut config = Config {
         cluster,
@@ -387,7 +389,7 @@ fn agent(r: &mut Reader<'_>, s: &Section<'_>) -> Agent {
     }
 }
 
-fn hooks(r: &mut Reader<'_>, s: &Section<'_>) -> Hooks {
+fn hooks(r: &mut Reader<'_>, s: &Section<'_>, backing: &Backing) -> Hooks {
     Hooks {
         fence_peer_deadline: r
             .duration(s, "fence_peer_deadline", SECOND, HOUR)
@@ -399,6 +401,29 @@ fn hooks(r: &mut Reader<'_>, s: &Section<'_>) -> Hooks {
             Some("refuse") => NoCopyPolicy::Refuse,
             _ => NoCopyPolicy::Proceed,
         },
+        copies: r.integer(s, "copies").unwrap_or_default(),
+        copy_dir: r
+            .path(s, "copy_dir", names::anything)
+            .unwrap_or_else(|| match backing {
+                // On its own file system, the only one that can clone it.
+                Backing::File { path, .. } => path.with_file_name(".two-node-ha-copies"),
+                Backing::Device(_) => COPIES.into(),
+            }),
         alert_command: r.path(s, "alert_command", names::anything),
+        alert_attribute: r.text(s, "alert_attribute", names::attribute),
+        on_local_io_error: loss(r, s, "on_local_io_error"),
+        on_pri_lost: loss(r, s, "on_pri_lost"),
+        on_pri_lost_after_sb: loss(r, s, "on_pri_lost_after_sb"),
+        on_pri_on_incon_degr: loss(r, s, "on_pri_on_incon_degr"),
+        on_out_of_sync: loss(r, s, "on_out_of_sync"),
+        on_quorum_lost: loss(r, s, "on_quorum_lost"),
+    }
+}
+
+fn loss(r: &mut Reader<'_>, s: &Section<'_>, name: &'static str) -> LossAction {
+    match r.choice(s, name) {
+        Some("demote") => LossAction::Demote,
+        Some("reboot") => LossAction::Reboot,
+        _ => LossAction::None,
     }
 }

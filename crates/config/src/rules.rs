@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::parse::Host;
 use crate::reader::{Fault, Reader};
-use crate::schema::{AfterSb, Config, FencingMode, Transport};
+use crate::schema::{AfterSb, Config, FencingMode, LossAction, NoCopyPolicy, Transport};
 use crate::suggest;
 
 /// All of them, the warnings included.
@@ -21,6 +21,8 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
     corosync(r, c);
     fencing(r, c);
     services(r, c);
+    losses(r, c);
+    copies(r, c);
     warnings(r, c);
 }
 
@@ -272,6 +274,17 @@ fn fencing(r: &mut Reader<'_>, c: &Config) {
     }
 }
 
+fn copies(r: &mut Reader<'_>, c: &Config) {
+    if c.hooks.copies == 0
+        && c.hooks.no_copy == NoCopyPolicy::Refuse
+        && r.usable(&["hooks.copies", "hooks.no_copy"])
+    {
+        let fault = Fault::from("`copies = 0` and no_copy = \"refuse\" would refuse every resync")
+            .help("without resyncs the other node's data is the only copy: keep at least one, or set no_copy = \"proceed\"");
+        r.error_at("hooks.copies", 0, fault);
+    }
+}
+
 fn services(r: &mut Reader<'_>, c: &Config) {
     if !r.usable(&["k8s.services", "k8s.datastore_services"]) {
         return;
@@ -295,6 +308,28 @@ fn services(r: &mut Reader<'_>, c: &Config) {
         if !c.k8s.services.contains(service) && service != "k8s-dqlite" && service != "k8sd" {
             let fault = format!("the datastore service `{service}` is none of `services`");
             r.error_at("k8s.datastore_services", 0, fault);
+        }
+    }
+}
+
+/// DRBD goes on after `call-pri-lost-after-sb` as if the handler had taken this node down: one that
+/// comes back from it leaves both nodes apart, each with its own data.
+fn losses(r: &mut Reader<'_>, c: &Config) {
+    let policies = [
+        ("drbd.after_sb_1pri", c.drbd.after_sb_1pri),
+        ("drbd.after_sb_2pri", c.drbd.after_sb_2pri),
+    ];
+    let action = "hooks.on_pri_lost_after_sb";
+    for (path, policy) in policies {
+        if policy == AfterSb::CallPriLostAfterSb
+            && c.hooks.on_pri_lost_after_sb != LossAction::Reboot
+            && r.usable(&[path, action])
+        {
+            let fault = Fault::from(
+                "`call-pri-lost-after-sb` needs a handler that takes the node down at once",
+            )
+            .help("write on_pri_lost_after_sb = \"reboot\" in [hooks], or use \"disconnect\" here");
+            r.error_at(path, 0, fault);
         }
     }
 }
@@ -342,21 +377,6 @@ fn warnings(r: &mut Reader<'_>, c: &Config) {
             )
             .help("use \"stop\": with two nodes a lone survivor has quorum anyway"),
         );
-    }
-    if c.fencing.mode != FencingMode::None {
-        for (i, node) in c.nodes.iter().enumerate() {
-            if node.hostname != node.name {
-                r.warning_at(
-                    "node.hostname",
-                    i,
-                    Fault::from(format!(
-                        "drbd-utils' fence handler takes `{}` for the name of a node in Pacemaker, which is `{}`",
-                        node.hostname, node.name
-                    ))
-                    .help("its constraint would then keep both nodes from becoming primary: give the host the node's name"),
-                );
-            }
-        }
     }
     let discards = [
         ("drbd.after_sb_1pri", c.drbd.after_sb_1pri),

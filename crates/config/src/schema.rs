@@ -321,6 +321,17 @@ pub enum NoCopyPolicy {
     Proceed,
 }
 
+/// What a handler that tells of a loss sets in motion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossAction {
+    /// Nothing: DRBD's own policy and Pacemaker's monitor go their way. The default.
+    None,
+    /// The agent asks Pacemaker to take the primary away from this node.
+    Demote,
+    /// The node is reset at once, without syncing or stopping anything.
+    Reboot,
+}
+
 /// `[hooks]`: DRBD's handlers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hooks {
@@ -330,8 +341,28 @@ pub struct Hooks {
     pub resync_deadline: Duration,
     /// Default proceed.
     pub no_copy: NoCopyPolicy,
+    /// How many copies of the data from before a resync are kept; 0 makes none. Default 1.
+    pub copies: u32,
+    /// Where copies are kept. Default: `.two-node-ha-copies` beside the backing file, so that it
+    /// can be cloned; `/var/lib/two-node-ha/copies` with a backing device.
+    pub copy_dir: PathBuf,
     /// A command run on split brain, with the resource's name as its argument. Default: none.
     pub alert_command: Option<PathBuf>,
+    /// A node attribute of Pacemaker that is set to the handler's name on split brain. Default:
+    /// none.
+    pub alert_attribute: Option<String>,
+    /// Default none.
+    pub on_local_io_error: LossAction,
+    /// Default none.
+    pub on_pri_lost: LossAction,
+    /// Default none; `reboot` where an `after_sb` policy is `call-pri-lost-after-sb`.
+    pub on_pri_lost_after_sb: LossAction,
+    /// Default none.
+    pub on_pri_on_incon_degr: LossAction,
+    /// Default none.
+    pub on_out_of_sync: LossAction,
+    /// Default none. DRBD 9 only.
+    pub on_quorum_lost: LossAction,
 }
 
 /// Unit of a snap service: `snap.<snap>.<service>.service`.

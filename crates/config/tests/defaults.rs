@@ -71,6 +71,17 @@ fn the_defaults_are_the_guides_values_with_its_mistakes_corrected() {
     assert_eq!(c.agent.watchdog, Duration::from_secs(600));
     assert_eq!(c.hooks.no_copy, NoCopyPolicy::Proceed);
     assert_eq!(c.hooks.alert_command, None);
+    assert_eq!(c.hooks.alert_attribute, None);
+    for action in [
+        c.hooks.on_local_io_error,
+        c.hooks.on_pri_lost,
+        c.hooks.on_pri_lost_after_sb,
+        c.hooks.on_pri_on_incon_degr,
+        c.hooks.on_out_of_sync,
+        c.hooks.on_quorum_lost,
+    ] {
+        assert_eq!(action, LossAction::None);
+    }
 }
 
 #[test]

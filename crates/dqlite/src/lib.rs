@@ -22,6 +22,7 @@ mod log;
 mod metadata;
 mod name;
 mod node;
+mod prints;
 mod remedy;
 pub mod repair;
 mod report;
@@ -41,6 +42,7 @@ pub use directory::{Directory, InspectError, inspect};
 pub use metadata::{Metadata, MetadataFault};
 pub use name::SnapshotName;
 pub use node::{BOOTSTRAP_ID, NodeInfo, Role};
+pub use prints::{Parting, Prints, parting, prints};
 pub use remedy::{Missing, Step};
 pub use report::{
     Loss, Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use real::{Fixture, Started, State, generation, number, program, scenario, start};
+use two_node_ha_dqlite::repair::PlanError;
 use two_node_ha_dqlite::{ProblemKind, Verdict, assess, scan};
 
 /// xorshift64*: a seed gives the same numbers again.
@@ -183,11 +184,47 @@ fn play(round: u64, generation: &str, baseline: &[Baseline]) -> Option<Outcome> 
             rows()
         )
     });
+    let is_foreign = what.iter().any(foreign);
+    let disagreement = disagreement.or_else(|| {
+        let broken = repair(&state, before, is_foreign)?;
+        Some(format!(
+            "round {round}: {} {what:?}: repaired: {broken}",
+            NAMES[choice]
+        ))
+    });
     Some(Outcome {
         sound,
         whole,
         disagreement,
     })
+}
+
+/// Repairs a directory and starts real dqlite on the result. What is wrong with that; `None` where
+/// nothing is, or there is no way to repair it.
+fn repair(state: &State, before: &Baseline, is_foreign: bool) -> Option<String> {
+    let (plan, _beside, repaired) = match state.repaired(&[]) {
+        Ok(repaired) => repaired,
+        Err(PlanError::NoRemedy(_) | PlanError::NothingLeft(_) | PlanError::NotDqlite) => {
+            return None;
+        }
+        Err(error) => return Some(error.to_string()),
+    };
+    if plan.steps.is_empty() || is_foreign {
+        return None;
+    }
+    let Some(started) = start(&repaired) else {
+        return Some(format!("dqlite does not start: {plan:#?}"));
+    };
+    if started.moved {
+        return Some(format!("dqlite finds something corrupt: {plan:#?}"));
+    }
+    let all = &before.started.as_ref()?.rows;
+    let complete = plan.lost.is_none() && plan.after.last_index >= before.last_index;
+    if complete && !started.rows.is_superset(all) || !started.rows.is_subset(all) {
+        let count = started.rows.len();
+        return Some(format!("{count} rows of {}: {plan:#?}", all.len()));
+    }
+    None
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod real;
 
 use real::{Fixture, GENERATIONS, State};
-use two_node_ha_dqlite::{Comparison, Kind, Range, Relation, Verdict, compare};
+use two_node_ha_dqlite::{Comparison, Kind, Range, Relation, Verdict, compare, parting, prints};
 
 fn compared(a: &State, b: &State) -> Comparison {
     let comparison = compare(&a.0, &b.0).unwrap();
@@ -12,6 +12,17 @@ fn compared(a: &State, b: &State) -> Comparison {
     assert_eq!(
         serde_json::from_str::<Comparison>(&json).unwrap(),
         comparison
+    );
+    // Checksums that have travelled say the same, where they reach back far enough.
+    let apart = parting(&prints(&a.0, 8192).unwrap(), &prints(&b.0, 8192).unwrap());
+    assert_eq!(
+        (apart.only_a, apart.only_b, apart.differs),
+        (
+            comparison.only_a,
+            comparison.only_b,
+            comparison.divergence.map(|d| d.index)
+        ),
+        "{apart:?} {comparison:?}"
     );
     comparison
 }
@@ -167,4 +178,17 @@ fn equal_snapshots_with_nothing_behind_them_are_the_same() {
             assert_eq!(comparison.same, None);
         },
     );
+}
+
+#[test]
+fn checksums_that_do_not_reach_back_to_what_is_common_do_not_guess() {
+    for generation in GENERATIONS {
+        let fixture = Fixture::unpack(generation, "handover");
+        let (old, new) = (fixture.dir("old"), fixture.dir("new"));
+        let short = prints(&new.0, 1).unwrap();
+        assert_eq!(short.entries.len(), 1);
+        let apart = parting(&prints(&old.0, 8192).unwrap(), &short);
+        assert_eq!(apart.relation, Relation::Unconnected);
+        assert_eq!((apart.only_a, apart.only_b), (None, None));
+    }
 }

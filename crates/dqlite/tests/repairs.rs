@@ -27,7 +27,10 @@ fn lossless_with_source(place: &str, damage: impl Fn(&State)) -> Vec<Step> {
         let alone = Plan::of(&damaged.0, &[]);
         assert!(
             matches!(&alone, Ok(plan) if plan.lost.is_some())
-                || matches!(alone, Err(PlanError::NoRemedy(_))),
+                || matches!(
+                    alone,
+                    Err(PlanError::NoRemedy(_) | PlanError::NothingLeft(_))
+                ),
             "{alone:#?}"
         );
         let (plan, _beside, repaired) = damaged.repaired(&[state]).unwrap();
@@ -226,6 +229,22 @@ fn a_lossy_repair_gives_up_what_it_says_and_keeps_everything_before_it() {
             let comparison = compare(&state.0, &repaired.0).unwrap();
             assert_eq!(comparison.relation, Relation::AAhead, "{comparison:#?}");
             assert_eq!(comparison.only_a, Some(lost));
+        },
+    );
+}
+
+#[test]
+fn a_directory_of_which_nothing_can_be_kept_is_not_emptied() {
+    each(
+        "term-1-snapshot/state",
+        |s| {
+            for snapshot in s.scan().snapshots {
+                s.remove(&snapshot.name.to_string());
+            }
+        },
+        |_, damaged| {
+            let plan = Plan::of(&damaged.0, &[]);
+            assert!(matches!(plan, Err(PlanError::NothingLeft(_))), "{plan:#?}");
         },
     );
 }

@@ -11,15 +11,18 @@
 //! asked by element and attribute name, as its schema (`crm_mon-*.rng`) is written. It has no
 //! unsafe code, no dependencies of weight, and refuses DTDs, so that entities cannot explode.
 
+mod bar;
 mod cib;
 mod constraint;
 pub mod fence;
+pub mod lock;
 mod node_state;
 mod parse;
 pub mod query;
 mod status;
 mod verdict;
 
+pub use bar::{bar, bar_by_id, parse_bar};
 pub use cib::{Cib, DrbdClone, parse_cib};
 pub use constraint::{FencingConstraint, parse_fencing_constraints};
 pub use node_state::{Join, NodeState};

@@ -6,7 +6,6 @@
 
 mod decide;
 mod disks;
-mod lock;
 mod reasons;
 mod run;
 mod unfence;
@@ -19,6 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::Runner;
+use two_node_ha_pacemaker::lock;
 
 use self::run::Run;
 use self::view::Subject;
@@ -27,6 +27,9 @@ use crate::finish::Call;
 use crate::journal::{Journal, Record};
 use crate::settings::Settings;
 use crate::world::World;
+
+/// Where the lock is.
+const RUN: &str = "/run/two-node-ha";
 
 /// How long another handler's lock is waited for, of a deadline.
 const LOCK_SHARE: u32 = 4;
@@ -79,16 +82,20 @@ fn locked(
     deadline: Duration,
     journal: &Journal,
 ) -> Option<std::fs::File> {
-    lock::take(&call.root, &subject.resource, deadline / LOCK_SHARE)
-        .inspect_err(|why| {
-            let handler = call.request.handler.name();
-            let text = format!(
-                "{handler} of {} goes on without a lock: {why}",
-                subject.resource
-            );
-            journal.send(&Record::new(Level::Warning, text));
-        })
-        .ok()
+    lock::take(
+        &call.root.path(RUN),
+        &subject.resource,
+        deadline / LOCK_SHARE,
+    )
+    .inspect_err(|why| {
+        let handler = call.request.handler.name();
+        let text = format!(
+            "{handler} of {} goes on without a lock: {why}",
+            subject.resource
+        );
+        journal.send(&Record::new(Level::Warning, text));
+    })
+    .ok()
 }
 
 /// Who and what it is about: by the configuration, else by what DRBD says and the host's name.

@@ -1,7 +1,7 @@
 //! What each handler answers.
 //!
-//! The handlers of fencing act ([`fence`]). In this version each of the others observes, records
-//! and answers what is neutral to DRBD. Which of them will act, and how, is said where they are.
+//! The handlers of fencing ([`fence`]) and those of a resync ([`resync`]) act. None changes DRBD's
+//! state: what else is to be done about an answer is the agent's, or Pacemaker's.
 
 mod loss;
 mod resync;
@@ -17,20 +17,21 @@ use crate::settings::Settings;
 /// Answers a request.
 pub fn answer(call: &Call, settings: &Settings) -> Answer {
     let request = &call.request;
+    let action = settings.loss_action(&request.handler);
     match &request.handler {
-        Handler::BeforeResyncTarget => resync::before_target(settings.no_copy()),
+        Handler::BeforeResyncTarget => resync::before_target(call, settings),
         Handler::BeforeResyncSource => resync::before_source(),
-        Handler::AfterResyncTarget => resync::after_target(),
+        Handler::AfterResyncTarget => resync::after_target(call, settings),
         Handler::FencePeer => fence::fence(call, settings),
         Handler::UnfencePeer => fence::unfence(call, settings),
-        Handler::SplitBrain => split_brain::unresolved(settings.resource_of(request).as_deref()),
+        Handler::SplitBrain => split_brain::unresolved(),
         Handler::InitialSplitBrain => split_brain::initial(),
-        Handler::LocalIoError => loss::local_io_error(),
-        Handler::PriLost => loss::primary_lost(),
-        Handler::PriLostAfterSb => loss::primary_lost_after_split_brain(),
-        Handler::PriOnInconDegr => loss::primary_without_data(),
-        Handler::OutOfSync => loss::out_of_sync(),
-        Handler::QuorumLost => loss::quorum(),
+        Handler::LocalIoError => loss::local_io_error(action),
+        Handler::PriLost => loss::primary_lost(action),
+        Handler::PriLostAfterSb => loss::primary_lost_after_split_brain(action),
+        Handler::PriOnInconDegr => loss::primary_without_data(action),
+        Handler::OutOfSync => loss::out_of_sync(action),
+        Handler::QuorumLost => loss::quorum(action),
         Handler::Disconnected => Answer::noted(Level::Notice, "a connection to the peer ended"),
         Handler::Udev => udev::uevent(request),
         Handler::Unknown(_) => Answer::noted(

@@ -261,6 +261,15 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                     "a spare does not start on a mounted volume",
                 )?;
             }
+            Step::RemoveConstraint(id) => {
+                ensure(
+                    o.drbd.equal
+                        && o.promotion == Asked::Answer(Promotion::PeerForbidden(id.clone())),
+                    "a constraint is taken away only by the node that it allows, while both copies \
+                     are the same",
+                )?;
+                ensure(d.steps.len() == 1, "it is no part of anything else")?;
+            }
             Step::AskPeer
             | Step::AskPacemaker
             | Step::AskPromotion
@@ -331,4 +340,56 @@ fn databases_that_stand_differently_lead_to_no_decision_that_breaks_an_invariant
     });
     // A check that never saw a half recovered pair would prove nothing about it.
     assert!(recovered_one);
+}
+
+#[test]
+fn a_constraint_is_taken_away_where_the_node_has_arrived_and_the_copies_are_the_same_and_nowhere_else()
+ {
+    let config = config();
+    let mine = Promotion::PeerForbidden("drbd-fence-by-handler-r0-x".into());
+    let against_me = Promotion::Forbidden("drbd-fence-by-handler-r0-x".into());
+    let mut removed = std::collections::HashMap::new();
+    every_observation(|o| {
+        let decision = plan(o, &config);
+        let mut o = o.clone();
+        o.promotion = Asked::Answer(mine.clone());
+        let with = plan(&o, &config);
+        let step = |d: &Decision| {
+            d.steps
+                .iter()
+                .any(|s| matches!(s, Step::RemoveConstraint(_)))
+        };
+        if !decision.settled {
+            assert_eq!(
+                with, decision,
+                "a constraint changes what is none of its business"
+            );
+            return;
+        }
+        assert!(step(&with), "{o:#?}\n{with:#?}");
+        assert_eq!(with.state, decision.state);
+        *removed.entry(with.state).or_insert(0) += 1;
+        for promotion in [
+            Asked::NotYet,
+            Asked::Silent("x".into()),
+            Asked::Answer(Promotion::Allowed),
+            Asked::Answer(mine.clone()),
+            Asked::Answer(against_me.clone()),
+        ] {
+            for equal in [false, true] {
+                o.promotion = promotion.clone();
+                o.drbd.equal = equal;
+                let decision = plan(&o, &config);
+                if let Err(broken) = invariants(&o, &config, &decision) {
+                    panic!("{broken}\n{o:#?}\n{decision:#?}");
+                }
+                assert_eq!(
+                    step(&decision),
+                    equal && promotion == Asked::Answer(mine.clone())
+                );
+            }
+        }
+    });
+    // A check that never saw a state would prove nothing about it.
+    assert_eq!(removed.len(), 2, "{removed:?}");
 }

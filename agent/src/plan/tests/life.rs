@@ -186,6 +186,37 @@ fn a_spare_has_not_arrived_while_a_handlers_constraint_keeps_it_from_being_promo
 }
 
 #[test]
+fn a_voter_takes_its_handlers_constraint_away_once_both_copies_are_the_same() {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.journal.highest_epoch = 1;
+    (o.services, o.token, o.confirmed) = (Services::Running, true, true);
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    let peer = report(State::SecondaryRunning, 1);
+    // The link is cut: the constraint stands, and nobody asks.
+    let constraint = Promotion::PeerForbidden("drbd-fence-by-handler-r0-x".into());
+    (o.drbd.equal, o.drbd.connected) = (false, false);
+    o.promotion = Asked::NotYet;
+    assert!(decide(&o).settled);
+    // It is back, and there was nothing to sync.
+    (o.drbd.equal, o.drbd.connected) = (true, true);
+    assert_eq!(decide(&o).steps, [Step::AskPromotion]);
+    assert_eq!(decide(&o).state, State::PrimaryRunning);
+    o.promotion = Asked::Answer(constraint);
+    let (taken, decision) = live(&mut o, &peer);
+    assert!(
+        matches!(taken[..], [Step::RemoveConstraint(_), Step::AskPromotion]),
+        "{taken:?}"
+    );
+    assert!(decision.settled);
+    // Pacemaker that does not answer is asked again.
+    o.promotion = Asked::Silent("Pacemaker is not running here".into());
+    let decision = decide(&o);
+    assert!(!decision.settled && decision.steps.is_empty());
+    assert_eq!(decision.state, State::PrimaryRunning);
+}
+
+#[test]
 fn a_machine_that_shuts_down_starts_nothing_again_and_leaves_the_volume_only_when_asked() {
     let mut voter = booted();
     given_the_volume(&mut voter, Known::Present(Epoch::first("haone")));

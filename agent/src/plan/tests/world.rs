@@ -54,6 +54,7 @@ pub fn booted() -> Observation {
             role: Role::Secondary,
             up_to_date: true,
             connected: true,
+            equal: true,
             peer_role: Role::Unknown,
             summary: "Secondary UpToDate".into(),
         },
@@ -75,6 +76,7 @@ pub fn booted() -> Observation {
         peer_node: Asked::NotYet,
         promotion: Asked::Answer(Promotion::Allowed),
         peer_stopped: false,
+        split_brain: None,
         failure: None,
     }
 }
@@ -142,6 +144,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPeer => o.peer_report = Asked::Answer(peer.clone()),
         Step::AskPacemaker => o.peer_node = Asked::Answer(PeerNode::Down),
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
+        Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
         Step::StopPeer => o.peer_stopped = true,
         Step::ProtectMountPoint => o.mount_point = MountPoint::Protected,
         Step::StopServices => {

@@ -16,6 +16,8 @@ const VERIFY_ALGS: &[&str] = &[
 
 const PORT: Kind = Integer(1, 65535);
 
+const LOSS: Kind = Choice(&["none", "demote", "reboot"]);
+
 /// All keys, the tables' in the order of [`TABLES`](super::TABLES).
 pub const KEYS: &[Key] = &[
     // [cluster]
@@ -467,9 +469,66 @@ pub const KEYS: &[Key] = &[
     )
     .default("\"proceed\""),
     key(
+        "hooks.copies",
+        Integer(0, 1000),
+        "How many copies of this node's data from before a resync are kept; 0 makes none.",
+    )
+    .default("1"),
+    key(
+        "hooks.copy_dir",
+        Path,
+        "Where they are kept. On btrfs and XFS the backing file's own file system makes one in no time.",
+    )
+    .derived(
+        ".two-node-ha-copies beside backing_file; /var/lib/two-node-ha/copies with backing_device",
+        "\"/opt/.two-node-ha-copies\"",
+    ),
+    key(
         "hooks.alert_command",
         Path,
         "A program that is run on a split brain, with the resource's name as its argument.",
     )
     .optional("\"/usr/local/sbin/page-someone\""),
+    key(
+        "hooks.alert_attribute",
+        Text,
+        "A node attribute of Pacemaker that is set to the handler's name on a split brain.",
+    )
+    .optional("\"two-node-ha-alert\""),
+    key(
+        "hooks.on_local_io_error",
+        LOSS,
+        "What follows when the backing device of this node fails.",
+    )
+    .default("\"none\""),
+    key(
+        "hooks.on_pri_lost",
+        LOSS,
+        "What follows when the other node's data won over this primary's.",
+    )
+    .default("\"none\""),
+    key(
+        "hooks.on_pri_lost_after_sb",
+        LOSS,
+        "The same by a policy for split brains; \"reboot\" where that is \"call-pri-lost-after-sb\".",
+    )
+    .default("\"none\""),
+    key(
+        "hooks.on_pri_on_incon_degr",
+        LOSS,
+        "What follows when a primary has no good data left in reach.",
+    )
+    .default("\"none\""),
+    key(
+        "hooks.on_out_of_sync",
+        LOSS,
+        "What follows when an online verification found differences.",
+    )
+    .default("\"none\""),
+    key(
+        "hooks.on_quorum_lost",
+        LOSS,
+        "What follows when DRBD 9 has lost its own quorum.",
+    )
+    .default("\"none\""),
 ];

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::names::within;
+use crate::parse::COPIES;
 use crate::reader::{Fault, Reader};
 use crate::schema::{Backing, Config};
 
@@ -61,6 +62,42 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
     }
     if let Some(value) = &c.hooks.alert_command {
         lies_on_volume(r, mount.1, "hooks.alert_command", value);
+    }
+    copies(r, c, &[dqlite, k8sd]);
+}
+
+/// The directory of the copies is made for them, and for nothing else.
+fn copies(r: &mut Reader<'_>, c: &Config, databases: &[(&'static str, &str)]) {
+    const KEY: &str = "hooks.copy_dir";
+    if !r.given(KEY, 0) || !r.usable(&[KEY]) {
+        return;
+    }
+    let dir = text(&c.hooks.copy_dir);
+    lies_on_volume(r, text(&c.volume.mount_point), KEY, &c.hooks.copy_dir);
+    for (path, other) in databases {
+        if (within(dir, other) || within(other, dir)) && r.usable(&[path]) {
+            let fault = Fault::from(format!(
+                "`{KEY}` ({dir}) and `{path}` ({other}) lie in each other"
+            ));
+            r.error_at(KEY, 0, fault);
+        }
+    }
+    if let Backing::File { path, .. } = &c.volume.backing
+        && within(text(path), dir)
+        && r.usable(&["volume.backing_file"])
+    {
+        let fault = Fault::from(format!("the backing file lies in `{KEY}` ({dir})"))
+            .help("name a directory of its own, which root alone may enter");
+        r.error_at(KEY, 0, fault);
+    }
+    for ours in OURS {
+        if (within(dir, ours) || within(ours, dir)) && !within(dir, COPIES) {
+            let fault = Fault::from(format!(
+                "`{KEY}` ({dir}) and the agent's own {ours} lie in each other"
+            ))
+            .help(format!("{COPIES} is made for them"));
+            r.error_at(KEY, 0, fault);
+        }
     }
 }
 

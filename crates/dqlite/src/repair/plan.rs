@@ -53,6 +53,13 @@ pub enum PlanError {
     /// Nothing here would settle that problem.
     #[error("nothing that can be done in the directory would settle this: {}", .0.detail)]
     NoRemedy(Box<Problem>),
+    /// All of the log would have to be given up, and a member without any waits for a leader that is
+    /// not there.
+    #[error(
+        "no entry of the log and no snapshot can be kept, so that there is nothing to repair: \
+         restore a backup, or have this node join again ({})", .0.detail
+    )]
+    NothingLeft(Box<Problem>),
     /// One problem leads to the next without end.
     #[error("after {steps} steps there still is a problem: {}", problem.detail)]
     NoEnd {
@@ -107,6 +114,9 @@ impl Plan {
                     steps: plan.steps.len(),
                     problem: Box::new(next.problem),
                 });
+            }
+            if next.loses && assess(&next.trial.scan).last_index == 0 {
+                return Err(PlanError::NothingLeft(Box::new(next.problem)));
             }
             if next.loses {
                 let last = next.problem.lost.map_or(0, |lost| lost.last);

@@ -107,7 +107,12 @@ pub fn log(bytes: &[u8]) {
         }
         Err(PlanError::NoEnd { .. }) => panic!("{report:#?}"),
         // A segment would have to be cut, and there is none.
-        Err(PlanError::Scan(_) | PlanError::NotDqlite | PlanError::NoRemedy(_)) => {}
+        Err(
+            PlanError::Scan(_)
+            | PlanError::NotDqlite
+            | PlanError::NoRemedy(_)
+            | PlanError::NothingLeft(_),
+        ) => {}
     }
 }
 

@@ -7,7 +7,10 @@
 mod boot_delay;
 mod broken_config;
 mod first_start;
+mod handler_hangs;
 mod idle_agent;
+pub mod link;
+mod link_flaps;
 mod move_back;
 mod nothing_left;
 mod partition;
@@ -16,6 +19,9 @@ mod return_as_spare;
 mod services_gated;
 mod shutdown_order;
 mod slow_and_full;
+mod split_brain;
+
+pub use return_as_spare::in_sync;
 
 use crate::agent;
 use crate::artefacts;
@@ -43,14 +49,17 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 12] = [
+pub static SCENARIOS: [Scenario; 15] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
     return_as_spare::SCENARIO,
     move_back::SCENARIO,
     slow_and_full::SCENARIO,
+    link_flaps::SCENARIO,
+    handler_hangs::SCENARIO,
     partition::SCENARIO,
+    split_brain::SCENARIO,
     services_gated::SCENARIO,
     boot_delay::SCENARIO,
     shutdown_order::SCENARIO,
@@ -69,7 +78,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
+    /// A lab that is up, with nothing in it yet.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
         Ok(Self {
             lab: up::bring(places, plan)?,
             acks: Vec::new(),

@@ -1,4 +1,4 @@
-//! One fence handler of a resource at a time.
+//! One fence handler of a resource at a time, and the agent's sweep neither.
 //!
 //! A lock of the kernel's: it goes with the process that holds it, however that ends, so that there
 //! is no stale one. It only keeps two handlers from undoing each other's work; creating the
@@ -7,28 +7,25 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::root::Root;
-
-const DIR: &str = "/run/two-node-ha";
-
 /// How often another's lock is tried.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes the lock of a resource's fence handlers; it is held while the file is open.
+/// Takes the lock of a resource's fence handlers, a file in `dir` (`/run/two-node-ha`); it is held
+/// while the file is open.
 ///
 /// # Errors
 /// Why it was not taken, in words.
-pub fn take(root: &Root, resource: &str, patience: Duration) -> Result<File, String> {
-    let dir = root.path(DIR);
+pub fn take(dir: &Path, resource: &str, patience: Duration) -> Result<File, String> {
     // Made by systemd-tmpfiles or the agent; a handler may come before either.
     let _ = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
-        .create(&dir);
+        .create(dir);
     let name: String = resource
         .chars()
         .map(|c| if c == '/' || c.is_control() { '_' } else { c })

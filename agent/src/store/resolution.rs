@@ -1,0 +1,71 @@
+//! `split-brain.json` on both nodes: the resolution of a split brain that is under way. Everything
+//! else about it can be seen; this is what cannot.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, FORMAT};
+
+/// The record itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Resolution {
+    pub(crate) format: u32,
+    /// The node whose data stays.
+    pub winner: String,
+    /// The node whose data is given up.
+    pub loser: String,
+    /// Whether it is given up without a copy, by the operator's word.
+    pub without_copy: bool,
+    /// On the loser: its copy.
+    #[serde(default)]
+    pub copy: Option<CopyMade>,
+    /// On the loser: noted just before DRBD is told to discard its data, with the generation that
+    /// is discarded.
+    #[serde(default)]
+    pub discarding: Option<u64>,
+}
+
+/// A copy of the loser's data.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CopyMade {
+    /// What `two-node-ha copies list` calls it.
+    pub name: String,
+    /// The generation that it is of: DRBD's current identifier. Where that has changed since, the
+    /// node has written since; where it has not, `writes` tells.
+    pub generation: u64,
+    /// Where the writes to the data stood.
+    #[serde(default)]
+    pub writes: Option<String>,
+}
+
+impl Resolution {
+    /// A resolution that begins.
+    #[must_use]
+    pub fn new(winner: &str, loser: &str, without_copy: bool) -> Self {
+        Self {
+            format: FORMAT,
+            winner: winner.to_owned(),
+            loser: loser.to_owned(),
+            without_copy,
+            copy: None,
+            discarding: None,
+        }
+    }
+
+    /// Reads the record; `None` where no resolution is under way.
+    ///
+    /// # Errors
+    /// See [`Error`]; a record that cannot be read is never taken for none.
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+        super::read(path)
+    }
+
+    /// Replaces the record atomically and durably.
+    ///
+    /// # Errors
+    /// See [`Error`]; the old record is still whole.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        super::write(path, self)
+    }
+}

@@ -1,0 +1,244 @@
+//! The evidence of a split brain: one file for each call of the `split-brain` and
+//! `initial-split-brain` handlers.
+//!
+//! The handler writes what can be known without a lock of DRBD's ([`Evidence`]); the agent adds
+//! what both nodes say right afterwards ([`Evidence::sides`]) and, one day, how it was resolved.
+//! A file is replaced as a whole, is on the disk when the writer goes on, and is private: it names
+//! hosts, and what it holds decides which writes are thrown away.
+//!
+//! The directory (`/var/lib/two-node-ha/evidence`, 0700) holds `TIME-PID-HANDLER.json`, 0600:
+//! microseconds since 1970, the handler's process, its name. Sorted by name they are in the order
+//! of their time. A link that flaps makes a split brain at each handshake, so only so many are
+//! kept ([`KEEP`]): the first of an unresolved split brain, which saw it fresh, and the newest.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use two_node_ha_drbd::State;
+
+/// Where the files are.
+pub const DIR: &str = "/var/lib/two-node-ha/evidence";
+
+/// Version of [`Evidence`]'s form. Fields may be added without raising it.
+pub const FORMAT: u32 = 1;
+
+/// How many files are kept.
+pub const KEEP: usize = 32;
+
+/// Bytes of the largest file that is read: both sides' logs, each entry a number, are most of it.
+pub const SIZE_LIMIT: u64 = 4 * 1024 * 1024;
+
+const TEMPORARY: &str = ".tmp";
+const SUFFIX: &str = ".json";
+
+/// What one call of the handler saw, and what became of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// `split-brain` or `initial-split-brain`.
+    pub handler: String,
+    /// When the handler was called, in microseconds since 1970.
+    pub time: u64,
+    /// This node's host name.
+    #[serde(default)]
+    pub host: String,
+    /// DRBD's resource, where it is known.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// The peer, as well as it was named.
+    #[serde(default)]
+    pub peer: Option<String>,
+    /// The minors concerned.
+    #[serde(default)]
+    pub minors: Vec<u32>,
+    /// The `DRBD_*` variables as they were passed.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// DRBD's state of that moment.
+    #[serde(default)]
+    pub drbd: Option<State>,
+    /// `/proc/drbd`, which on 8.4 says more.
+    #[serde(default)]
+    pub proc_drbd: Option<String>,
+    /// This node's `journal.json`: the highest epoch that it knows, and the epoch and the owner that
+    /// were last seen on its volume. (A handler must not read the volume itself: its I/O may be
+    /// frozen until the handler has answered.)
+    #[serde(default)]
+    pub journal: Option<serde_json::Value>,
+    /// What could not be read, and why.
+    #[serde(default)]
+    pub problems: Vec<String>,
+    /// What both nodes' agents said afterwards; its form is the agent's.
+    #[serde(default)]
+    pub sides: Option<serde_json::Value>,
+    /// How it was resolved, in words; `None` while it is not.
+    #[serde(default)]
+    pub resolved: Option<String>,
+}
+
+/// Why a file could not be written or read.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The system failed.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no evidence, or a newer version's.
+    #[error("{} cannot be read as evidence: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Writes new evidence and removes what is more than [`KEEP`]; when this returns, it is on the
+/// disk. Creates the directory.
+///
+/// # Errors
+/// When the system fails.
+pub fn write(dir: &Path, evidence: &Evidence) -> Result<PathBuf, Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io_error("create the directory", dir))?;
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let handler: String = evidence.handler.chars().filter(plain).take(64).collect();
+    let name = format!(
+        "{:020}-{:010}-{handler}{SUFFIX}",
+        evidence.time,
+        std::process::id()
+    );
+    let path = dir.join(name);
+    replace(&path, evidence)?;
+    prune(dir);
+    Ok(path)
+}
+
+/// Replaces a file, as a whole.
+///
+/// # Errors
+/// When the system fails; the old file is still whole.
+pub fn replace(path: &Path, evidence: &Evidence) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut content =
+        serde_json::to_vec(evidence).map_err(|e| io_error("write", path)(e.into()))?;
+    content.push(b'\n');
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(dir)
+        .map_err(io_error("create a file in", dir))?;
+    file.write_all(&content)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(io_error("write", file.path()))?;
+    file.persist(path)
+        .map_err(|error| io_error("rename to", path)(error.error))?;
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io_error("sync", dir))
+}
+
+/// All files, the oldest first. No directory means none.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(io_error("list", dir)(e)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("list", dir))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(SUFFIX) && !name.starts_with(TEMPORARY) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// When the system fails, or it is no evidence that this version knows.
+pub fn read(path: &Path) -> Result<Evidence, Error> {
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(SIZE_LIMIT).read_to_end(&mut content))
+        .map_err(io_error("read", path))?;
+    let unreadable = |why: String| Error::Unreadable {
+        path: path.to_owned(),
+        why,
+    };
+    let evidence: Evidence =
+        serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
+    if evidence.format != FORMAT {
+        return Err(unreadable(format!(
+            "it has format {}, not {FORMAT}",
+            evidence.format
+        )));
+    }
+    Ok(evidence)
+}
+
+/// What is not resolved yet and can be read, the oldest first.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn unresolved(dir: &Path) -> Result<Vec<(PathBuf, Evidence)>, Error> {
+    Ok(list(dir)?
+        .into_iter()
+        .filter_map(|path| Some((read(&path).ok()?, path)))
+        .filter(|(evidence, _)| evidence.resolved.is_none())
+        .map(|(evidence, path)| (path, evidence))
+        .collect())
+}
+
+/// Best effort: what stays is removed the next time.
+fn prune(dir: &Path) {
+    let Ok(paths) = list(dir) else {
+        return;
+    };
+    let mut over = paths.len().saturating_sub(KEEP);
+    // The first one that is not resolved has seen the split brain fresh.
+    let first = paths
+        .iter()
+        .find(|path| read(path).is_ok_and(|evidence| evidence.resolved.is_none()));
+    for path in &paths {
+        if over == 0 {
+            break;
+        }
+        if Some(path) != first {
+            let _ = fs::remove_file(path);
+            over -= 1;
+        }
+    }
+}

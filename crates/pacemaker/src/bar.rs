@@ -1,0 +1,69 @@
+//! A constraint of our own that keeps one node from being promoted while a split brain is resolved.
+
+use crate::parse::{Error, document};
+
+/// The constraint as XML. It has no rule: it is what `crm_resource --ban --promoted` makes, under a
+/// name that no `crm_resource --clear` takes for its own.
+#[must_use]
+pub fn bar(id: &str, promotable: &str, node: &str) -> String {
+    format!(
+        "<rsc_location id=\"{}\" rsc=\"{}\" role=\"Promoted\" node=\"{}\" score=\"-INFINITY\"/>",
+        escaped(id),
+        escaped(promotable),
+        escaped(node)
+    )
+}
+
+/// What deletes it.
+#[must_use]
+pub fn bar_by_id(id: &str) -> String {
+    format!("<rsc_location id=\"{}\"/>", escaped(id))
+}
+
+/// The node that the constraint with this id is about, in the `<constraints>` of a CIB or in a whole
+/// one; `None` where it does not stand.
+///
+/// # Errors
+/// When the text is not XML, or neither of the two.
+pub fn parse_bar(xml: &str, id: &str) -> Result<Option<String>, Error> {
+    let document = document(xml)?;
+    let section = document
+        .root_element()
+        .descendants()
+        .find(|element| element.has_tag_name("constraints"))
+        .ok_or_else(|| Error::Schema("it has no <constraints>".into()))?;
+    Ok(section
+        .children()
+        .find(|element| element.has_tag_name("rsc_location") && element.attribute("id") == Some(id))
+        .map(|element| element.attribute("node").unwrap_or_default().to_owned()))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_constraint_is_found_again_by_its_id_and_no_other_is_taken_for_it() {
+        let xml = format!(
+            "<cib><configuration><constraints>{}{}</constraints></configuration></cib>",
+            bar("two-node-ha-split-brain-r0", "drbd_master_slave", "hatwo"),
+            bar(
+                "cli-ban-drbd_master_slave-on-haone",
+                "drbd_master_slave",
+                "haone"
+            ),
+        );
+        let of = |id: &str| parse_bar(&xml, id).unwrap();
+        assert_eq!(of("two-node-ha-split-brain-r0").as_deref(), Some("hatwo"));
+        assert_eq!(of("two-node-ha-split-brain-r1"), None);
+        assert_eq!(parse_bar("<constraints/>", "x").unwrap(), None);
+        assert!(parse_bar("<other/>", "x").is_err());
+        assert!(parse_bar("nonsense", "x").is_err());
+    }
+}

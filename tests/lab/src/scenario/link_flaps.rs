@@ -1,0 +1,125 @@
+//! Only DRBD's link is cut; Corosync's is not: both nodes are alive and know of each other.
+
+use super::link::{self, CUT};
+use super::return_as_spare::in_sync;
+use super::{COMMAND, SETTLE, Scenario, Stage};
+use crate::agent;
+use crate::client::Lab;
+use crate::cluster::{NODES, Node};
+use crate::demo::writer::Writer;
+use crate::progress;
+use crate::wait::{self, Seen};
+use anyhow::{Result, ensure};
+use std::time::{Duration, SystemTime};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "link-flaps",
+    proves: "without DRBD's link the primary writes on and the other is kept from promotion; 50 flaps leave no constraint",
+    run,
+};
+
+const FLAPS: u32 = 50;
+
+/// DRBD's defaults would take some ten seconds to see that the link is gone, and as many to try it
+/// again.
+const HASTE: &str = "timeout 10; ping-int 2; ping-timeout 5; connect-int 2;";
+
+fn run(stage: &mut Stage) -> Result<()> {
+    let lab = &stage.lab;
+    let voter = agent::voter(lab, SETTLE)?;
+    let spare = voter.peer();
+    let before = lab.status()?;
+    let writer = Writer::start(before.supervisor, "link");
+    writer.wait_count(20, Duration::from_secs(120))?;
+
+    link::cut(lab, spare)?;
+    let since = SystemTime::now();
+    wait::until("the constraint against the spare", SETTLE, || {
+        Ok(match link::constraints(lab, voter)? {
+            found if found.contains(voter.name()) => Seen::Ready(()),
+            _ => Seen::NotYet("there is none".to_owned()),
+        })
+    })?;
+    writer.wait_after(SystemTime::now(), SETTLE)?;
+    let moved = lab.try_run(spare, &["two-node-ha", "move", spare.name()], COMMAND)?;
+    ensure!(
+        moved.code != 0,
+        "{spare} was to be promoted although it misses writes: {}",
+        moved.out
+    );
+    let seconds = since.elapsed().unwrap_or_default().as_secs() + 1;
+    let journal = lab.sh(
+        voter,
+        &format!("journalctl --no-pager -o cat -t two-node-ha-hook --since=-{seconds}s"),
+        COMMAND,
+    )?;
+    ensure!(
+        journal.contains("fence-peer") && journal.contains("excluded"),
+        "the handler has not said that the peer is excluded:\n{journal}"
+    );
+    link::heal(lab, spare)?;
+    clean(lab, voter)?;
+
+    progress::step(&format!("{FLAPS} flaps of DRBD's link"), || {
+        flaps(lab, spare)
+    })?;
+    clean(lab, voter)?;
+    stage.acks.extend(writer.stop());
+    let lab = &stage.lab;
+    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
+    ensure!(
+        agent::voter(lab, COMMAND)? == voter,
+        "the voter moved meanwhile"
+    );
+    ensure!(
+        lab.status()?.fencings.len() == before.fencings.len(),
+        "a node was fenced that the cluster saw all the time"
+    );
+    stage.check_writes()
+}
+
+/// Cuts the link, waits until both have seen it, and then until the copies are equal again, each time
+/// without a pause.
+fn flaps(lab: &Lab, spare: Node) -> Result<()> {
+    let options = |change: &str| {
+        NODES.into_iter().try_for_each(|node| {
+            let script = format!("sed -i '{change}' /etc/drbd.d/r0.res && drbdadm adjust r0");
+            lab.sh(node, &script, COMMAND).map(drop)
+        })
+    };
+    options(&format!("s/protocol C;/protocol C; {HASTE}/"))?;
+    let script = format!(
+        "state() {{ grep -o 'cs:[A-Za-z]* ro:[^ ]* ds:[^ ]*' /proc/drbd; }}
+        until_() {{
+            n=0
+            until state | grep -q \"$@\"; do
+                n=$((n + 1))
+                [ $n -lt 1200 ] || {{ echo \"flap $flap: waited for $*, and it is $(state)\" >&2; exit 1; }}
+                sleep 0.05
+            done
+        }}
+        for flap in $(seq {FLAPS}); do
+            {CUT}
+            until_ -v cs:Connected
+            nft delete table ip cut
+            until_ 'cs:Connected .* ds:UpToDate/UpToDate'
+        done"
+    );
+    let result = lab.sh(spare, &script, Duration::from_secs(900));
+    let _ = lab.try_run(spare, &["nft", "delete", "table", "ip", "cut"], COMMAND);
+    options(&format!("s/ {HASTE}//"))?;
+    result.map(drop)
+}
+
+/// Both copies are equal, and no constraint is left.
+fn clean(lab: &Lab, voter: Node) -> Result<()> {
+    in_sync(lab, voter)?;
+    wait::until("the last constraint to go", SETTLE, || {
+        let found = link::constraints(lab, voter)?;
+        Ok(if found.trim().is_empty() {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet(found)
+        })
+    })
+}
