@@ -1,6 +1,6 @@
 //! From events to a state, and on from there.
 
-use crate::event::{Event, Key, ParseError, Snapshot, Target};
+use crate::event::{Event, Key, ParseError, Snapshot, Target, shorten};
 use crate::model::{Path, Peer, PeerVolume, Resource, State, Volume};
 
 /// What an event did to a state.
@@ -38,15 +38,10 @@ pub fn parse_events2(text: &str) -> Result<State, ParseError> {
         state.apply(&event);
     }
     Err(ParseError {
+        command: "events2",
         line: count,
         problem: "the closing `exists -` is missing",
-        text: text
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .chars()
-            .take(200)
-            .collect(),
+        text: shorten(text.lines().last().unwrap_or_default()),
     })
 }
 
@@ -120,7 +115,8 @@ impl State {
         | Target::Connection(key)
         | Target::PeerDevice(key)
         | Target::Path(key)) = target;
-        let resource = entry(
+        // An object that is new is a change, whatever its fields.
+        let (resource, mut changed) = entry(
             &mut self.resources,
             |resource| resource.name == key.resource,
             || Resource {
@@ -128,13 +124,13 @@ impl State {
                 ..Resource::default()
             },
         );
-        let changed = match target {
+        changed |= match target {
             Target::Resource(_) => resource.update(new),
             Target::Device(key) => {
                 let Some(number) = key.volume else {
                     return Applied::MustReread;
                 };
-                entry(
+                let (volume, created) = entry(
                     &mut resource.volumes,
                     |volume| volume.number == number,
                     || Volume {
@@ -142,27 +138,32 @@ impl State {
                         minor: u32::MAX,
                         ..Volume::default()
                     },
-                )
-                .update(key, new)
+                );
+                created | volume.update(key, new)
             }
-            Target::Connection(key) => peer_entry(resource, key).update(new),
+            Target::Connection(key) => {
+                let (peer, created) = peer_entry(resource, key);
+                created | peer.update(new)
+            }
             Target::PeerDevice(key) => {
                 let Some(number) = key.volume else {
                     return Applied::MustReread;
                 };
-                entry(
-                    &mut peer_entry(resource, key).volumes,
+                let (peer, new_peer) = peer_entry(resource, key);
+                let (volume, created) = entry(
+                    &mut peer.volumes,
                     |volume| volume.number == number,
                     || PeerVolume {
                         number,
                         ..PeerVolume::default()
                     },
-                )
-                .update(new)
+                );
+                new_peer | created | volume.update(new)
             }
             Target::Path(key) => {
-                let path = entry(
-                    &mut peer_entry(resource, key).paths,
+                let (peer, new_peer) = peer_entry(resource, key);
+                let (path, created) = entry(
+                    &mut peer.paths,
                     |path| is_path(path, key),
                     || Path {
                         local: key.local.clone().unwrap_or_default(),
@@ -170,7 +171,7 @@ impl State {
                         established: false,
                     },
                 );
-                set(&mut path.established, new.established.as_ref())
+                new_peer | created | set(&mut path.established, new.established.as_ref())
             }
         };
         if changed {
@@ -232,7 +233,7 @@ fn is_whole(target: &Target, new: &Snapshot) -> bool {
     }
 }
 
-fn peer_entry<'a>(resource: &'a mut Resource, key: &Key) -> &'a mut Peer {
+fn peer_entry<'a>(resource: &'a mut Resource, key: &Key) -> (&'a mut Peer, bool) {
     entry(
         &mut resource.peers,
         |peer| is_peer(peer, key),
@@ -264,13 +265,18 @@ fn is_path(path: &Path, key: &Key) -> bool {
         && key.peer.as_deref().unwrap_or_default() == path.peer
 }
 
-/// The element that fits, or a new one.
-fn entry<T>(list: &mut Vec<T>, fits: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
-    let index = list.iter().position(fits).unwrap_or_else(|| {
+/// The element that fits, or a new one, and whether it is new.
+fn entry<T>(
+    list: &mut Vec<T>,
+    fits: impl Fn(&T) -> bool,
+    new: impl FnOnce() -> T,
+) -> (&mut T, bool) {
+    let found = list.iter().position(fits);
+    let index = found.unwrap_or_else(|| {
         list.push(new());
         list.len() - 1
     });
-    &mut list[index]
+    (&mut list[index], found.is_none())
 }
 
 /// Takes over what was printed; says whether that changed anything.

@@ -6,10 +6,12 @@ use thiserror::Error;
 
 use crate::{ConnectionState, DiskState, ReplicationState, Role, Suspension};
 
-/// A line that is no event.
+/// A line that is not what drbdsetup prints.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("line {line} of the output of drbdsetup events2: {problem} in `{text}`")]
+#[error("line {line} of the output of drbdsetup {command}: {problem} in `{text}`")]
 pub struct ParseError {
+    /// `events2` or `status`.
+    pub command: &'static str,
     /// Counted from 1; 1 where a single line was parsed.
     pub line: usize,
     /// What is wrong with it.
@@ -173,11 +175,17 @@ impl Event {
     /// see [`Event::Unrecognised`].
     pub fn parse(line: &str) -> Result<Self, ParseError> {
         parse(line.trim()).map_err(|problem| ParseError {
+            command: "events2",
             line: 1,
             problem,
-            text: line.trim().chars().take(200).collect(),
+            text: shorten(line),
         })
     }
+}
+
+/// As much of a line as an error message needs.
+pub(crate) fn shorten(line: &str) -> String {
+    line.trim().chars().take(200).collect()
 }
 
 /// `None` for a line with nothing on it.
@@ -270,10 +278,10 @@ fn parse(line: &str) -> Result<Event, &'static str> {
 }
 
 /// The `key:value` words of a line.
-struct Fields<'a>(Vec<(&'a str, String)>);
+pub(crate) struct Fields<'a>(Vec<(&'a str, String)>);
 
 impl<'a> Fields<'a> {
-    fn read(words: impl Iterator<Item = &'a str>) -> Result<Self, &'static str> {
+    pub(crate) fn read(words: impl Iterator<Item = &'a str>) -> Result<Self, &'static str> {
         let mut fields: Vec<(&str, String)> = Vec::new();
         for word in words {
             match (word.split_once(':'), fields.last_mut()) {
@@ -300,7 +308,10 @@ impl<'a> Fields<'a> {
         self.get(name).map(str::to_owned)
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, &'static str> {
+    pub(crate) fn number<T: std::str::FromStr>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, &'static str> {
         match self.get(name).map(str::parse) {
             None => Ok(None),
             Some(Ok(number)) => Ok(Some(number)),
@@ -329,14 +340,14 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn snapshot(&self) -> Result<Snapshot, &'static str> {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, &'static str> {
         Ok(Snapshot {
             role: self.get("role").map(Role::parse),
             suspended: self.get("suspended").map(suspension),
             may_promote: self.flag("may_promote"),
             promotion_score: self.number("promotion_score")?,
             disk: self.get("disk").map(DiskState::parse),
-            size_kib: self.number("size")?,
+            size_kib: self.number("size")?.filter(is_said),
             backing_dev: self
                 .get("backing_dev")
                 .map(|v| (v != "none").then(|| v.to_owned())),
@@ -351,12 +362,24 @@ impl<'a> Fields<'a> {
             resync_suspended: self
                 .get("resync-suspended")
                 .map(|v| (v != "no").then(|| v.to_owned())),
-            resync_done: self.number::<f32>("done")?.filter(|done| done.is_finite()),
-            out_of_sync_kib: self.number("out-of-sync")?,
+            resync_done: self.number("done")?.and_then(percent),
+            out_of_sync_kib: self.number("out-of-sync")?.filter(is_said),
             statistics: self.get("received").is_some(),
             established: self.flag("established"),
         })
     }
+}
+
+/// A percentage. DRBD 9 subtracts without a sign: where more is out of sync than was when the resync
+/// began it prints some 10^19, which says nothing.
+pub(crate) fn percent(value: f32) -> Option<f32> {
+    (0.0..=100.0).contains(&value).then_some(value)
+}
+
+/// Whether an amount in KiB is one: a module that does not say it has all bits set, in sectors, which
+/// drbdsetup halves.
+pub(crate) fn is_said(kib: &u64) -> bool {
+    *kib < u64::MAX / 2
 }
 
 fn suspension(value: &str) -> Suspension {

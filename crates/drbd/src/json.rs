@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::event::{is_said, percent};
 use crate::{
     ConnectionState, DiskState, Path, Peer, PeerVolume, ReplicationState, Resource, Role, State,
     Suspension, Volume,
@@ -129,7 +130,7 @@ impl From<JsonDevice> for Volume {
             number: json.volume,
             minor: json.minor,
             disk: json.disk_state,
-            size_kib: json.size,
+            size_kib: json.size.filter(is_said),
             backing_dev: json.backing_dev.filter(|device| device != "none"),
             client: json.client,
             open: json.open,
@@ -156,6 +157,7 @@ impl From<JsonPeerDevice> for PeerVolume {
     fn from(json: JsonPeerDevice) -> Self {
         let resync_done = json
             .percent_resync_done
+            .and_then(percent)
             .filter(|_| json.replication_state.is_resync());
         Self {
             number: json.volume,
@@ -164,7 +166,7 @@ impl From<JsonPeerDevice> for PeerVolume {
             peer_client: json.peer_client,
             resync_suspended: json.resync_suspended.filter(|by| by != "no"),
             resync_done,
-            out_of_sync_kib: json.out_of_sync,
+            out_of_sync_kib: json.out_of_sync.filter(is_said),
         }
     }
 }

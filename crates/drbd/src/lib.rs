@@ -1,6 +1,7 @@
 //! DRBD's state, typed: one model for the 8.4 of mainline kernels and for LINBIT's DRBD 9.
 //!
-//! Text in, values out: [`parse_events2`], [`Event`], [`parse_status_json`], [`parse_proc_drbd`].
+//! Text in, values out: [`parse_events2`], [`Event`], [`parse_status`], [`parse_status_json`],
+//! [`parse_proc_drbd`].
 //! The one door to the running system is [`query`]; it only ever reads, by a call that is safe
 //! everywhere, inside a handler too. There is no code in this crate that changes DRBD's state:
 //! whoever depends on it and nothing else cannot.
@@ -16,6 +17,7 @@ mod model;
 mod proc;
 pub mod query;
 mod states;
+mod status;
 
 pub use apply::{Applied, parse_events2};
 pub use event::{Event, HelperStatus, Key, ParseError, Snapshot, Target};
@@ -24,3 +26,4 @@ pub use json::{JsonError, parse_status_json};
 pub use model::{Path, Peer, PeerVolume, Resource, State, Suspension, Volume};
 pub use proc::{ProcDrbd, ProcMinor, parse_proc_drbd};
 pub use states::{ConnectionState, DiskState, ReplicationState, Role};
+pub use status::parse_status;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::percent;
 use crate::{ConnectionState, DiskState, ReplicationState, Role, Version};
 
 /// `/proc/drbd`, by minor: it names no resources.
@@ -150,7 +151,7 @@ fn details(minor: &mut ProcMinor, line: &str) {
                 .trim_end_matches('%')
                 .parse::<f32>()
                 .ok()
-                .filter(|done| done.is_finite());
+                .and_then(percent);
         }
     }
 }

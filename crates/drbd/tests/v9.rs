@@ -1,15 +1,24 @@
-//! DRBD 9. Its module was not at hand: these texts are written after the code that prints them
-//! (`print_*` in `user/v9/drbdsetup_events2.c`, `*_status_json` in `user/v9/drbdsetup.c` of
-//! drbd-utils 9.3x), for our pair of nodes.
+//! DRBD 9. Its module was not at hand. What is in `fixtures/9.34` the real drbdsetup printed, from
+//! messages of its own test program (`fixtures/record-9.sh`). The two texts in `fixtures/9`, with what
+//! those messages do not have, are written after the code that prints them (`print_*` in
+//! `user/v9/drbdsetup_events2.c`, `*_status_json` in `user/v9/drbdsetup.c` of drbd-utils 9.3x).
 #![allow(clippy::unwrap_used)]
 
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_drbd::{
-    Applied, ConnectionState, DiskState, Event, Generation, ReplicationState, Role, State,
-    parse_events2, parse_status_json, query,
+    Applied, ConnectionState, DiskState, Event, Generation, HelperStatus, ReplicationState, Role,
+    State, parse_events2, parse_status_json, query,
 };
 
 const RESYNC: &str = include_str!("fixtures/9/resync.events2");
+const LIVE: [(&str, &str); 3] = [
+    ("live", include_str!("fixtures/9.34/live")),
+    ("live-full", include_str!("fixtures/9.34/live-full")),
+    (
+        "live-statistics",
+        include_str!("fixtures/9.34/live-statistics"),
+    ),
+];
 const RESYNC_JSON: &[u8] = include_bytes!("fixtures/9/resync.json");
 
 #[test]
@@ -101,6 +110,99 @@ fn changes_are_applied_and_renames_and_ends_followed() {
         assert_eq!(apply(&mut state, line), Applied::Unchanged, "{line} twice");
     }
     assert!(state.resources.is_empty());
+}
+
+#[test]
+fn the_life_of_a_resource_is_followed_as_the_real_drbdsetup_prints_it() {
+    for (name, text) in LIVE {
+        let mut state = State::default();
+        let mut most = State::default();
+        let mut seen = Vec::new();
+        for line in text.lines() {
+            let event = Event::parse(line).unwrap();
+            assert!(!matches!(event, Event::Unrecognised(_)), "{name}: {line}");
+            if let Event::Response { helper, status, .. } = &event {
+                // The test program's own number; the kernel reports a wait status.
+                assert_eq!(
+                    (helper.as_str(), *status),
+                    ("before-resync-target", HelperStatus::Signalled(1))
+                );
+            }
+            assert_ne!(state.apply(&event), Applied::MustReread, "{name}: {line}");
+            let Some(r0) = state.resource("r0") else {
+                continue;
+            };
+            if let Some(peer) = r0.peers.first() {
+                let replication = peer.volumes.first().map(|v| v.replication.clone());
+                if seen.last() != Some(&replication) {
+                    if replication == Some(ReplicationState::SyncSource) {
+                        assert_eq!(r0.resync_done(), Some(37.5), "{name}");
+                        assert!(r0.is_uptodate() && !r0.peer_uptodate(), "{name}");
+                    }
+                    seen.push(replication);
+                }
+                if r0.is_primary() {
+                    most = state.clone();
+                }
+            }
+        }
+        assert!(state.resources.is_empty(), "{name}: {state:?}");
+        let off = || Some(ReplicationState::Off);
+        let established = Some(ReplicationState::Established);
+        let sync = Some(ReplicationState::SyncSource);
+        assert_eq!(seen, [None, off(), sync, established, None], "{name}");
+        let [r0] = &most.resources[..] else {
+            panic!("{name}: {most:?}")
+        };
+        assert_eq!(r0.volumes[0].quorum, Some(false), "{name}");
+        assert_eq!(r0.may_promote, Some(false), "{name}");
+        assert_eq!(r0.volumes[0].backing_dev.as_deref(), Some("/dev/lodrbd"));
+        assert!(r0.peer_primary());
+    }
+}
+
+#[test]
+fn an_object_that_is_new_is_a_change_even_when_all_its_fields_are_as_expected() {
+    let mut state = State::default();
+    for line in [
+        "create resource name:r0 role:Unknown suspended:no",
+        "create device name:r0 volume:0 minor:0 disk:DUnknown",
+        "create connection name:r0 peer-node-id:2 conn-name:beta connection:StandAlone role:Unknown",
+        "create peer-device name:r0 peer-node-id:2 conn-name:beta volume:0 replication:Off \
+         peer-disk:DUnknown",
+        "create path name:r0 peer-node-id:2 conn-name:beta local:ipv4:1.2.3.4:7789 \
+         peer:ipv4:5.6.7.8:7790 established:no",
+    ] {
+        let event = Event::parse(line).unwrap();
+        assert_eq!(state.apply(&event), Applied::Changed, "{line}");
+        assert_eq!(state.apply(&event), Applied::Unchanged, "{line} twice");
+    }
+}
+
+#[test]
+fn a_percentage_beyond_100_and_an_amount_that_was_not_said_are_no_numbers() {
+    // More is out of sync than when the resync began: DRBD 9 subtracts without a sign.
+    let line = "change peer-device name:r0 peer-node-id:2 conn-name:beta volume:0 \
+                replication:SyncTarget done:230584300921369386.00 received:5 sent:5 \
+                out-of-sync:9223372036854775807";
+    let mut state = parse_events2(RESYNC).unwrap();
+    state.apply(&Event::parse(line).unwrap());
+    let r0 = state.resource("r0").unwrap();
+    assert!(r0.is_resync_target());
+    // What was known before is still the last that was said.
+    assert_eq!(r0.resync_done(), Some(37.5));
+    let json = String::from_utf8_lossy(RESYNC_JSON)
+        .replace(
+            "\"percent-resync-done\": 37.50",
+            "\"percent-resync-done\": 1e300",
+        )
+        .replace(
+            "\"out-of-sync\": 30720",
+            "\"out-of-sync\": 9223372036854775807",
+        );
+    let state = parse_status_json(json.as_bytes()).unwrap();
+    assert_eq!(state.resources[0].resync_done(), None);
+    assert_eq!(state.resources[0].out_of_sync_kib(), None);
 }
 
 #[test]

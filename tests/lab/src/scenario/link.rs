@@ -6,13 +6,17 @@ use crate::cluster::Node;
 use anyhow::Result;
 
 /// In the node's kernel: what goes to and comes from DRBD's port is dropped, as by a pulled cable.
-pub const CUT: &str = "nft -f - <<END
-table ip cut {
-    chain in { type filter hook input priority 0; tcp dport 7788 drop; tcp sport 7788 drop; }
-    chain out { type filter hook output priority 0; tcp dport 7788 drop; tcp sport 7788 drop; }
-}
-END
-";
+/// (Its nf_tables has no table for IP.)
+pub const CUT: &str = "tc qdisc add dev vec0 clsact
+    for way in ingress egress; do
+        for port in sport dport; do
+            tc filter add dev vec0 $way protocol ip u32 match ip protocol 6 0xff \
+                match ip $port 7788 0xffff action drop
+        done
+    done";
+
+/// Ends [`CUT`].
+pub const HEAL: &str = "tc qdisc del dev vec0 clsact";
 
 /// Cuts it.
 ///
@@ -27,7 +31,7 @@ pub fn cut(lab: &Lab, node: Node) -> Result<()> {
 /// # Errors
 /// When it is not cut.
 pub fn heal(lab: &Lab, node: Node) -> Result<()> {
-    lab.sh(node, "nft delete table ip cut", COMMAND).map(drop)
+    lab.sh(node, HEAL, COMMAND).map(drop)
 }
 
 /// The constraints of DRBD's handlers, as XML.

@@ -1,6 +1,6 @@
 //! Only DRBD's link is cut; Corosync's is not: both nodes are alive and know of each other.
 
-use super::link::{self, CUT};
+use super::link::{self, CUT, HEAL};
 use super::return_as_spare::in_sync;
 use super::{COMMAND, SETTLE, Scenario, Stage};
 use crate::agent;
@@ -101,12 +101,13 @@ fn flaps(lab: &Lab, spare: Node) -> Result<()> {
         for flap in $(seq {FLAPS}); do
             {CUT}
             until_ -v cs:Connected
-            nft delete table ip cut
+            {HEAL}
             until_ 'cs:Connected .* ds:UpToDate/UpToDate'
         done"
     );
     let result = lab.sh(spare, &script, Duration::from_secs(900));
-    let _ = lab.try_run(spare, &["nft", "delete", "table", "ip", "cut"], COMMAND);
+    // Where a flap has failed it may still be cut.
+    let _ = lab.sh(spare, HEAL, COMMAND);
     options(&format!("s/ {HASTE}//"))?;
     result.map(drop)
 }
