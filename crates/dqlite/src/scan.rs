@@ -4,7 +4,9 @@
 //! appends to one open segment, renames that when it is full, writes snapshots and deletes what they
 //! cover. So all files are opened first, between two listings that must be alike, and then read from
 //! what was opened, whatever has become of their names. Open segments are read from the newest to the
-//! oldest: if there was an entry in the newer one, the older one was complete by then.
+//! oldest: if there was an entry in the newer one, the older one was complete by then. Damage in one is
+//! believed when a second look shows the same: it may have been a write under way, of which the front
+//! was read before it and the rest after it.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -171,6 +173,7 @@ impl Scan {
 /// with the content is part of the answer.
 pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
     let mut cache = Cache::default();
+    let mut doubted = Vec::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             std::thread::sleep(PAUSE * attempt);
@@ -185,9 +188,10 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
         let Some(scan) = read(dir, &listing, sources, &mut cache)? else {
             continue;
         };
-        // What looks like damage may have been a write under way.
-        let damaged = |open: &Open| matches!(open.content.end, End::Bad(_));
-        if scan.open.iter().any(damaged) && list(dir)? != listing {
+        let damaged = scan.open.iter().filter(|open| is_doubtful(&open.content));
+        let damaged: Vec<_> = damaged.cloned().collect();
+        if !damaged.is_empty() && (damaged != doubted || list(dir)? != listing) {
+            doubted = damaged;
             continue;
         }
         return match of_next(&scan) {
@@ -196,6 +200,14 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
         };
     }
     Err(ScanError::Unsettled(dir.to_owned()))
+}
+
+/// Whether an open segment may look so because it was read while dqlite wrote to it.
+fn is_doubtful(segment: &Segment) -> bool {
+    match segment.end {
+        End::Bad(_) | End::Format { .. } | End::Short => true,
+        End::Whole | End::Zeros | End::Empty => false,
+    }
 }
 
 /// What was read already, so that a change elsewhere does not cost it again.
@@ -308,8 +320,12 @@ fn one(
         }
         // In their order, and before all others: they may be written to.
         (Name::Open { .. }, None) => {
-            let read = Large::Segment(Box::new(read_segment(source, version.size)?));
-            cache.0.insert(key, read.clone());
+            let content = read_segment(source, version.size)?;
+            let doubtful = is_doubtful(&content);
+            let read = Large::Segment(Box::new(content));
+            if !doubtful {
+                cache.0.insert(key, read.clone());
+            }
             add(scan, file, name, version.size, read);
         }
         (Name::Closed { .. } | Name::Snapshot(_), None) => large.push(Job {

@@ -367,7 +367,7 @@ fn the_directory_of_a_node_that_writes_is_sound_at_every_look_and_never_goes_bac
         snapshots.len()
     );
     assert!(
-        looks > 10 && snapshots.len() > 3,
+        looks > 5 && snapshots.len() > 2,
         "{looks} looks at {} snapshots; the node: {ended}",
         snapshots.len()
     );
