@@ -5,8 +5,8 @@ use crate::cluster::{NODES, Node};
 use crate::places::Places;
 use crate::supervisor::protocol::Event;
 use crate::{
-    agent, artefacts, control, demo, ending, form, host, image, interrupt, launch, logs, progress,
-    scenario, shell, supervisor, trouble, up,
+    agent, artefacts, bench, control, demo, ending, form, host, image, interrupt, launch, logs,
+    progress, scenario, shell, supervisor, trouble, up,
 };
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -81,6 +81,8 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure our fence handlers against drbd-utils', in turns on a running cluster
+    Bench(UpArgs),
     /// Cut the power of a node: SIGKILL to its kernel
     Cut {
         /// haone or hatwo
@@ -198,7 +200,7 @@ pub fn main() -> Result<i32> {
     interrupt::listen()?;
     let usual = match cli.command {
         Command::Demo(_) => "demo",
-        Command::Smoke { .. } => "smoke",
+        Command::Smoke { .. } | Command::Bench(_) => "smoke",
         _ => "default",
     };
     let places = Places::new(cli.instance.as_deref().unwrap_or(usual))?;
@@ -225,6 +227,11 @@ pub fn main() -> Result<i32> {
                 return Ok(0);
             }
             scenario::smoke(&places, &plan(&places, &args)?, &only, keep)
+        }
+        Command::Bench(args) => {
+            let mut stage = scenario::Stage::raise(&places, &plan(&places, &args)?)?;
+            stage.settle()?;
+            bench::run(&stage.lab).map(|()| 0)
         }
         Command::Slow { node, delay, rate } => trouble::slow(
             &connect()?,

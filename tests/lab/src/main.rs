@@ -7,6 +7,7 @@
 
 mod agent;
 mod artefacts;
+mod bench;
 mod cli;
 mod client;
 mod cluster;

@@ -1,5 +1,6 @@
 //! Only DRBD's link is cut; Corosync's is not: both nodes are alive and know of each other.
 
+use super::link::{self, CUT, HEAL};
 use super::return_as_spare::in_sync;
 use super::{COMMAND, SETTLE, Scenario, Stage};
 use crate::agent;
@@ -19,15 +20,6 @@ pub const SCENARIO: Scenario = Scenario {
 
 const FLAPS: u32 = 50;
 
-/// In the node's kernel: what goes to and comes from DRBD's port is dropped, as by a pulled cable.
-const CUT: &str = "nft -f - <<END
-table ip cut {
-    chain in { type filter hook input priority 0; tcp dport 7788 drop; tcp sport 7788 drop; }
-    chain out { type filter hook output priority 0; tcp dport 7788 drop; tcp sport 7788 drop; }
-}
-END
-";
-
 /// DRBD's defaults would take some ten seconds to see that the link is gone, and as many to try it
 /// again.
 const HASTE: &str = "timeout 10; ping-int 2; ping-timeout 5; connect-int 2;";
@@ -40,12 +32,14 @@ fn run(stage: &mut Stage) -> Result<()> {
     let writer = Writer::start(before.supervisor, "link");
     writer.wait_count(20, Duration::from_secs(120))?;
 
-    lab.sh(spare, CUT, COMMAND)?;
+    link::cut(lab, spare)?;
     let since = SystemTime::now();
     wait::until("the constraint against the spare", SETTLE, || {
-        Ok(match constraints(lab, voter)? {
-            found if found.contains(voter.name()) => Seen::Ready(()),
-            _ => Seen::NotYet("there is none".to_owned()),
+        let found = link::constraints(lab, voter)?;
+        Ok(if found.contains(voter.name()) {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet("there is none".to_owned())
         })
     })?;
     writer.wait_after(SystemTime::now(), SETTLE)?;
@@ -55,17 +49,12 @@ fn run(stage: &mut Stage) -> Result<()> {
         "{spare} was to be promoted although it misses writes: {}",
         moved.out
     );
-    let seconds = since.elapsed().unwrap_or_default().as_secs() + 1;
-    let journal = lab.sh(
-        voter,
-        &format!("journalctl --no-pager -o cat -t two-node-ha-hook --since=-{seconds}s"),
-        COMMAND,
-    )?;
+    let decision = link::fence_decision(lab, voter, "fence-peer to answer", since)?;
     ensure!(
-        journal.contains("fence-peer") && journal.contains("excluded"),
-        "the handler has not said that the peer is excluded:\n{journal}"
+        decision == "excluded",
+        "fence-peer on {voter} has answered: {decision}"
     );
-    lab.sh(spare, "nft delete table ip cut", COMMAND)?;
+    link::heal(lab, spare)?;
     clean(lab, voter)?;
 
     progress::step(&format!("{FLAPS} flaps of DRBD's link"), || {
@@ -109,30 +98,22 @@ fn flaps(lab: &Lab, spare: Node) -> Result<()> {
         for flap in $(seq {FLAPS}); do
             {CUT}
             until_ -v cs:Connected
-            nft delete table ip cut
+            {HEAL}
             until_ 'cs:Connected .* ds:UpToDate/UpToDate'
         done"
     );
     let result = lab.sh(spare, &script, Duration::from_secs(900));
-    let _ = lab.try_run(spare, &["nft", "delete", "table", "ip", "cut"], COMMAND);
+    // Where a flap has failed it may still be cut.
+    let _ = lab.sh(spare, HEAL, COMMAND);
     options(&format!("s/ {HASTE}//"))?;
     result.map(drop)
-}
-
-/// The constraints of DRBD's handlers, as XML.
-fn constraints(lab: &Lab, node: Node) -> Result<String> {
-    lab.sh(
-        node,
-        "cibadmin -Q -o constraints | sed -n '/drbd-fence-by-handler/,/<.rsc_location>/p'",
-        COMMAND,
-    )
 }
 
 /// Both copies are equal, and no constraint is left.
 fn clean(lab: &Lab, voter: Node) -> Result<()> {
     in_sync(lab, voter)?;
     wait::until("the last constraint to go", SETTLE, || {
-        let found = constraints(lab, voter)?;
+        let found = link::constraints(lab, voter)?;
         Ok(if found.trim().is_empty() {
             Seen::Ready(())
         } else {

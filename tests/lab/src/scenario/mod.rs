@@ -7,7 +7,9 @@
 mod boot_delay;
 mod broken_config;
 mod first_start;
+mod handler_hangs;
 mod idle_agent;
+pub mod link;
 mod link_flaps;
 mod move_back;
 mod nothing_left;
@@ -18,6 +20,8 @@ mod services_gated;
 mod shutdown_order;
 mod slow_and_full;
 mod split_brain;
+
+pub use return_as_spare::in_sync;
 
 use crate::agent;
 use crate::artefacts;
@@ -45,7 +49,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 14] = [
+pub static SCENARIOS: [Scenario; 15] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -53,6 +57,7 @@ pub static SCENARIOS: [Scenario; 14] = [
     move_back::SCENARIO,
     slow_and_full::SCENARIO,
     link_flaps::SCENARIO,
+    handler_hangs::SCENARIO,
     partition::SCENARIO,
     split_brain::SCENARIO,
     services_gated::SCENARIO,
@@ -73,7 +78,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
+    /// A lab that is up, with nothing in it yet.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
         Ok(Self {
             lab: up::bring(places, plan)?,
             acks: Vec::new(),

@@ -38,6 +38,14 @@ fn run(stage: &mut Stage) -> Result<()> {
         "the voter moved when its peer came back"
     );
     in_sync(lab, dead)?;
+    // What was overwritten is kept, and no more of it than is configured.
+    let copies = lab.run(voter, &["two-node-ha", "copies", "list", "--json"], COMMAND)?;
+    let copies: serde_json::Value = serde_json::from_str(&copies)?;
+    let count = copies["copies"].as_array().map_or(0, Vec::len);
+    ensure!(
+        count == 1,
+        "{voter} was overwritten, and has {count} copies of before: {copies}"
+    );
     stage.check_writes()
 }
 
