@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Error, Output, Runner, System};
+use two_node_ha_command::{Call, Error, Output, Runner};
+use two_node_ha_drbd::ReadOnly;
 
 /// The root that every path is below: `/`, but for tests.
 #[derive(Debug, Clone)]
@@ -77,10 +78,10 @@ impl Runner for Root {
         if !self.is_real() && Path::new(&call.program).is_relative() {
             call.program = self.0.join("usr/bin").join(&call.program).into();
         }
-        System::new().run(&call)
+        ReadOnly::rooted("/").run(&call)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        System::rooted(&self.0).read(path)
+        ReadOnly::rooted(&self.0).read(path)
     }
 }

@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use two_node_ha_command::{Call, Error, Output, Runner, System};
+use two_node_ha_command::{Call, Error, Output, Runner};
+use two_node_ha_drbd::ReadOnly;
 
 use crate::root::Root;
 
 /// Runs programs and reads files below the root.
 #[derive(Debug)]
 pub struct World {
-    system: System,
+    system: ReadOnly,
     /// A directory whose programs go before the machine's.
     programs: Option<PathBuf>,
     /// A file for Pacemaker's tools to take for the CIB.
@@ -22,7 +23,7 @@ impl World {
     /// The world below this root.
     pub fn new(root: &Root) -> Self {
         Self {
-            system: System::rooted(root.path("/")),
+            system: ReadOnly::rooted(root.path("/")),
             programs: root.programs(),
             cib: root.cib(),
         }

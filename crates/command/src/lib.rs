@@ -160,6 +160,14 @@ pub enum Error {
         /// What it had been given.
         deadline: Duration,
     },
+    /// It was not even started: whoever runs programs here does not run this one.
+    #[error("`{call}` was not run: {why}")]
+    Refused {
+        /// The command line.
+        call: String,
+        /// Why it must not be run.
+        why: &'static str,
+    },
     /// It printed more than anything it could sensibly say, and was killed.
     #[error("`{call}` printed more than {limit} bytes and was killed")]
     TooMuch {

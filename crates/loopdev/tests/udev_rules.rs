@@ -1,11 +1,13 @@
 //! The packaged udev rules, by udev itself: `udevadm verify` for their grammar (systemd 254 on),
-//! and `udevadm test` on a real loop device for what they do.
+//! and `udevadm test` for what they do: to a real loop device, and to DRBD's, whose module is hardly
+//! where tests run, in a `/sys` of the test's own.
 
 #![allow(clippy::unwrap_used)] // A test that panics has failed.
 
 mod common;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -66,26 +68,53 @@ fn udev_test(udevadm: &Path, bench: &Bench, device: &Path) -> Option<String> {
         assert!(copied.success());
     }
     let sys = Path::new("/sys/block").join(device.file_name().unwrap());
-    let output = Command::new("bwrap")
-        .args([
-            "--ro-bind",
-            "/",
-            "/",
-            "--dev-bind",
-            "/dev",
-            "/dev",
-            "--proc",
-            "/proc",
-        ])
-        .args(["--ro-bind", "/sys", "/sys"])
+    let mut bwrap = Command::new("bwrap");
+    bwrap
+        .args(["--ro-bind", "/", "/", "--proc", "/proc"])
+        .args(["--dev-bind", "/dev", "/dev", "--ro-bind", "/sys", "/sys"])
         .arg("--bind")
-        .arg(&run)
-        .arg("/run")
+        .args([&run, Path::new("/run")])
         .arg(udevadm)
         .args(["test", "-a", "change"])
-        .arg(sys)
-        .output();
-    match output {
+        .arg(sys);
+    said(&mut bwrap)
+}
+
+/// The same of a block device that is in no kernel.
+fn udev_test_made_up(udevadm: &Path, action: &str, name: &str) -> Option<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let sys = dir.path().join("sys");
+    let run = dir.path().join("run");
+    let device = sys.join("devices/virtual/block").join(name);
+    for dir in [&device, &sys.join("class/block"), &run.join("udev/rules.d")] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    let uevent = format!("MAJOR=147\nMINOR=7\nDEVNAME={name}\nDEVTYPE=disk\n");
+    fs::write(device.join("uevent"), uevent).unwrap();
+    symlink("../../../../class/block", device.join("subsystem")).unwrap();
+    let link = format!("../../devices/virtual/block/{name}");
+    symlink(link, sys.join("class/block").join(name)).unwrap();
+    fs::copy(rules(), run.join("udev/rules.d").join(RULES)).unwrap();
+    // Those of drbd-utils, where it is installed, would ask drbdadm.
+    fs::write(run.join("udev/rules.d/65-drbd.rules"), "").unwrap();
+    let mut bwrap = Command::new("bwrap");
+    bwrap
+        .args(["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"])
+        .arg("--ro-bind")
+        .args([&sys, Path::new("/sys")])
+        .arg("--bind")
+        .args([&run, Path::new("/run")])
+        // It is no sysfs.
+        .args(["--setenv", "SYSTEMD_DEVICE_VERIFY_SYSFS", "0"])
+        .arg(udevadm)
+        .args(["test", "-a", action])
+        .arg(Path::new("/sys/devices/virtual/block").join(name));
+    said(&mut bwrap)
+}
+
+/// `None`, loudly, without bubblewrap.
+fn said(bwrap: &mut Command) -> Option<String> {
+    match bwrap.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             eprintln!("SKIPPED: bubblewrap is not installed, the rules are not tried");
             None
@@ -95,6 +124,52 @@ fn udev_test(udevadm: &Path, bench: &Bench, device: &Path) -> Option<String> {
             String::from_utf8_lossy(&output.stdout).into_owned()
                 + &String::from_utf8_lossy(&output.stderr),
         ),
+    }
+}
+
+/// What the agent is woken by.
+const HOOK: &str = "/usr/sbin/two-node-ha-hook udev";
+
+/// Whether systemd has a unit for the device, and multipath and the desktop leave it alone.
+fn is_quiet(said: &str) -> bool {
+    [
+        "DM_MULTIPATH_DEVICE_PATH=0",
+        "UDISKS_IGNORE=1",
+        "TAGS=:systemd:",
+    ]
+    .iter()
+    .all(|property| said.lines().any(|line| line.trim_end().ends_with(property)))
+}
+
+#[test]
+fn every_uevent_of_a_drbd_device_wakes_the_agent_and_nobody_else_takes_the_device() {
+    let Some(udevadm) = udevadm() else { return };
+    for action in ["add", "change", "remove"] {
+        for name in ["drbd0", "drbd147"] {
+            let Some(said) = udev_test_made_up(&udevadm, action, name) else {
+                return;
+            };
+            assert!(said.contains(HOOK), "{action} of {name}: {said}");
+            // One that goes has nothing left to be taken.
+            let there = action != "remove";
+            assert_eq!(is_quiet(&said), there, "{action} of {name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn other_block_devices_are_left_as_they_are() {
+    let Some(udevadm) = udevadm() else { return };
+    // A loop device of others has no file in our map: see below.
+    for name in ["sdx", "dm-7", "drbd", "drbdx", "nbd7", "loop7"] {
+        let Some(said) = udev_test_made_up(&udevadm, "change", name) else {
+            return;
+        };
+        assert!(said.contains("SUBSYSTEM=block"), "{name}: {said}");
+        assert!(!said.contains(HOOK), "{name}: {said}");
+        for property in ["UDISKS_IGNORE", "DM_MULTIPATH_DEVICE_PATH=0"] {
+            assert!(!said.contains(property), "{name}: {said}");
+        }
     }
 }
 
@@ -117,6 +192,8 @@ fn the_rules_name_our_device_and_nobody_elses() {
             .find(|line| line.contains("DEVLINKS="))
             .unwrap_or_default();
         assert!(links.contains(&bench.link), "{name:?}: {said}");
+        assert!(is_quiet(&said), "{name:?}: {said}");
+        assert!(!said.contains(HOOK), "{name:?}: {said}");
 
         // The same device in other hands: nothing is at the path of that file.
         fs::remove_dir_all(&bench.host.map).unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use two_node_ha_command::System;
 use two_node_ha_config::{Config, NoCopyPolicy};
 use two_node_ha_copies::{After, Before, Copies, Limits, Moment, Refused};
+use two_node_ha_drbd::ReadOnly;
 
 use crate::answer::{Answer, Code, Level, Resync};
 use crate::finish::Call;
@@ -27,7 +27,7 @@ pub fn before_target(call: &Call, settings: &Settings) -> Answer {
         Ok(config) => config,
         Err(why) => return without(policy, &why),
     };
-    let copies = Copies::open(config, call.root.dir());
+    let copies = copies(call, config);
     let until = until(call, settings);
     let refuse = policy == NoCopyPolicy::Refuse;
     let before = copies.before_resync(&moment(call, config, until), Limits::until(until), refuse);
@@ -98,7 +98,7 @@ pub fn after_target(call: &Call, settings: &Settings) -> Answer {
         Ok(config) => config,
         Err(why) => return Answer::noted(Level::Info, format!("{ENDED}; no copies: {why}")),
     };
-    let copies = Copies::open(config, call.root.dir());
+    let copies = copies(call, config);
     let until = until(call, settings);
     let moment = moment(call, config, until);
     let state = moment.disk.as_ref().map_or("unknown", |disk| disk.as_str());
@@ -160,9 +160,15 @@ fn ours<'a>(call: &Call, settings: &'a Settings) -> Result<&'a Config, String> {
     Ok(config)
 }
 
+/// The copies, with LVM's programs run as a handler may run programs.
+fn copies(call: &Call, config: &Config) -> Copies {
+    let runner = Box::new(ReadOnly::rooted("/"));
+    Copies::open(config, call.root.dir()).with_runner(runner)
+}
+
 fn moment(call: &Call, config: &Config, until: Instant) -> Moment {
     let volume = &config.volume;
-    let system = System::rooted(call.root.dir());
+    let system = ReadOnly::rooted(call.root.dir());
     Moment::read(&system, &volume.resource, volume.minor, until)
 }
 
