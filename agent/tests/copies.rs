@@ -23,7 +23,8 @@ struct Node(tempfile::TempDir);
 
 impl Node {
     fn new() -> Self {
-        let node = Self(tempfile::tempdir().unwrap());
+        // Not /tmp: a share of a file system is left free, and a disk may be fuller than that.
+        let node = Self(tempfile::tempdir_in("/dev/shm").unwrap());
         for dir in ["etc", "srv", "dev"] {
             fs::create_dir(node.0.path().join(dir)).unwrap();
         }

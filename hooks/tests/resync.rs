@@ -44,7 +44,8 @@ struct Machine {
 
 impl Machine {
     fn new(hooks: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        // Not /tmp: a share of a file system is left free, and a disk may be fuller than that.
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         for dir in ["var/lib", "etc", "dev", "srv", "proc", "sys/module/drbd"] {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }

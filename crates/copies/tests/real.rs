@@ -21,7 +21,8 @@ fn a_reflink_is_whole_and_stays_when_the_backing_file_changes(kind: &'static str
         if !own_mounts() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        // Not /tmp: a share of a file system is left free, and a disk may be fuller than that.
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         if !file_system(root.path(), kind, 512 << 20) {
             return;
         }
@@ -65,7 +66,7 @@ fn on_btrfs_a_file_that_is_exempt_from_copy_on_write_is_cloned_too() {
         if !own_mounts() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         if !file_system(root.path(), "btrfs", 512 << 20) {
             return;
         }
@@ -90,7 +91,7 @@ fn no_reflink_is_made_where_the_backing_file_could_then_not_be_written() {
         if !own_mounts() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         if !file_system(root.path(), "xfs", 512 << 20) {
             return;
         }
@@ -131,7 +132,7 @@ fn a_file_system_that_fills_up_meanwhile_ends_the_copy_and_gets_its_space_back()
         if !own_mounts() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         let srv = root.path().join("srv");
         fs::create_dir(&srv).unwrap();
         run(
@@ -160,7 +161,7 @@ fn a_full_file_system_is_told_before_anything_is_written_and_an_older_copy_makes
         if !own_mounts() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         let srv = root.path().join("srv");
         fs::create_dir(&srv).unwrap();
         run(
@@ -196,7 +197,7 @@ fn a_device_is_read_past_the_page_cache_and_claimed_for_a_restore() {
         if !own_mounts() {
             return;
         }
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         let image = root.path().join("image");
         // Not a multiple of 4 KiB, as devices are.
         fs::write(&image, pattern(3 * MIB + 512)).unwrap();

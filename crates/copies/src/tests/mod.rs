@@ -23,7 +23,8 @@ pub const SIZE: usize = 1 << 20;
 
 impl Node {
     pub fn new(keep: u32) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        // Not /tmp: a share of a file system is left free, and a disk may be fuller than that.
+        let root = tempfile::tempdir_in("/dev/shm").unwrap();
         let dir = root.path().join("opt");
         fs::create_dir(&dir).unwrap();
         let node = Self {
