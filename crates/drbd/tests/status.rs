@@ -1,5 +1,5 @@
 //! `drbdsetup status --verbose`: of 8.4.11 as the lab's two nodes printed it (`lab-*`), of 9 as the
-//! real drbdsetup printed it (`fixtures/record-9.sh`).
+//! real drbdsetup printed it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! DRBD 9. Its module was not at hand. What is in `fixtures/9.34` the real drbdsetup printed, from
-//! messages of its own test program (`fixtures/record-9.sh`). The two texts in `fixtures/9`, with what
+//! messages of its own test program. The two texts in `fixtures/9`, with what
 //! those messages do not have, are written after the code that prints them (`print_*` in
 //! `user/v9/drbdsetup_events2.c`, `*_status_json` in `user/v9/drbdsetup.c` of drbd-utils 9.3x).
 #![allow(clippy::unwrap_used)]
