@@ -8,7 +8,8 @@
 mod real;
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -308,21 +309,46 @@ fn a_scenario_played_anew_has_the_problems_of_its_archive() {
     }
 }
 
+/// A node that ends with its test, however that ends.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a node has its metadata and an open segment. Which one, is open: each lives for some
+/// milliseconds only.
+fn has_begun(state: &Path) -> bool {
+    let Ok(files) = std::fs::read_dir(state) else {
+        return false;
+    };
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    let open = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("open-");
+    names.iter().any(|name| name == "metadata1") && names.iter().any(open)
+}
+
 #[test]
 #[ignore = "needs real dqlite: run by tests/against-dqlite"]
 fn the_directory_of_a_node_that_writes_is_sound_at_every_look_and_never_goes_back() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let mut node = Command::new(program())
+    let node = Command::new(program())
         .arg("busy")
         .arg(dir.path())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
+    let mut node = Node(node);
     let (mut looks, mut last, mut snapshots) = (0, 0, BTreeSet::new());
-    while node.try_wait().unwrap().is_none() {
+    let ended = loop {
+        if let Some(ended) = node.0.try_wait().unwrap() {
+            break ended;
+        }
         // Before the founder has written its metadata it looks like a trap, and is one.
-        if !state.join("metadata1").exists() || !state.join("open-1").exists() && looks == 0 {
+        if looks == 0 && !has_begun(&state) {
             continue;
         }
         let report = assess(&scan(&state).unwrap());
@@ -335,10 +361,14 @@ fn the_directory_of_a_node_that_writes_is_sound_at_every_look_and_never_goes_bac
         last = report.last_index;
         snapshots.extend(report.snapshot.map(|snapshot| snapshot.index));
         looks += 1;
-    }
+    };
     println!(
         "{looks} looks, {} snapshots, up to index {last}",
         snapshots.len()
     );
-    assert!(looks > 10 && snapshots.len() > 3);
+    assert!(
+        looks > 10 && snapshots.len() > 3,
+        "{looks} looks at {} snapshots; the node: {ended}",
+        snapshots.len()
+    );
 }

@@ -6,7 +6,6 @@ use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
 use crate::demo::writer::Writer;
-use crate::wait::{self, Seen};
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
 
@@ -77,7 +76,10 @@ fn trouble(lab: &Lab, voter: Node, what: &str, body: &str) -> Result<()> {
     );
     lab.sh(voter, &replace, COMMAND)?;
     let since = SystemTime::now();
-    let answered = link::cut(lab, voter.peer()).and_then(|()| answer(lab, voter, what, since));
+    let answered = link::cut(lab, voter.peer()).and_then(|()| {
+        let what = format!("fence-peer to answer although cibadmin {what}");
+        link::fence_decision(lab, voter, &what, since)
+    });
     lab.sh(
         voter,
         "mv /usr/sbin/cibadmin.real /usr/sbin/cibadmin",
@@ -90,27 +92,4 @@ fn trouble(lab: &Lab, voter: Node, what: &str, body: &str) -> Result<()> {
         "a cibadmin that {what}: the handler has claimed something: {said}"
     );
     Ok(())
-}
-
-/// What the handler has decided, once it has.
-fn answer(lab: &Lab, voter: Node, what: &str, since: SystemTime) -> Result<String> {
-    wait::until(
-        &format!("fence-peer to answer although cibadmin {what}"),
-        SETTLE,
-        || {
-            let seconds = since.elapsed().unwrap_or_default().as_secs() + 2;
-            let records = lab.sh(
-                voter,
-                &format!(
-                    "journalctl -o json --output-fields=TWO_NODE_HA_DECISION --since=-{seconds}s \
-                     TWO_NODE_HA_HANDLER=fence-peer | sed -n 's/.*TWO_NODE_HA_DECISION\":\"\\([^\"]*\\).*/\\1/p'"
-                ),
-                COMMAND,
-            )?;
-            Ok(match records.lines().last() {
-                Some(decision) if decision != "waiting" => Seen::Ready(decision.to_owned()),
-                _ => Seen::NotYet("it has said nothing".to_owned()),
-            })
-        },
-    )
 }

@@ -1,9 +1,11 @@
 //! DRBD's link alone, Corosync's apart.
 
-use super::COMMAND;
+use super::{COMMAND, SETTLE};
 use crate::client::Lab;
 use crate::cluster::Node;
+use crate::wait::{self, Seen};
 use anyhow::Result;
+use std::time::SystemTime;
 
 /// In the node's kernel: what goes to and comes from DRBD's port is dropped, as by a pulled cable.
 /// (Its nf_tables has no table for IP.)
@@ -44,4 +46,27 @@ pub fn constraints(lab: &Lab, node: Node) -> Result<String> {
         "cibadmin -Q -o constraints | sed -n '/drbd-fence-by-handler/,/<.rsc_location>/p'",
         COMMAND,
     )
+}
+
+/// What fence-peer has decided since then, once it has.
+///
+/// # Errors
+/// When it does not.
+pub fn fence_decision(lab: &Lab, node: Node, what: &str, since: SystemTime) -> Result<String> {
+    wait::until(what, SETTLE, || {
+        let seconds = since.elapsed().unwrap_or_default().as_secs() + 2;
+        let records = lab.sh(
+            node,
+            &format!(
+                "journalctl -o json --output-fields=TWO_NODE_HA_DECISION --since=-{seconds}s \
+                 TWO_NODE_HA_HANDLER=fence-peer | \
+                 sed -n 's/.*TWO_NODE_HA_DECISION\":\"\\([^\"]*\\).*/\\1/p'"
+            ),
+            COMMAND,
+        )?;
+        Ok(match records.lines().last() {
+            Some(decision) if decision != "waiting" => Seen::Ready(decision.to_owned()),
+            _ => Seen::NotYet("it has said nothing".to_owned()),
+        })
+    })
 }

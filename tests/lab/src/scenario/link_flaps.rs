@@ -35,9 +35,11 @@ fn run(stage: &mut Stage) -> Result<()> {
     link::cut(lab, spare)?;
     let since = SystemTime::now();
     wait::until("the constraint against the spare", SETTLE, || {
-        Ok(match link::constraints(lab, voter)? {
-            found if found.contains(voter.name()) => Seen::Ready(()),
-            _ => Seen::NotYet("there is none".to_owned()),
+        let found = link::constraints(lab, voter)?;
+        Ok(if found.contains(voter.name()) {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet("there is none".to_owned())
         })
     })?;
     writer.wait_after(SystemTime::now(), SETTLE)?;
@@ -47,15 +49,10 @@ fn run(stage: &mut Stage) -> Result<()> {
         "{spare} was to be promoted although it misses writes: {}",
         moved.out
     );
-    let seconds = since.elapsed().unwrap_or_default().as_secs() + 1;
-    let journal = lab.sh(
-        voter,
-        &format!("journalctl --no-pager -o cat -t two-node-ha-hook --since=-{seconds}s"),
-        COMMAND,
-    )?;
+    let decision = link::fence_decision(lab, voter, "fence-peer to answer", since)?;
     ensure!(
-        journal.contains("fence-peer") && journal.contains("excluded"),
-        "the handler has not said that the peer is excluded:\n{journal}"
+        decision == "excluded",
+        "fence-peer on {voter} has answered: {decision}"
     );
     link::heal(lab, spare)?;
     clean(lab, voter)?;

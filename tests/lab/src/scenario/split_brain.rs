@@ -162,11 +162,11 @@ fn in_the_copy(lab: &Lab, node: Node, acks: &[Ack]) -> Result<()> {
     // into its log as they are.
     let found = lab.sh(
         node,
-        "mkdir -p /run/copy && for image in /opt/.two-node-ha-copies/*.img; do \
-           mount -o loop,ro,noload \"$image\" /run/copy || exit; \
-           grep -ahoE 'apart-[0-9]{6}' -r /run/copy/k8s-dqlite; \
+        "mkdir -p /run/copy; for image in /opt/.two-node-ha-copies/*.img; do \
+           two-node-ha copies mount \"$(basename \"$image\" .img)\" /run/copy >&2 || exit; \
+           { grep -ahoE 'apart-[0-9]{6}' -r /run/copy/k8s-dqlite || true; }; \
            umount /run/copy || exit; \
-         done | sort -u",
+         done",
         Duration::from_secs(120),
     )?;
     let found: HashSet<&str> = found.lines().collect();
