@@ -70,10 +70,10 @@ impl Call {
 
     /// Ends the process with the code that was decided, or the node where that is asked for.
     fn end(&self) -> ! {
-        if self.reboots()
-            && let Err(why) = reboot::now(&self.root)
-        {
-            self.journal().send(&Record::new(Level::Critical, why));
+        if self.reboots() {
+            if let Err(why) = reboot::now(&self.root) {
+                self.journal().send(&Record::new(Level::Critical, why));
+            }
         }
         std::process::exit(self.code.load(Ordering::SeqCst));
     }

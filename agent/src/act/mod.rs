@@ -116,16 +116,12 @@ pub struct Actor {
     /// The door to systemd.
     pub systemd: Box<dyn Units>,
     /// The door to other programs.
-    pub runner: Box<dyn Programs>,
+    pub runner: Box<dyn Runner>,
     /// The door to the peer.
     pub client: Box<dyn Peer>,
     /// What this node remembers; the file is replaced at every change.
     pub journal: Journal,
 }
-
-/// A runner that can be shown.
-pub trait Programs: Runner + std::fmt::Debug {}
-impl<T: Runner + std::fmt::Debug> Programs for T {}
 
 /// What a step told, beyond having been taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -100,14 +100,13 @@ impl Hands<'_> {
                 asked.winner, asked.loser
             ));
         }
-        if let Some(noted) = side.noted()
-            && noted.discarding.is_some()
-            && side.disk != Disk::UpToDate
-        {
-            return Err(format!(
-                "the data of {} is being discarded already, and is no longer whole",
-                noted.loser
-            ));
+        if let Some(noted) = side.noted() {
+            if noted.discarding.is_some() && side.disk != Disk::UpToDate {
+                return Err(format!(
+                    "the data of {} is being discarded already, and is no longer whole",
+                    noted.loser
+                ));
+            }
         }
         let fresh = Resolution::new(&asked.winner, &asked.loser, asked.without_copy);
         self.write(&fresh)

@@ -177,16 +177,14 @@ fn in_favour(side: &Side, other: &Side) -> Vec<String> {
             other.node, other.summary
         ));
     }
-    if let (Some(mine), Some(theirs)) = (&side.volume, &other.volume)
-        && mine.owner == side.node
-        && theirs.owner == side.node
-        && theirs.epoch <= mine.epoch
-    {
-        reasons.push(format!(
-            "the databases on the copy of {} still belong to {} (epoch {}): {} has never taken \
+    if let (Some(mine), Some(theirs)) = (&side.volume, &other.volume) {
+        if mine.owner == side.node && theirs.owner == side.node && theirs.epoch <= mine.epoch {
+            reasons.push(format!(
+                "the databases on the copy of {} still belong to {} (epoch {}): {} has never taken \
              them over, and so has written nothing to them",
-            other.node, side.node, theirs.epoch, other.node
-        ));
+                other.node, side.node, theirs.epoch, other.node
+            ));
+        }
     }
     reasons
 }

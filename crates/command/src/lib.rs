@@ -179,7 +179,7 @@ pub enum Error {
 }
 
 /// The world of programs and of the kernel's own files, behind one narrow door.
-pub trait Runner {
+pub trait Runner: std::fmt::Debug {
     /// Runs a program to its end or to its deadline.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,16 @@ pub struct Scripted {
     answers: Vec<(String, Answer)>,
     files: BTreeMap<PathBuf, Vec<u8>>,
     calls: RefCell<Vec<String>>,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The answers are functions, which cannot be shown.
+        f.debug_struct("Scripted")
+            .field("files", &self.files)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Scripted {

@@ -167,21 +167,21 @@ fn names(r: &mut Reader<'_>, c: &Config) {
     let devices = devices.map(|(i, d)| (d.name.as_str(), "fencing.device.name", i));
     for (name, path, index) in resources.chain(devices) {
         let other = taken.iter().find(|(n, _, _)| *n == name);
-        if let Some((_, other, at)) = other
-            && r.usable(&[other, path, "fencing.device.node"])
-        {
-            // Points at the one that the file gives: the default of the other is not to blame.
-            let ((here, i), (other, at)) = if r.given(path, index) || !r.given(other, *at) {
-                ((path, index), (*other, *at))
-            } else {
-                ((*other, *at), (path, index))
-            };
-            let line = r.line(other, at);
-            let fault = Fault::from(format!("two resources of Pacemaker are called `{name}`"))
-                .help(format!(
-                    "the other is `{other}`, line {line}; each needs a name of its own"
-                ));
-            r.error_at(here, i, fault);
+        if let Some((_, other, at)) = other {
+            if r.usable(&[other, path, "fencing.device.node"]) {
+                // Points at the one that the file gives: the default of the other is not to blame.
+                let ((here, i), (other, at)) = if r.given(path, index) || !r.given(other, *at) {
+                    ((path, index), (*other, *at))
+                } else {
+                    ((*other, *at), (path, index))
+                };
+                let line = r.line(other, at);
+                let fault = Fault::from(format!("two resources of Pacemaker are called `{name}`"))
+                    .help(format!(
+                        "the other is `{other}`, line {line}; each needs a name of its own"
+                    ));
+                r.error_at(here, i, fault);
+            }
         }
         taken.push((name, path, index));
     }
@@ -392,15 +392,14 @@ fn warnings(r: &mut Reader<'_>, c: &Config) {
             );
         }
     }
-    if let [a, b] = c.fencing.devices.as_slice()
-        && c.fencing.mode == FencingMode::Stonith
-        && a.delay == b.delay
-    {
-        r.warning_at(
-            "fencing.device.delay",
-            1,
-            Fault::from("when the nodes lose each other, both are shot at once")
-                .help("give one of the two devices a `delay`, such as \"5s\""),
-        );
+    if let [a, b] = c.fencing.devices.as_slice() {
+        if c.fencing.mode == FencingMode::Stonith && a.delay == b.delay {
+            r.warning_at(
+                "fencing.device.delay",
+                1,
+                Fault::from("when the nodes lose each other, both are shot at once")
+                    .help("give one of the two devices a `delay`, such as \"5s\""),
+            );
+        }
     }
 }

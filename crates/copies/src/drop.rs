@@ -44,11 +44,10 @@ impl Copies {
         let keep = usize::try_from(keep).unwrap_or(usize::MAX);
         let kept = copies.split_off(copies.len().saturating_sub(keep));
         let whole = |copy: &Copy| copy.record.consistent != Some(false);
-        if keep > 0
-            && !kept.iter().any(whole)
-            && let Some(newest) = copies.iter().rposition(whole)
-        {
-            copies.remove(newest);
+        if keep > 0 && !kept.iter().any(whole) {
+            if let Some(newest) = copies.iter().rposition(whole) {
+                copies.remove(newest);
+            }
         }
         Ok(copies)
     }
@@ -81,12 +80,12 @@ impl Copies {
     pub(crate) fn clear(&self, deadline: Duration) -> Result<(), Error> {
         for path in self.list()?.leftovers {
             let snapshot = read_record(&path).ok().and_then(|record| record.snapshot);
-            if let Some(snapshot) = snapshot
-                && self.snapshot_path(&snapshot).exists()
-            {
-                let name = path.file_name().and_then(|name| name.to_str());
-                let name = name.and_then(|name| name.strip_suffix(".json.part"));
-                self.remove_snapshot(name.unwrap_or_default(), &snapshot, deadline)?;
+            if let Some(snapshot) = snapshot {
+                if self.snapshot_path(&snapshot).exists() {
+                    let name = path.file_name().and_then(|name| name.to_str());
+                    let name = name.and_then(|name| name.strip_suffix(".json.part"));
+                    self.remove_snapshot(name.unwrap_or_default(), &snapshot, deadline)?;
+                }
             }
             effects::remove(&path).map_err(io_error("remove", &path))?;
         }

@@ -295,12 +295,12 @@ impl Copies {
         let _ = effects::remove(&image);
         let parts = part(&self.record_path(name));
         let mut gone = true;
-        if let Some(snapshot) = &record.snapshot
-            && self.snapshot_path(snapshot).exists()
-        {
-            gone = self
-                .remove_snapshot(name, snapshot, limits.of_program())
-                .is_ok();
+        if let Some(snapshot) = &record.snapshot {
+            if self.snapshot_path(snapshot).exists() {
+                gone = self
+                    .remove_snapshot(name, snapshot, limits.of_program())
+                    .is_ok();
+            }
         }
         if gone {
             let _ = effects::remove(&parts);

@@ -216,11 +216,12 @@ fn room(target: &File, path: &Path) -> Result<(), Refused> {
 }
 
 fn write_error(doing: &'static str, path: &Path, error: io::Error) -> Refused {
-    if let Some(code) = error.raw_os_error()
-        && matches!(Errno::from_raw(code), Errno::ENOSPC | Errno::EDQUOT)
-        && let Ok(space) = Space::of(path.parent().unwrap_or(path))
-    {
-        return space.refusal(WINDOW, path.parent().unwrap_or(path));
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    if matches!(errno, Some(Errno::ENOSPC | Errno::EDQUOT)) {
+        let dir = path.parent().unwrap_or(path);
+        if let Ok(space) = Space::of(dir) {
+            return space.refusal(WINDOW, dir);
+        }
     }
     Refused::Failed(io_error(doing, path)(error))
 }

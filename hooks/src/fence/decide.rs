@@ -296,15 +296,15 @@ fn give_up(s: &Situation<'_>, why: String) -> Next {
     }
     if let (FencingMode::Constraint, Cluster::Seen(view), Ok(disks)) =
         (s.subject.mode, s.cluster, s.disks)
-        && matches!(view.standing, Standing::Mine(_))
-        && view.quorum
-        && disks.data() == Data::UpToDate
     {
-        return answer(
-            Fence::Unreachable,
-            "assumed",
-            reasons::assumed(s, view, &why),
-        );
+        let stands = matches!(view.standing, Standing::Mine(_));
+        if stands && view.quorum && disks.data() == Data::UpToDate {
+            return answer(
+                Fence::Unreachable,
+                "assumed",
+                reasons::assumed(s, view, &why),
+            );
+        }
     }
     let primary = s.disks.as_ref().is_ok_and(|disks| disks.primary);
     let level = if frozen && primary {

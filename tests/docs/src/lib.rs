@@ -70,8 +70,10 @@ pub fn items(page: &str) -> Vec<Item> {
             open = true;
         } else if line.starts_with(".El") {
             open = false;
-        } else if open && let Some(item) = items.last_mut() {
-            item.lines.push(plain(line));
+        } else if open {
+            if let Some(item) = items.last_mut() {
+                item.lines.push(plain(line));
+            }
         }
     }
     items

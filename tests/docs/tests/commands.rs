@@ -62,11 +62,12 @@ fn commands(path: &[&str]) -> Vec<String> {
             inside = true;
         } else if inside && line.is_empty() {
             break;
-        } else if inside
-            && let Some(rest) = line.strip_prefix("  ")
-            && !rest.starts_with(' ')
-        {
-            names.extend(rest.split_whitespace().next().map(str::to_owned));
+        } else if inside {
+            // What is indented further goes on with the line above.
+            let entry = line.strip_prefix("  ");
+            let entry = entry.filter(|rest| !rest.starts_with(' '));
+            let name = entry.and_then(|rest| rest.split_whitespace().next());
+            names.extend(name.map(str::to_owned));
         }
     }
     names.retain(|name| name != "help");

@@ -168,9 +168,7 @@ pub fn run(command: &Command) -> ExitCode {
 
 fn make(place: &Place) -> Result<String, String> {
     let drbd = restore::state(place)?;
-    if let Some(drbd) = drbd
-        && drbd.primary
-    {
+    if drbd.is_some_and(|drbd| drbd.primary) {
         return Err(format!(
             "{} is primary on this node, and its data is being written; make it secondary first, \
              or move the voter with `two-node-ha move`",

@@ -93,17 +93,17 @@ fn ports(r: &mut Reader<'_>, c: &Config) {
     ];
     for (i, (path, port)) in tcp.iter().enumerate() {
         let other = tcp[..i].iter().find(|(_, p)| p == port);
-        if let Some((other, _)) = other
-            && r.usable(&[path, other])
-        {
-            let fault = Fault::from(format!("`{path}` and `{other}` are both TCP port {port}"));
-            let at = if r.given(path, 0) { path } else { other };
-            r.error_at(at, 0, fault);
+        if let Some((other, _)) = other {
+            if r.usable(&[path, other]) {
+                let fault = Fault::from(format!("`{path}` and `{other}` are both TCP port {port}"));
+                let at = if r.given(path, 0) { path } else { other };
+                r.error_at(at, 0, fault);
+            }
         }
-        if let Some((_, user)) = K8S.iter().find(|(p, _)| p == port)
-            && r.usable(&[path])
-        {
-            r.error_at(path, 0, format!("TCP port {port} is {user}'s"));
+        if let Some((_, user)) = K8S.iter().find(|(p, _)| p == port) {
+            if r.usable(&[path]) {
+                r.error_at(path, 0, format!("TCP port {port} is {user}'s"));
+            }
         }
     }
     // Each link has a port: the first link's, counted up.

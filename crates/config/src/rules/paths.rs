@@ -82,13 +82,12 @@ fn copies(r: &mut Reader<'_>, c: &Config, databases: &[(&'static str, &str)]) {
             r.error_at(KEY, 0, fault);
         }
     }
-    if let Backing::File { path, .. } = &c.volume.backing
-        && within(text(path), dir)
-        && r.usable(&["volume.backing_file"])
-    {
-        let fault = Fault::from(format!("the backing file lies in `{KEY}` ({dir})"))
-            .help("name a directory of its own, which root alone may enter");
-        r.error_at(KEY, 0, fault);
+    if let Backing::File { path, .. } = &c.volume.backing {
+        if within(text(path), dir) && r.usable(&["volume.backing_file"]) {
+            let fault = Fault::from(format!("the backing file lies in `{KEY}` ({dir})"))
+                .help("name a directory of its own, which root alone may enter");
+            r.error_at(KEY, 0, fault);
+        }
     }
     for ours in OURS {
         if (within(dir, ours) || within(ours, dir)) && !within(dir, COPIES) {

@@ -79,17 +79,16 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
         r.error_at("agent.watchdog", 0, fault);
     }
 
-    if let Backing::File { size, .. } = c.volume.backing
-        && c.volume.fstype == "xfs"
-        && size < LEAST_XFS
-        && r.usable(&["volume.size", "volume.fstype"])
-    {
-        let fault = Fault::from(format!(
-            "xfs does not fit into {}; it needs {}",
-            format_size(size),
-            format_size(LEAST_XFS)
-        ));
-        r.error_at("volume.size", 0, fault);
+    if let Backing::File { size, .. } = c.volume.backing {
+        let too_small = c.volume.fstype == "xfs" && size < LEAST_XFS;
+        if too_small && r.usable(&["volume.size", "volume.fstype"]) {
+            let fault = Fault::from(format!(
+                "xfs does not fit into {}; it needs {}",
+                format_size(size),
+                format_size(LEAST_XFS)
+            ));
+            r.error_at("volume.size", 0, fault);
+        }
     }
 }
 

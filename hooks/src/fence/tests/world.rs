@@ -117,12 +117,12 @@ impl World {
                 }
                 continue;
             }
-            if line.contains("</constraints>")
-                && let Some(allowed) = self.constraint
-            {
-                let mut constraint = FencingConstraint::new("r0", CLONE, "");
-                constraint.allowed = allowed.iter().map(ToString::to_string).collect();
-                text += &constraint.element("Master");
+            if line.contains("</constraints>") {
+                if let Some(allowed) = self.constraint {
+                    let mut constraint = FencingConstraint::new("r0", CLONE, "");
+                    constraint.allowed = allowed.iter().map(ToString::to_string).collect();
+                    text += &constraint.element("Master");
+                }
             }
             text += line;
             text.push('\n');
@@ -207,10 +207,10 @@ impl World {
                 },
                 None => Cluster::Seen(View::of(&parsed(&world.cib(spelling)), &subject)),
             };
-            if turn == 0
-                && let Cluster::Seen(view) = &cluster
-            {
-                done.found = matches!(view.standing, Standing::Mine(_));
+            if turn == 0 {
+                if let Cluster::Seen(view) = &cluster {
+                    done.found = matches!(view.standing, Standing::Mine(_));
+                }
             }
             let last = waits > 2;
             let next = decide(&Situation {
