@@ -41,10 +41,10 @@ impl<'a> Log<'a> {
                             .closed
                             .iter()
                             .filter(|before| {
-                                let entries = before.content.entries;
-                                before.first <= segment.first
-                                    && before.first.saturating_add(entries)
-                                        <= covered.saturating_add(1)
+                                let end = before.first.saturating_add(before.content.entries);
+                                before.last <= segment.last
+                                    || before.first <= segment.first
+                                        && end <= covered.saturating_add(1)
                             })
                             .map(|segment| Step::leave_out(&segment.file))
                             .collect(),
