@@ -61,6 +61,7 @@ pub fn undo(aside: &Path) -> Result<std::path::PathBuf, Error> {
         ));
     };
     let (dir, original) = (journal.directory.as_path(), aside.join(STATE));
+    let _lock = super::lock(dir)?;
     if !original.is_dir() || Inode::of(&original)? != journal.original {
         return Err(nothing(format!(
             "the original of {} is not in it: the repair was undone already, or never came to its end",

@@ -15,10 +15,12 @@ mod busy;
 mod exchange;
 mod journal;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use two_node_ha_dqlite::repair::{ApplyError, Plan, PlanError, apply};
 use two_node_ha_dqlite::{Report, ScanError, Verdict, assess, scan};
 
@@ -172,6 +174,30 @@ pub fn place(dir: &Path) -> Result<PathBuf, Error> {
     Ok(real)
 }
 
+/// Held while a repair is made or undone: what looks like a leftover may be another one's work.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Flock<File>,
+}
+
+/// Keeps other repairs of what is in the same folder out. Nothing of it stays behind.
+///
+/// # Errors
+/// [`Error::Busy`] when there is one.
+pub fn lock(dir: &Path) -> Result<Lock, Error> {
+    // Not the directory itself: it is another one after the exchange.
+    let parent = dir.parent().unwrap_or(dir);
+    let folder = File::open(parent).map_err(io("open", parent))?;
+    match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(Lock { _held: held }),
+        Err((_, Errno::EWOULDBLOCK)) => Err(Error::Busy {
+            dir: dir.to_owned(),
+            user: format!("another repair in {} is under way", parent.display()),
+        }),
+        Err((_, errno)) => Err(io("lock", parent)(errno.into())),
+    }
+}
+
 /// Says who uses a directory.
 ///
 /// # Errors
@@ -186,7 +212,7 @@ pub fn not_in_use(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Deals with what interrupted repairs of this directory have left.
+/// Deals with what interrupted repairs of this directory have left. Only under its [`lock`].
 ///
 /// # Errors
 /// When it cannot be read or cleared away.
@@ -208,7 +234,7 @@ pub fn clear_up(dir: &Path) -> Result<Vec<Leftover>, Error> {
     Ok(leftovers)
 }
 
-/// Carries a plan out. `progress` is called with the bytes copied so far.
+/// Carries a plan out, under the directory's [`lock`]. `progress` is called with the bytes copied so far.
 ///
 /// # Errors
 /// See [`Error`]: then the directory is as it was, or, where the exchange has happened, the next

@@ -79,6 +79,19 @@ fn a_directory_in_use_is_left_alone() {
 }
 
 #[test]
+fn a_repair_under_way_keeps_others_from_taking_it_for_a_leftover() {
+    let (_fixture, state) = damaged();
+    let held = lock(&state.0).unwrap();
+    assert!(matches!(lock(&state.0), Err(Error::Busy { .. })));
+    drop(held);
+    let done = repaired(&state).unwrap();
+    let held = lock(&state.0).unwrap();
+    assert!(matches!(undo(&done.aside), Err(Error::Busy { .. })));
+    drop(held);
+    undo(&done.aside).unwrap();
+}
+
+#[test]
 fn a_directory_that_changes_meanwhile_is_left_alone() {
     let (_fixture, state) = damaged();
     let plan = Plan::of(&state.0, &[]).unwrap();

@@ -15,7 +15,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Held until it is dropped, or its process ends: never stale, and no child inherits it.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] Flock<File>);
+pub struct Lock {
+    _held: Flock<File>,
+}
 
 impl Lock {
     /// Takes it, waiting until `until`; for ever without.
@@ -30,7 +32,7 @@ impl Lock {
             .map_err(io_error("open", path))?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Self(lock)),
+                Ok(lock) => return Ok(Self { _held: lock }),
                 Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
                 Err((_, errno)) => return Err(io_error("lock", path)(errno.into())),
             }

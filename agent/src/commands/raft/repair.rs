@@ -93,7 +93,13 @@ fn go(args: &Args) -> Result<ExitCode, Error> {
         }
         other => other?,
     };
-    if !args.dry_run && args.yes {
+    let does_it = !args.dry_run && args.yes;
+    let _lock = if does_it {
+        Some(repair::lock(&dir)?)
+    } else {
+        None
+    };
+    if does_it {
         for leftover in repair::clear_up(&dir)? {
             eprintln!("{}", words_of(&leftover));
         }
