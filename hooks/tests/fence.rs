@@ -179,6 +179,42 @@ fn a_cut_link_is_fenced_in_the_cib_and_unfenced_once_both_are_up_to_date() {
 }
 
 #[test]
+fn unfence_looks_at_the_stored_cib_first_and_starts_no_program_where_nothing_is_there() {
+    const STORED: &str = "var/lib/pacemaker/cib/cib.xml";
+    // Pacemaker keeps no status on the disk.
+    let stored = |cib: &str| {
+        let (start, rest) = cib.split_once("<status").unwrap();
+        let (_, end) = rest.split_once("</status>").unwrap();
+        format!("{start}{end}")
+    };
+    let node = Node::new("stonith", "20s");
+    assert_eq!(node.call("fence-peer").0, Some(4));
+    let fenced = fs::read_to_string(node.path("cib.xml")).unwrap();
+    node.drbd("Connected", "UpToDate/UpToDate");
+
+    // Behind by a moment: the constraint is not on the disk yet. It stays; nothing is started.
+    node.file(STORED, &stored(CIB));
+    node.program("cibadmin", "touch \"$(dirname \"$0\")/started\"; exit 1");
+    let (code, decision, reason) = node.call("unfence-peer");
+    assert_eq!((code, decision.as_str()), (Some(0), "recorded"), "{reason}");
+    assert!(!node.path("programs/started").exists(), "cibadmin was run");
+    fs::remove_file(node.path("programs/cibadmin")).unwrap();
+    assert!(node.constraint().is_some());
+
+    node.file(STORED, &stored(&fenced));
+    assert_eq!(node.call("unfence-peer").1, "unfenced");
+    assert_eq!(node.constraint(), None);
+    // Gone already, and still on the disk.
+    assert_eq!(node.call("unfence-peer").1, "unfenced");
+
+    // What is no CIB is not believed.
+    node.file("cib.xml", &fenced);
+    node.file(STORED, "<cib>");
+    assert_eq!(node.call("unfence-peer").1, "unfenced");
+    assert_eq!(node.constraint(), None);
+}
+
+#[test]
 fn the_constraint_of_drbds_own_script_is_known_and_its_unfence_knows_ours() {
     let node = Node::new("stonith", "20s");
     assert!(node.cibadmin(&["-C", "-o", "constraints", "-X", &of_the_script("alpha")]));

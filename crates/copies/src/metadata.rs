@@ -81,6 +81,15 @@ impl Generation {
         })
     }
 
+    /// Bytes of internal meta-data, this block as the last of them: `md_size_sect`, at the same place in
+    /// 8.4 and 9.
+    #[must_use]
+    pub fn size(block: &[u8]) -> Option<u64> {
+        Self::parse(block)?;
+        let sectors = u32::from_be_bytes(block.get(64..68)?.try_into().ok()?);
+        Some(u64::from(sectors) * 512).filter(|size| *size >= BLOCK)
+    }
+
     /// Where the block is on a device or in a file of that many bytes.
     #[must_use]
     pub fn offset(size: u64) -> Option<u64> {

@@ -197,9 +197,14 @@ impl Copies {
             && copy.record.consistent == Some(true)
     }
 
+    /// By its identifiers, or because nothing was ever written to it: at the first resync of all, 8.4
+    /// may have put the peer's identifiers on the disk before it asks.
     fn never_used(&self) -> bool {
-        self.generation()
-            .is_some_and(|generation| generation.just_created)
+        let Ok(source) = Source::open(&self.backing) else {
+            return false;
+        };
+        let created = source.generation().is_some_and(|g| g.just_created);
+        created || source.is_blank() == Some(true)
     }
 
     /// DRBD's generation identifiers as they stand on the disk now; `None` where they cannot be

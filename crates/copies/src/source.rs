@@ -100,10 +100,23 @@ impl Source {
 
     /// DRBD's generation identifiers, where there are any.
     pub fn generation(&self) -> Option<Generation> {
+        self.metadata(Generation::parse)
+    }
+
+    /// Whether there is nothing but DRBD's internal meta-data: all before it is a hole. `None` where
+    /// that cannot be told; a device has no holes.
+    pub fn is_blank(&self) -> Option<bool> {
+        let size = self.metadata(Generation::size)?;
+        let end = Generation::offset(self.size)? + BLOCK;
+        let data = self.data(0).ok()?;
+        Some(data.is_none_or(|(begin, _)| begin >= end.saturating_sub(size)))
+    }
+
+    fn metadata<T>(&self, read: fn(&[u8]) -> Option<T>) -> Option<T> {
         let mut buffer = Buffer::new(BLOCK as usize);
         let bytes = buffer.bytes();
         self.read_at(bytes, Generation::offset(self.size)?).ok()?;
-        Generation::parse(bytes)
+        read(bytes)
     }
 }
 

@@ -132,6 +132,17 @@ pub fn parse_cib(xml: &str) -> Result<Cib, Error> {
     })
 }
 
+/// Reads the handlers' constraints, of every resource, in a CIB that may have no `<status>`: what
+/// Pacemaker keeps on the disk has none.
+///
+/// # Errors
+/// When the text is not XML, or no CIB.
+pub fn parse_constraints(xml: &str) -> Result<Vec<FencingConstraint>, Error> {
+    let document = document(xml)?;
+    let configuration = child(document.root_element(), "configuration")?;
+    Ok(constraint::all(child(configuration, "constraints")?))
+}
+
 fn clones(resources: Element<'_, '_>) -> Vec<DrbdClone> {
     resources
         .descendants()

@@ -3,12 +3,13 @@
 //! Each takes the time that it may take. Its child is killed, with all that it has started, when
 //! that is over ([`two_node_ha_command`]); a tool that waits for a DC is told to give up before.
 
+use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::{Call, Exit, Output, Runner};
 
-use crate::cib::{Cib, parse_cib};
-use crate::constraint::FencingConstraint;
+use crate::cib::{Cib, parse_cib, parse_constraints};
+use crate::constraint::{self, FencingConstraint};
 use crate::parse::{NOT_CONNECTED, document, fence_event};
 use crate::query;
 use crate::status::{FenceEvent, FenceStatus};
@@ -73,6 +74,20 @@ pub fn local_cib(runner: &dyn Runner, limit: Duration) -> Result<Cib, query::Err
         Exit::Code(NOT_CONNECTED) => Err(query::Error::NotRunning(output.complaint())),
         _ => Err(refused(crate::Error::Schema(output.complaint()))),
     }
+}
+
+/// Where Pacemaker keeps the CIB on the disk, without its status section.
+const STORED: &str = "/var/lib/pacemaker/cib/cib.xml";
+
+/// The handlers' constraints of a resource as they are on this node's disk; `None` when that cannot
+/// be read. It takes no process, and may be a moment behind: Pacemaker writes the file once a change
+/// has been made. So it is for whoever does no harm when it misses a constraint that has just been
+/// placed, or names one that has just gone; nothing may be claimed on it.
+pub fn stored_constraints(runner: &dyn Runner, resource: &str) -> Option<Vec<FencingConstraint>> {
+    let text = runner.read(Path::new(STORED)).ok()?;
+    let mut all = parse_constraints(&String::from_utf8_lossy(&text)).ok()?;
+    all.retain(|constraint| constraint::belongs(&constraint.id, resource));
+    Some(all)
 }
 
 /// Places the constraint: in the CIB of the whole partition, through its DC. Creating is atomic: of

@@ -41,8 +41,8 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
         );
         return Answer::noted(Level::Notice, reason);
     }
-    let constraints: Vec<FencingConstraint> = match fence::local_cib(runner, LIMIT) {
-        Ok(cib) => cib.fencing(&subject.resource).cloned().collect(),
+    let constraints = match constraints(runner, &subject.resource) {
+        Ok(constraints) => constraints,
         Err(error @ query::Error::NotRunning(_)) => {
             let reason = format!("the constraint cannot be looked for: {error}");
             return Answer::noted(Level::Notice, reason);
@@ -82,6 +82,20 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
         decision: "unfenced",
         ..Answer::noted(Level::Notice, reason)
     }
+}
+
+/// The constraints of the resource: on the disk, where looking is free, else from Pacemaker. One that
+/// was placed in this very moment may be missed, and is the agent's then; one that is gone already can
+/// be taken away again.
+fn constraints(
+    runner: &dyn Runner,
+    resource: &str,
+) -> Result<Vec<FencingConstraint>, query::Error> {
+    if let Some(stored) = fence::stored_constraints(runner, resource) {
+        return Ok(stored);
+    }
+    let cib = fence::local_cib(runner, LIMIT)?;
+    Ok(cib.fencing(resource).cloned().collect())
 }
 
 /// Whether both sides hold the same, current data.

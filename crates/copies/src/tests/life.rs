@@ -1,7 +1,7 @@
 //! A resync from its beginning to its end, and what comes between.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use two_node_ha_drbd::DiskState::{Inconsistent, Outdated, UpToDate};
@@ -170,6 +170,32 @@ fn a_disk_that_was_never_used_needs_no_copy() {
     node.write(b'x', 0xB0);
     assert!(matches!(before(&node, Inconsistent), Before::Needless(_)));
     assert_eq!(node.copies.list().unwrap().copies, []);
+}
+
+#[test]
+fn a_disk_with_nothing_but_meta_data_needs_no_copy_whatever_its_identifiers_are() {
+    // As 8.4 leaves it in the first resync of all: 44 KiB, and the peer's identifiers already there.
+    const META: usize = 44 * 1024;
+    let node = Node::new(1);
+    let write = |at: usize, bytes: &[u8]| {
+        let file = fs::File::create(&node.copies.backing).unwrap();
+        file.set_len(SIZE as u64).unwrap();
+        let mut block = block_84(0xA0, 0);
+        block[64..68].copy_from_slice(&(META as u32 / 512).to_be_bytes());
+        file.write_all_at(&block, (SIZE - 4096) as u64).unwrap();
+        file.write_all_at(b"bitmap", (SIZE - META) as u64).unwrap();
+        file.write_all_at(bytes, at as u64).unwrap();
+    };
+    write(SIZE - META, b"");
+    assert!(matches!(before(&node, Inconsistent), Before::Needless(_)));
+    over(&node);
+    // One block before it is data.
+    write(SIZE - META - 4096, b"data");
+    made(before(&node, Inconsistent));
+    over(&node);
+    // And whole data is copied in any case.
+    write(SIZE - META, b"");
+    made(before(&node, Outdated));
 }
 
 #[test]
