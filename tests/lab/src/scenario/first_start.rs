@@ -56,6 +56,18 @@ fn run(stage: &mut Stage) -> Result<()> {
             );
         }
     }
+    // The first synchronisation of all overwrote nothing, and no copy of nothing was made.
+    let copies = lab.run(
+        voter.peer(),
+        &["two-node-ha", "copies", "list", "--json"],
+        COMMAND,
+    )?;
+    let copies: serde_json::Value = serde_json::from_str(&copies)?;
+    ensure!(
+        copies["copies"].as_array().is_some_and(Vec::is_empty),
+        "{} was never used, and has copies: {copies}",
+        voter.peer()
+    );
     let epoch = lab.read(voter, "/mnt/drbd0/epoch.json")?;
     ensure!(epoch.is_some(), "there is no epoch.json on the volume");
 

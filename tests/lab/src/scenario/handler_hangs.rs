@@ -78,7 +78,7 @@ fn trouble(lab: &Lab, voter: Node, what: &str, body: &str) -> Result<()> {
     let since = SystemTime::now();
     let answered = link::cut(lab, voter.peer()).and_then(|()| {
         let what = format!("fence-peer to answer although cibadmin {what}");
-        link::fence_decision(lab, voter, &what, since)
+        link::answered(lab, voter, &what, since)
     });
     lab.sh(
         voter,
@@ -86,7 +86,7 @@ fn trouble(lab: &Lab, voter: Node, what: &str, body: &str) -> Result<()> {
         COMMAND,
     )?;
     link::heal(lab, voter.peer())?;
-    let said = answered?;
+    let said = answered?.decision;
     ensure!(
         ["deadline", "undecided", "no-cluster"].contains(&said.as_str()),
         "a cibadmin that {what}: the handler has claimed something: {said}"

@@ -4,8 +4,8 @@ use super::{COMMAND, SETTLE};
 use crate::client::Lab;
 use crate::cluster::Node;
 use crate::wait::{self, Seen};
-use anyhow::Result;
-use std::time::SystemTime;
+use anyhow::{Context, Result, ensure};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// In the node's kernel: what goes to and comes from DRBD's port is dropped, as by a pulled cable.
 /// (Its nf_tables has no table for IP.)
@@ -48,25 +48,114 @@ pub fn constraints(lab: &Lab, node: Node) -> Result<String> {
     )
 }
 
-/// What fence-peer has decided since then, once it has.
+/// Waits until the last of them is gone.
+///
+/// # Errors
+/// When one stays.
+pub fn none_left(lab: &Lab, node: Node) -> Result<()> {
+    wait::until("the last constraint to go", SETTLE, || {
+        let found = constraints(lab, node)?;
+        Ok(if found.trim().is_empty() {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet(found)
+        })
+    })
+}
+
+/// What fence-peer has answered.
+pub struct Answered {
+    /// Its decision, such as `fenced`.
+    pub decision: String,
+    /// Its exit code.
+    pub code: String,
+    /// When it said so, in seconds since 1970 by the node's clock.
+    pub at: f64,
+}
+
+/// What fence-peer has answered since then, once it has.
 ///
 /// # Errors
 /// When it does not.
-pub fn fence_decision(lab: &Lab, node: Node, what: &str, since: SystemTime) -> Result<String> {
+pub fn answered(lab: &Lab, node: Node, what: &str, since: SystemTime) -> Result<Answered> {
     wait::until(what, SETTLE, || {
         let seconds = since.elapsed().unwrap_or_default().as_secs() + 2;
         let records = lab.sh(
             node,
             &format!(
-                "journalctl -o json --output-fields=TWO_NODE_HA_DECISION --since=-{seconds}s \
-                 TWO_NODE_HA_HANDLER=fence-peer | \
-                 sed -n 's/.*TWO_NODE_HA_DECISION\":\"\\([^\"]*\\).*/\\1/p'"
+                "journalctl -o json --since=-{seconds}s TWO_NODE_HA_HANDLER=fence-peer \
+                 --output-fields=TWO_NODE_HA_DECISION,TWO_NODE_HA_EXIT_CODE"
             ),
             COMMAND,
         )?;
-        Ok(match records.lines().last() {
-            Some(decision) if decision != "waiting" => Seen::Ready(decision.to_owned()),
-            _ => Seen::NotYet("it has said nothing".to_owned()),
-        })
+        let last = records
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|record| {
+                let field = |name: &str| record[name].as_str().map(str::to_owned);
+                Some(Answered {
+                    decision: field("TWO_NODE_HA_DECISION")?,
+                    code: field("TWO_NODE_HA_EXIT_CODE")?,
+                    at: field("__REALTIME_TIMESTAMP")?.parse::<f64>().ok()? / 1e6,
+                })
+            })
+            .filter(|answered| answered.decision != "waiting")
+            .next_back();
+        Ok(last.map_or_else(
+            || Seen::NotYet("it has said nothing".to_owned()),
+            Seen::Ready,
+        ))
     })
+}
+
+/// How far the node's clock is ahead of this machine's, at most.
+///
+/// # Errors
+/// When the node does not tell.
+pub fn clock_ahead(lab: &Lab, node: Node) -> Result<f64> {
+    let mut ahead = f64::INFINITY;
+    for _ in 0..3 {
+        let before = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let there = lab.run(node, &["date", "+%s.%N"], COMMAND)?;
+        ahead = ahead.min(there.trim().parse::<f64>().context("a time")? - before);
+    }
+    Ok(ahead)
+}
+
+/// The cluster has fenced this node's peer, and fence-peer has answered 7 only once the peer's kernel
+/// was dead.
+///
+/// # Errors
+/// When it has not.
+pub fn dead_before_7(lab: &Lab, survivor: Node, since: SystemTime) -> Result<()> {
+    let said = answered(lab, survivor, "fence-peer to answer", since)?;
+    ensure!(
+        (said.decision.as_str(), said.code.as_str()) == ("fenced", "7"),
+        "fence-peer on {survivor} has answered {} ({})",
+        said.code,
+        said.decision
+    );
+    let fencings = lab.status()?.fencings;
+    let fenced = fencings.last().context("no node was fenced")?;
+    ensure!(
+        fenced.target == survivor.peer().name(),
+        "{} was fenced last",
+        fenced.target
+    );
+    let (dead, told) = (
+        fenced.at + fenced.took,
+        said.at - clock_ahead(lab, survivor)?,
+    );
+    ensure!(
+        told > dead,
+        "fence-peer has answered 7 {:.3} s before {} was dead",
+        dead - told,
+        fenced.target
+    );
+    eprintln!(
+        "fence-peer answered 7 {:.1} s after {} was dead",
+        told - dead,
+        fenced.target
+    );
+    Ok(())
 }

@@ -49,18 +49,20 @@ fn run(stage: &mut Stage) -> Result<()> {
         "{spare} was to be promoted although it misses writes: {}",
         moved.out
     );
-    let decision = link::fence_decision(lab, voter, "fence-peer to answer", since)?;
+    let decision = link::answered(lab, voter, "fence-peer to answer", since)?.decision;
     ensure!(
         decision == "excluded",
         "fence-peer on {voter} has answered: {decision}"
     );
     link::heal(lab, spare)?;
-    clean(lab, voter)?;
+    in_sync(lab, voter)?;
+    link::none_left(lab, voter)?;
 
     progress::step(&format!("{FLAPS} flaps of DRBD's link"), || {
         flaps(lab, spare)
     })?;
-    clean(lab, voter)?;
+    in_sync(lab, voter)?;
+    link::none_left(lab, voter)?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
     agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
@@ -107,17 +109,4 @@ fn flaps(lab: &Lab, spare: Node) -> Result<()> {
     let _ = lab.sh(spare, HEAL, COMMAND);
     options(&format!("s/ {HASTE}//"))?;
     result.map(drop)
-}
-
-/// Both copies are equal, and no constraint is left.
-fn clean(lab: &Lab, voter: Node) -> Result<()> {
-    in_sync(lab, voter)?;
-    wait::until("the last constraint to go", SETTLE, || {
-        let found = link::constraints(lab, voter)?;
-        Ok(if found.trim().is_empty() {
-            Seen::Ready(())
-        } else {
-            Seen::NotYet(found)
-        })
-    })
 }

@@ -6,6 +6,9 @@
 
 mod boot_delay;
 mod broken_config;
+mod constraint_only;
+mod fencing;
+mod fencing_fails;
 mod first_start;
 mod handler_hangs;
 mod idle_agent;
@@ -19,6 +22,7 @@ mod return_as_spare;
 mod services_gated;
 mod shutdown_order;
 mod slow_and_full;
+mod spare_dies;
 mod split_brain;
 
 pub use return_as_spare::in_sync;
@@ -49,16 +53,19 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 15] = [
+pub static SCENARIOS: [Scenario; 18] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
     return_as_spare::SCENARIO,
     move_back::SCENARIO,
+    spare_dies::SCENARIO,
     slow_and_full::SCENARIO,
     link_flaps::SCENARIO,
     handler_hangs::SCENARIO,
     partition::SCENARIO,
+    fencing_fails::SCENARIO,
+    constraint_only::SCENARIO,
     split_brain::SCENARIO,
     services_gated::SCENARIO,
     boot_delay::SCENARIO,

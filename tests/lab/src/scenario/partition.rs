@@ -1,6 +1,6 @@
 //! The nodes lose sight of each other, and both are alive.
 
-use super::{COMMAND, SETTLE, Scenario, Stage};
+use super::{COMMAND, SETTLE, Scenario, Stage, link};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
@@ -21,6 +21,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     let before = lab.status()?;
     let writer = Writer::start(before.supervisor, "partition");
     writer.wait_count(50, Duration::from_secs(120))?;
+    let cut = SystemTime::now();
     lab.partition(None)?;
     let loser = fenced(lab, before.fencings.len())?;
     let dead = SystemTime::now();
@@ -30,6 +31,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         first.by == survivor,
         "{loser} acknowledged a write after it was fenced"
     );
+    link::dead_before_7(lab, survivor, cut)?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
     agent::wait_for(lab, survivor, "the voter", SETTLE, agent::Status::is_voter)?;

@@ -1,18 +1,18 @@
 //! Fencing is off, the nodes are cut from each other under writes, and both become the voter.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, return_as_spare};
+use super::{COMMAND, SETTLE, Scenario, Stage, fencing, return_as_spare};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use crate::demo::writer::{Ack, Writer, missing};
 use crate::wait::{self, Seen};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "split-brain",
-    proves: "a split brain ends with one command; each side's writes are kept, or are in the copy",
+    proves: "a split brain ends with one command, killed half-way and given again on the other node; each side's writes are kept, or are in the copy",
     run,
 };
 
@@ -20,41 +20,7 @@ pub const SCENARIO: Scenario = Scenario {
 const WITHOUT_FENCING: &str = "[fencing]\nmode = \"none\"\npromote_without_fencing = true\n";
 
 fn run(stage: &mut Stage) -> Result<()> {
-    let configuration = stage
-        .lab
-        .read(Node::One, "/etc/two-node-ha.toml")?
-        .context("haone has no configuration")?;
-    let (start, _) = configuration
-        .split_once("[fencing]")
-        .context("the lab's configuration has no [fencing]")?;
-    configure(&stage.lab, &format!("{start}{WITHOUT_FENCING}"), false)?;
-    let result = split(stage);
-    // Whoever comes next has fencing, whatever came of this.
-    let restored = configure(&stage.lab, &configuration, true);
-    result?;
-    restored?;
-    stage.settle()
-}
-
-/// The same configuration on both nodes, for the agents, DRBD and Pacemaker.
-fn configure(lab: &Lab, configuration: &str, fencing: bool) -> Result<()> {
-    for node in NODES {
-        lab.write(node, "/etc/two-node-ha.toml", configuration.as_bytes())?;
-        lab.sh(
-            node,
-            "two-node-ha check && systemctl daemon-reload && \
-             two-node-ha render drbd > /etc/drbd.d/r0.res && drbdadm adjust r0 && \
-             systemctl restart two-node-ha-k8s",
-            Duration::from_secs(180),
-        )?;
-    }
-    let value = format!("--update={fencing}");
-    lab.run(
-        Node::One,
-        &["crm_attribute", "--name=stonith-enabled", &value],
-        COMMAND,
-    )?;
-    Ok(())
+    fencing::instead(stage, WITHOUT_FENCING, split)
 }
 
 fn split(stage: &mut Stage) -> Result<()> {
@@ -107,7 +73,8 @@ fn split(stage: &mut Stage) -> Result<()> {
     ];
     let would = lab.run(new, &[&resolve[..5], &["--dry-run"][..]].concat(), COMMAND)?;
     eprintln!("{would}");
-    // On the node whose data is given up: it works on either.
+    killed(lab, old, &resolve)?;
+    // What was begun on one node goes on from the other.
     let said = crate::progress::step("resolving the split brain", || {
         lab.run(new, &resolve, SETTLE)
     })?;
@@ -135,6 +102,22 @@ fn split(stage: &mut Stage) -> Result<()> {
     stage.acks.extend(together);
     stage.acks.extend(kept);
     stage.check_writes()
+}
+
+/// Begins on this node, and is killed when the data of the other is about to be copied.
+fn killed(lab: &Lab, node: Node, resolve: &[&str]) -> Result<()> {
+    let script = "log=$(mktemp); \"$@\" >\"$log\" 2>&1 & \
+        until grep -q 'copy the data of' \"$log\"; do \
+            kill -0 $! || { cat \"$log\"; exit 1; }; sleep 0.02; \
+        done; \
+        kill -KILL $!; code=0; wait $! || code=$?; cat \"$log\"; rm \"$log\"; [ $code = 137 ]";
+    let argv = [&["bash", "-euc", script, "killed"], resolve].concat();
+    let said = crate::progress::step(
+        "resolving the split brain, and killing that half-way",
+        || lab.run(node, &argv, SETTLE),
+    )?;
+    eprintln!("{said}");
+    Ok(())
 }
 
 /// DRBD has found out, and both agents say so.

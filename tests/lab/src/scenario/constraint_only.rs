@@ -1,0 +1,63 @@
+//! A cluster that cannot fence, under `fencing.mode = "constraint"`.
+
+use super::{SETTLE, Scenario, Stage, fencing, link, return_as_spare};
+use crate::agent;
+use crate::demo::writer::Writer;
+use crate::progress;
+use anyhow::{Result, ensure};
+use std::time::{Duration, SystemTime};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "constraint-only",
+    proves: "without fencing, mode \"constraint\" lets a primary whose peer died write on at once, and bars the peer until it is in sync",
+    run,
+};
+
+const CONSTRAINT: &str = "[fencing]\nmode = \"constraint\"\n";
+
+fn run(stage: &mut Stage) -> Result<()> {
+    fencing::instead(stage, CONSTRAINT, without_the_spare)
+}
+
+fn without_the_spare(stage: &mut Stage) -> Result<()> {
+    let lab = &stage.lab;
+    let voter = agent::voter(lab, SETTLE)?;
+    let spare = voter.peer();
+    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
+    return_as_spare::in_sync(lab, voter)?;
+    let before = lab.status()?;
+    let writer = Writer::start(before.supervisor, "barred");
+    writer.wait_count(20, Duration::from_secs(120))?;
+    let cut = SystemTime::now();
+    lab.cut(spare)?;
+    let first = writer.wait_after(cut, SETTLE)?;
+    let stood = first.acked.duration_since(cut).unwrap_or_default();
+    eprintln!("writes stood still for {}", progress::seconds(stood));
+    let said = link::answered(lab, voter, "fence-peer to answer", cut)?;
+    ensure!(
+        (said.decision.as_str(), said.code.as_str()) == ("assumed", "5"),
+        "fence-peer on {voter} has answered {} ({})",
+        said.code,
+        said.decision
+    );
+    let rules = link::constraints(lab, voter)?;
+    ensure!(
+        rules.contains(voter.name()),
+        "nothing keeps {spare} from being promoted:\n{rules}"
+    );
+    return_as_spare::switch_on(lab, spare)?;
+    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
+    stage.acks.extend(writer.stop());
+    let lab = &stage.lab;
+    return_as_spare::in_sync(lab, voter)?;
+    link::none_left(lab, voter)?;
+    ensure!(
+        agent::voter(lab, SETTLE)? == voter,
+        "the voter moved meanwhile"
+    );
+    ensure!(
+        lab.status()?.fencings.len() == before.fencings.len(),
+        "a node was fenced although fencing is off"
+    );
+    stage.check_writes()
+}
