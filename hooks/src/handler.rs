@@ -184,6 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn the_catalog_explains_every_handler_and_nothing_else() {
+        const CATALOG: &str = include_str!("../../packaging/two-node-ha.catalog");
+        let mut explained: Vec<_> = CATALOG
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- "))
+            .collect();
+        explained.sort_unstable();
+        let unknown = Handler::Unknown(String::new());
+        let mut ids: Vec<_> = Handler::NAMED.iter().map(Handler::message_id).collect();
+        ids.push(unknown.message_id());
+        ids.sort_unstable();
+        assert_eq!(explained, ids);
+    }
+
+    #[test]
     fn the_fallback_of_fence_peer_is_never_zero_and_no_other_fallback_is_above() {
         for handler in Handler::NAMED {
             let zero = handler.fallback().number() == 0;

@@ -99,8 +99,7 @@ pub fn answered(lab: &Lab, node: Node, what: &str, since: SystemTime) -> Result<
                     at: field("__REALTIME_TIMESTAMP")?.parse::<f64>().ok()? / 1e6,
                 })
             })
-            .filter(|answered| answered.decision != "waiting")
-            .next_back();
+            .rfind(|answered| answered.decision != "waiting");
         Ok(last.map_or_else(
             || Seen::NotYet("it has said nothing".to_owned()),
             Seen::Ready,
