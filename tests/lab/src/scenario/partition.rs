@@ -31,7 +31,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         first.by == survivor,
         "{loser} acknowledged a write after it was fenced"
     );
-    link::dead_before_7(lab, survivor, cut)?;
+    link::dead_before_answer(lab, survivor, cut)?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
     agent::wait_for(lab, survivor, "the voter", SETTLE, agent::Status::is_voter)?;

@@ -28,7 +28,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     lab.cut(spare)?;
     let first = writer.wait_after(cut, SETTLE).and_then(|first| {
         // It boots from the moment when it was fenced on.
-        link::dead_before_7(lab, voter, cut)?;
+        link::dead_before_answer(lab, voter, cut)?;
         agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
         Ok(first)
     });
