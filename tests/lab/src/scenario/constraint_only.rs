@@ -45,10 +45,11 @@ fn without_the_spare(stage: &mut Stage) -> Result<()> {
         rules.contains(voter.name()),
         "nothing keeps {spare} from being promoted:\n{rules}"
     );
-    return_as_spare::switch_on(lab, spare)?;
-    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
+    // DRBD resynchronises as fast as it can while nobody writes.
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
+    return_as_spare::switch_on(lab, spare)?;
+    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
     return_as_spare::in_sync(lab, voter)?;
     link::none_left(lab, voter)?;
     ensure!(

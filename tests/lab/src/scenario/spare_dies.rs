@@ -26,7 +26,10 @@ fn run(stage: &mut Stage) -> Result<()> {
     lab.auto_boot(true)?;
     let cut = SystemTime::now();
     lab.cut(spare)?;
-    let first = writer.wait_after(cut, SETTLE).and_then(|first| {
+    let first = writer.wait_after(cut, SETTLE);
+    stage.acks.extend(writer.stop());
+    let lab = &stage.lab;
+    let first = first.and_then(|first| {
         // It boots from the moment when it was fenced on.
         link::dead_before_answer(lab, voter, cut)?;
         agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
@@ -36,8 +39,6 @@ fn run(stage: &mut Stage) -> Result<()> {
     let first = first?;
     let stood = first.acked.duration_since(cut).unwrap_or_default();
     eprintln!("writes stood still for {}", progress::seconds(stood));
-    stage.acks.extend(writer.stop());
-    let lab = &stage.lab;
     return_as_spare::in_sync(lab, voter)?;
     link::none_left(lab, voter)?;
     ensure!(
