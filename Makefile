@@ -37,10 +37,11 @@ deb: build ## target/deb/two-node-ha_VERSION_ARCH.deb
 	packaging/build-deb
 
 .PHONY: bench
-bench: ## the generator against zram-generator, raft verify against cat, fence-peer against DRBD's, each in one run
+bench: ## the generator, raft verify, a handler's start and fence-peer, each against its peer in one run
 	tests/install-deps test
 	tests/bench/generator
 	$(CARGO) bench --quiet --locked -p two-node-ha --bench raft
+	$(CARGO) bench --quiet --locked -p two-node-ha-hook --bench cold-start
 	tests/bench/fence
 
 .PHONY: lint format scripts clippy licences
