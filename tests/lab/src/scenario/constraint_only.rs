@@ -49,16 +49,6 @@ fn without_the_spare(stage: &mut Stage) -> Result<()> {
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
     return_as_spare::switch_on(lab, spare)?;
-    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
-    return_as_spare::in_sync(lab, voter)?;
-    link::none_left(lab, voter)?;
-    ensure!(
-        agent::voter(lab, SETTLE)? == voter,
-        "the voter moved meanwhile"
-    );
-    ensure!(
-        lab.status()?.fencings.len() == before.fencings.len(),
-        "a node was fenced although fencing is off"
-    );
+    super::whole_again(lab, voter, &before, 0)?;
     stage.check_writes()
 }

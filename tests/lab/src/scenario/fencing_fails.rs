@@ -1,6 +1,6 @@
 //! All links are cut, and the fence agent does not work.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, link, return_as_spare};
+use super::{COMMAND, SETTLE, Scenario, Stage, link};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
@@ -89,24 +89,7 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
     }
     writer.wait_after(SystemTime::now(), SETTLE)?;
     stage.acks.extend(writer.stop());
-    let lab = &stage.lab;
-    return_as_spare::in_sync(lab, voter)?;
-    link::none_left(lab, voter)?;
-    agent::wait_for(
-        lab,
-        voter.peer(),
-        "the spare",
-        SETTLE,
-        agent::Status::is_spare,
-    )?;
-    ensure!(
-        agent::voter(lab, SETTLE)? == voter,
-        "the voter moved meanwhile"
-    );
-    ensure!(
-        lab.status()?.fencings.len() == before.fencings.len(),
-        "a node was fenced although the agent does not work"
-    );
+    super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.check_writes()
 }
 

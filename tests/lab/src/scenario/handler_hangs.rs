@@ -54,16 +54,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     lab.write(voter, "/etc/two-node-ha.toml", configuration.as_bytes())?;
     result?;
     stage.acks.extend(writer.stop());
-    let lab = &stage.lab;
-    super::in_sync(lab, voter)?;
-    ensure!(
-        agent::voter(lab, SETTLE)? == voter,
-        "the voter moved meanwhile"
-    );
-    ensure!(
-        lab.status()?.fencings.len() == before.fencings.len(),
-        "a node was fenced that the cluster saw all the time"
-    );
+    super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.settle()
 }
 

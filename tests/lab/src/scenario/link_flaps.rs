@@ -61,19 +61,8 @@ fn run(stage: &mut Stage) -> Result<()> {
     progress::step(&format!("{FLAPS} flaps of DRBD's link"), || {
         flaps(lab, spare)
     })?;
-    in_sync(lab, voter)?;
-    link::none_left(lab, voter)?;
     stage.acks.extend(writer.stop());
-    let lab = &stage.lab;
-    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
-    ensure!(
-        agent::voter(lab, COMMAND)? == voter,
-        "the voter moved meanwhile"
-    );
-    ensure!(
-        lab.status()?.fencings.len() == before.fencings.len(),
-        "a node was fenced that the cluster saw all the time"
-    );
+    super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.check_writes()
 }
 

@@ -30,11 +30,12 @@ pub use return_as_spare::in_sync;
 use crate::agent;
 use crate::artefacts;
 use crate::client::Lab;
-use crate::cluster::NODES;
+use crate::cluster::{NODES, Node};
 use crate::demo::writer::{Ack, missing};
 use crate::places::Places;
+use crate::supervisor::protocol::Status;
 use crate::{form, progress, up};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::time::{Duration, Instant};
 
 /// How long a cluster may take to settle. A time-out, not a goal.
@@ -140,6 +141,28 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// The cluster is whole again: both copies equal, no constraint of a handler left, the voter where it
+/// was, its peer the spare, and so many nodes fenced since then.
+fn whole_again(lab: &Lab, voter: Node, before: &Status, fencings: usize) -> Result<()> {
+    in_sync(lab, voter)?;
+    link::none_left(lab, voter)?;
+    agent::wait_for(
+        lab,
+        voter.peer(),
+        "the spare",
+        SETTLE,
+        agent::Status::is_spare,
+    )?;
+    let now = agent::voter(lab, SETTLE)?;
+    ensure!(now == voter, "the voter moved from {voter} to {now}");
+    let since = lab.status()?.fencings.split_off(before.fencings.len());
+    ensure!(
+        since.len() == fencings,
+        "{fencings} nodes were to be fenced, and these were: {since:?}"
+    );
+    Ok(())
 }
 
 /// Runs the scenarios with these names, or all; the exit code.

@@ -48,14 +48,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         drbd.contains("ds:UpToDate/UpToDate"),
         "DRBD lost the disk under the full file system:\n{drbd}"
     );
-    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
-    ensure!(
-        agent::voter(lab, COMMAND)? == voter,
-        "the voter moved meanwhile"
-    );
-    ensure!(
-        lab.status()?.fencings.len() == before.fencings.len(),
-        "a slow node was fenced"
-    );
+    // A slow node is not a dead one.
+    super::whole_again(lab, voter, &before, 0)?;
     stage.check_writes()
 }

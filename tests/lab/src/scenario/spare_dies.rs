@@ -1,7 +1,7 @@
 //! The spare, which is the cluster's controller, loses its power under writes, and boots again while
 //! the primary's handler still asks whether it is dead.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, link, return_as_spare};
+use super::{COMMAND, SETTLE, Scenario, Stage, link};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
@@ -39,14 +39,8 @@ fn run(stage: &mut Stage) -> Result<()> {
     let first = first?;
     let stood = first.acked.duration_since(cut).unwrap_or_default();
     eprintln!("writes stood still for {}", progress::seconds(stood));
-    return_as_spare::in_sync(lab, voter)?;
-    link::none_left(lab, voter)?;
-    ensure!(
-        agent::voter(lab, COMMAND)? == voter && first.by == voter,
-        "the voter moved meanwhile"
-    );
-    let fencings = lab.status()?.fencings.len() - before.fencings.len();
-    ensure!(fencings == 1, "{fencings} nodes were fenced and not one");
+    super::whole_again(lab, voter, &before, 1)?;
+    ensure!(first.by == voter, "{} took the first write", first.by);
     stage.check_writes()
 }
 
