@@ -7,6 +7,7 @@ use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use crate::demo::writer::Writer;
 use crate::progress;
+use crate::up;
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +33,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     let first = first.and_then(|first| {
         // It boots from the moment when it was fenced on.
         link::dead_before_answer(lab, voter, cut)?;
+        up::hands(lab, spare)?;
         agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
         Ok(first)
     });
