@@ -7,6 +7,7 @@
 mod boot_delay;
 mod broken_config;
 mod constraint_only;
+mod copy_refused;
 mod fencing;
 mod fencing_fails;
 mod first_start;
@@ -54,7 +55,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 18] = [
+pub static SCENARIOS: [Scenario; 19] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -62,6 +63,7 @@ pub static SCENARIOS: [Scenario; 18] = [
     move_back::SCENARIO,
     spare_dies::SCENARIO,
     slow_and_full::SCENARIO,
+    copy_refused::SCENARIO,
     link_flaps::SCENARIO,
     handler_hangs::SCENARIO,
     partition::SCENARIO,
