@@ -44,6 +44,12 @@ bench: ## the generator, raft verify, a handler's start and fence-peer, each aga
 	$(CARGO) bench --quiet --locked -p two-node-ha-hook --bench cold-start
 	tests/bench/fence
 
+.PHONY: bench-lab
+bench-lab: ## fence-peer and unfence-peer against DRBD's own, on two real nodes
+	tests/install-deps demo
+	$(MAKE) --no-print-directory deb
+	$(CARGO) run --quiet --locked -p two-node-ha-lab -- bench
+
 .PHONY: lint format scripts clippy licences
 lint: format scripts man clippy licences ## format, scripts, man, clippy, licences
 format scripts clippy licences: packages-for-test
@@ -71,4 +77,4 @@ clean: ## what the build left; the lab's images stay (rm -rf .lab)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
