@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_catalog_explains_every_handler_and_nothing_else() {
+    fn the_catalog_explains_every_handler_of_drbd_and_nothing_else() {
         const CATALOG: &str = include_str!("../../packaging/two-node-ha.catalog");
         let mut explained: Vec<_> = CATALOG
             .lines()
@@ -192,7 +192,9 @@ mod tests {
             .collect();
         explained.sort_unstable();
         let unknown = Handler::Unknown(String::new());
-        let mut ids: Vec<_> = Handler::NAMED.iter().map(Handler::message_id).collect();
+        // What udev says is frequent, and asks nothing of anybody.
+        let named = Handler::NAMED.iter().filter(|h| **h != Handler::Udev);
+        let mut ids: Vec<_> = named.map(Handler::message_id).collect();
         ids.push(unknown.message_id());
         ids.sort_unstable();
         assert_eq!(explained, ids);
