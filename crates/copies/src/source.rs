@@ -106,7 +106,9 @@ impl Source {
     /// Whether there is nothing but DRBD's internal meta-data: all before it is a hole. `None` where
     /// that cannot be told; a device has no holes.
     pub fn is_blank(&self) -> Option<bool> {
+        // More than an eighth of the whole is no meta-data but a damaged block: all is data then.
         let size = self.metadata(Generation::size)?;
+        let size = Some(size).filter(|size| *size <= self.size / 8)?;
         let end = Generation::offset(self.size)? + BLOCK;
         let data = self.data(0).ok()?;
         Some(data.is_none_or(|(begin, _)| begin >= end.saturating_sub(size)))

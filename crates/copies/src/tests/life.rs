@@ -193,6 +193,15 @@ fn a_disk_with_nothing_but_meta_data_needs_no_copy_whatever_its_identifiers_are(
     write(SIZE - META - 4096, b"data");
     made(before(&node, Inconsistent));
     over(&node);
+    // A damaged block claims all of it for itself.
+    let file = fs::File::options()
+        .write(true)
+        .open(&node.copies.backing)
+        .unwrap();
+    file.write_all_at(&u32::MAX.to_be_bytes(), (SIZE - 4096 + 64) as u64)
+        .unwrap();
+    made(before(&node, Inconsistent));
+    over(&node);
     // And whole data is copied in any case.
     write(SIZE - META, b"");
     made(before(&node, Outdated));

@@ -63,7 +63,7 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
     let alone = writer.first_after(cut);
     let state = lab.read(voter, "/proc/drbd")?.unwrap_or_default();
     let rules = link::constraints(lab, voter)?;
-    let alarm = alarm(lab, voter)?;
+    let alarm = alarm(lab, voter, cut)?;
     lab.heal()?;
     let said = said?;
     ensure!(
@@ -94,10 +94,9 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
 }
 
 /// What a person sees with `journalctl -p crit`.
-fn alarm(lab: &Lab, node: Node) -> Result<String> {
-    lab.sh(
-        node,
-        "journalctl -b -p crit -t two-node-ha-hook -o cat --no-pager | tail -n 3",
-        COMMAND,
-    )
+fn alarm(lab: &Lab, node: Node, since: SystemTime) -> Result<String> {
+    let seconds = since.elapsed().unwrap_or_default().as_secs() + 2;
+    let script =
+        format!("journalctl --since=-{seconds}s -p crit -t two-node-ha-hook -o cat --no-pager");
+    lab.sh(node, &script, COMMAND)
 }
