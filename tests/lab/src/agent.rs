@@ -126,6 +126,14 @@ pub fn wait_for(
     })
 }
 
+/// Waits until this node is the settled spare.
+///
+/// # Errors
+/// As [`wait_for`].
+pub fn spare(lab: &Lab, node: Node, limit: Duration) -> Result<Status> {
+    wait_for(lab, node, "the spare", limit, Status::is_spare)
+}
+
 /// Which of the two is the settled voter; asks both that are on.
 ///
 /// # Errors

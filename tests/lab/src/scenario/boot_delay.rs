@@ -46,7 +46,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         pacemaker >= attached,
         "Pacemaker began at {pacemaker} µs, the loop device was there at {attached} µs"
     );
-    agent::wait_for(lab, node, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, node, SETTLE)?;
     lab.sh(
         node,
         &format!("rm -r '{dir}'; systemctl daemon-reload"),

@@ -23,7 +23,7 @@ fn without_the_spare(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
     let voter = agent::voter(lab, SETTLE)?;
     let spare = voter.peer();
-    agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, spare, SETTLE)?;
     return_as_spare::in_sync(lab, voter)?;
     let before = lab.status()?;
     let writer = Writer::start(before.supervisor, "barred");

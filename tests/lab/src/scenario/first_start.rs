@@ -36,13 +36,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     if voter != Node::One {
         bail!("{voter} became the voter; the data is on {}", Node::One);
     }
-    agent::wait_for(
-        lab,
-        voter.peer(),
-        "the spare",
-        SETTLE,
-        agent::Status::is_spare,
-    )?;
+    agent::spare(lab, voter.peer(), SETTLE)?;
     for (node, expected) in [
         (voter, "/mnt/drbd0/"),
         (voter.peer(), "/var/lib/two-node-ha/spare/"),

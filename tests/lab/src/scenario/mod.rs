@@ -111,13 +111,7 @@ impl Stage {
             self.started = true;
         }
         let voter = agent::voter(&self.lab, SETTLE)?;
-        agent::wait_for(
-            &self.lab,
-            voter.peer(),
-            "the spare",
-            SETTLE,
-            agent::Status::is_spare,
-        )?;
+        agent::spare(&self.lab, voter.peer(), SETTLE)?;
         self.check_writes()
     }
 
@@ -150,13 +144,7 @@ impl Stage {
 fn whole_again(lab: &Lab, voter: Node, before: &Status, fencings: usize) -> Result<()> {
     in_sync(lab, voter)?;
     link::none_left(lab, voter)?;
-    agent::wait_for(
-        lab,
-        voter.peer(),
-        "the spare",
-        SETTLE,
-        agent::Status::is_spare,
-    )?;
+    agent::spare(lab, voter.peer(), SETTLE)?;
     let now = agent::voter(lab, SETTLE)?;
     ensure!(now == voter, "the voter moved from {voter} to {now}");
     let since = lab.status()?.fencings.split_off(before.fencings.len());

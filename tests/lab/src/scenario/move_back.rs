@@ -26,7 +26,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     writer.wait_after(SystemTime::now(), Duration::from_secs(60))?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
-    agent::wait_for(lab, from, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, from, SETTLE)?;
     let fenced = lab
         .status()?
         .fencings

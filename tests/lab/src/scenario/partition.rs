@@ -56,7 +56,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     );
 
     lab.heal()?;
-    agent::wait_for(lab, loser, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, loser, SETTLE)?;
     ensure!(
         agent::voter(lab, COMMAND)? == survivor,
         "the voter moved when the cables were back"

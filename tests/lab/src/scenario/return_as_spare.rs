@@ -26,7 +26,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         "the survivor stayed in epoch {before}"
     );
     switch_on(lab, voter)?;
-    let returned = agent::wait_for(lab, voter, "the spare", SETTLE, agent::Status::is_spare)?;
+    let returned = agent::spare(lab, voter, SETTLE)?;
     ensure!(
         returned.epoch == survivor.epoch,
         "{voter} is the spare of epoch {}, not {}",

@@ -55,7 +55,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
     lab.wait_off(node, SETTLE)?;
     up::boot(lab, &[node])?;
-    agent::wait_for(lab, node, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, node, SETTLE)?;
     ensure!(
         agent::voter(lab, COMMAND)? == voter,
         "the voter moved meanwhile"

@@ -34,7 +34,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         "a node that left in order was fenced"
     );
     up::boot(lab, &[node])?;
-    agent::wait_for(lab, node, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, node, SETTLE)?;
 
     let records = timeline::journal(lab, node, from)?;
     // Positions in the journal, not times: what a record says first was said first.

@@ -34,7 +34,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         // It boots from the moment when it was fenced on.
         link::dead_before_answer(lab, voter, cut)?;
         up::hands(lab, spare)?;
-        agent::wait_for(lab, spare, "the spare", SETTLE, agent::Status::is_spare)?;
+        agent::spare(lab, spare, SETTLE)?;
         Ok(first)
     });
     lab.auto_boot(false)?;
@@ -65,6 +65,6 @@ fn beside_the_dc(lab: &Lab) -> Result<Node> {
         },
     )?;
     agent::wait_for(lab, to, "the voter", SETTLE, agent::Status::is_voter)?;
-    agent::wait_for(lab, voter, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, voter, SETTLE)?;
     Ok(to)
 }

@@ -27,7 +27,7 @@ fn split(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
     let old = agent::voter(lab, SETTLE)?;
     let new = old.peer();
-    agent::wait_for(lab, new, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, new, SETTLE)?;
     let supervisor = lab.status()?.supervisor;
     let writer = Writer::start(supervisor, "together");
     writer.wait_count(50, Duration::from_secs(120))?;
@@ -81,7 +81,7 @@ fn split(stage: &mut Stage) -> Result<()> {
     eprintln!("{said}");
 
     agent::wait_for(lab, old, "the voter", SETTLE, agent::Status::is_voter)?;
-    agent::wait_for(lab, new, "the spare", SETTLE, agent::Status::is_spare)?;
+    agent::spare(lab, new, SETTLE)?;
     return_as_spare::in_sync(lab, old)?;
     let rules = lab.run(old, &["cibadmin", "-Q", "-o", "constraints"], COMMAND)?;
     ensure!(
