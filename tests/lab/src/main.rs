@@ -20,6 +20,7 @@ mod image;
 mod interrupt;
 mod launch;
 mod logs;
+mod members;
 mod net;
 mod places;
 mod progress;

@@ -89,6 +89,7 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
     }
     writer.wait_after(SystemTime::now(), SETTLE)?;
     stage.acks.extend(writer.stop());
+    // Only then may the fence agent be mended: a node that still misses its peer would kill it.
     super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.check_writes()
 }

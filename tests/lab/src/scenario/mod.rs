@@ -35,7 +35,7 @@ use crate::cluster::{NODES, Node};
 use crate::demo::writer::{Ack, missing};
 use crate::places::Places;
 use crate::supervisor::protocol::Status;
-use crate::{form, progress, up};
+use crate::{form, members, progress, up};
 use anyhow::{Context, Result, bail, ensure};
 use std::time::{Duration, Instant};
 
@@ -139,9 +139,10 @@ impl Stage {
     }
 }
 
-/// The cluster is whole again: both copies equal, no constraint of a handler left, the voter where it
-/// was, its peer the spare, and so many nodes fenced since then.
+/// The cluster is whole again: both nodes are members, both copies equal, no constraint of a handler
+/// is left, the voter is where it was, its peer the spare, and so many nodes were fenced since then.
 fn whole_again(lab: &Lab, voter: Node, before: &Status, fencings: usize) -> Result<()> {
+    members::united(lab, SETTLE)?;
     in_sync(lab, voter)?;
     link::none_left(lab, voter)?;
     agent::spare(lab, voter.peer(), SETTLE)?;
