@@ -1,7 +1,7 @@
 //! The cluster's members, as Pacemaker on each node counts them.
 
 use crate::client::Lab;
-use crate::cluster::{NODES, Node};
+use crate::cluster::NODES;
 use crate::wait::{self, Seen};
 use anyhow::Result;
 use std::time::Duration;
