@@ -8,6 +8,7 @@
 //! sudden and complete, and lets nothing survive the lab, even if the lab itself is killed: each
 //! link of the chain asks to be killed when its parent dies.
 
+use crate::clock;
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -74,6 +75,7 @@ pub fn init(args: &[String]) -> Result<i32> {
         .spawn()
         .with_context(|| format!("start {program}"))?;
     let kernel = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
+    std::thread::spawn(move || clock::keep_going(kernel));
     loop {
         match waitpid(None, None) {
             Ok(WaitStatus::Exited(pid, code)) if pid == kernel => return Ok(code),

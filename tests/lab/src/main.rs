@@ -10,6 +10,7 @@ mod artefacts;
 mod bench;
 mod cli;
 mod client;
+mod clock;
 mod cluster;
 mod control;
 mod demo;
