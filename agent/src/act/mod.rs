@@ -2,6 +2,7 @@
 //! before it destroys anything: between the observation and the step the world may have changed.
 
 mod before;
+mod fence_peer;
 mod first_day;
 mod guard;
 mod identity;
@@ -132,6 +133,8 @@ pub enum Outcome {
     VoterConfirmed,
     /// The peer's databases are stopped.
     PeerStopped,
+    /// DRBD is asking its fence-peer handler.
+    FencePeerAsked,
     /// A fencing constraint is gone.
     ConstraintRemoved,
 }
@@ -148,6 +151,7 @@ impl Actor {
                 Ok(Outcome::Done)
             }
             Step::RemoveConstraint(id) => self.remove_constraint(id),
+            Step::AskFencePeer => self.ask_fence_peer(),
             Step::StopPeer => self.stop_peer(),
             Step::ProtectMountPoint => self.protect_mount_point(),
             Step::StopServices => self.stop_services(progress),

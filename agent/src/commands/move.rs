@@ -208,6 +208,8 @@ mod tests {
             connected,
             equal: connected,
             peer_role: Role::Secondary,
+            frozen: None,
+            alone: false,
             summary: "Primary UpToDate, peer Connecting".into(),
         }
     }

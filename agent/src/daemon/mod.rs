@@ -24,6 +24,7 @@ use two_node_ha_command::System;
 use two_node_ha_config::Config;
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::observe::volume::Reader;
 use crate::observe::{Asked, PeerNode, Promotion, Request};
 use crate::paths::Paths;
 use crate::peer::client::Client;
@@ -75,6 +76,7 @@ struct Knowledge {
     node: Asked<PeerNode>,
     promotion: Asked<Promotion>,
     stopped: bool,
+    fence_peer_asked: bool,
     asking_peer: bool,
     asking_pacemaker: bool,
     asking_promotion: bool,
@@ -89,6 +91,7 @@ impl Knowledge {
             node: Asked::NotYet,
             promotion: Asked::NotYet,
             stopped: false,
+            fence_peer_asked: false,
             asking_peer: false,
             asking_pacemaker: false,
             asking_promotion: false,
@@ -101,6 +104,7 @@ impl Knowledge {
         self.report = Asked::NotYet;
         self.node = Asked::NotYet;
         self.stopped = false;
+        self.fence_peer_asked = false;
         self.forget_promotion();
     }
 
@@ -119,6 +123,10 @@ struct Daemon {
     events: Receiver<Event>,
     knowledge: Knowledge,
     notify: Notify,
+    /// The look at the volume.
+    volume: Reader,
+    /// The warnings that were said, each once until all is well.
+    warned: Vec<String>,
     /// What Pacemaker asked when it was last looked at.
     request: Request,
     /// Whether the voter here was confirmed since its services started.
@@ -216,6 +224,8 @@ impl Daemon {
             events,
             knowledge: Knowledge::nothing(),
             notify: Notify::new(),
+            volume: Reader::default(),
+            warned: Vec::new(),
             request: Request::None,
             confirmed: false,
             failure: None,

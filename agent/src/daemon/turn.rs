@@ -1,11 +1,16 @@
 //! One turn: observe, decide, take the first step, and again, until there is nothing to do.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use two_node_ha_pacemaker::lock;
 
 use super::control::{Response, Status};
 use super::{Daemon, LONGEST_RETRY, SHORTEST_RETRY};
 use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
-use crate::observe::{Asked, Known, Observation, Request, Services, live};
+use crate::observe::{
+    Asked, FencePeer, Frozen, Known, Mount, Observation, Request, Services, live, volume,
+};
 use crate::peer::protocol::Report;
 use crate::plan::{Decision, State, Step, plan};
 use crate::systemd::UnitState;
@@ -30,6 +35,7 @@ impl Daemon {
                 self.retry_later();
                 return;
             }
+            self.warn(&decision);
             if last_state != Some(decision.state) {
                 announce(&decision);
                 self.patience = SHORTEST_RETRY;
@@ -113,6 +119,7 @@ impl Daemon {
                     Outcome::Done => {}
                     Outcome::VoterConfirmed => self.confirmed = true,
                     Outcome::PeerStopped => self.knowledge.stopped = true,
+                    Outcome::FencePeerAsked => self.knowledge.fence_peer_asked = true,
                     Outcome::ConstraintRemoved => {
                         self.knowledge.forget_promotion();
                         // It waits for this.
@@ -181,7 +188,10 @@ impl Daemon {
             self.knowledge.forget();
         }
         let Daemon {
-            actor, knowledge, ..
+            actor,
+            knowledge,
+            volume,
+            ..
         } = self;
         if request != Request::Hold {
             // A failure belongs to the hold that it ended.
@@ -190,7 +200,7 @@ impl Daemon {
         let (paths, config) = (&actor.paths, &actor.config);
         let mount = match live::mount(paths, config) {
             Ok(mount) => mount,
-            Err(error) => crate::observe::Mount::Foreign(format!("unknown: {error}")),
+            Err(error) => Mount::Foreign(format!("unknown: {error}")),
         };
         let mut units = gated_units(config);
         units.push(FAILOVER_UNIT.into());
@@ -214,7 +224,23 @@ impl Daemon {
             knowledge.forget_promotion();
         }
         let connected = drbd.connected;
-        let epoch = live::epoch(paths, config, &mount);
+        let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
+            let (paths, config) = (paths.clone(), Arc::clone(config));
+            volume.look(drbd.frozen.is_some(), volume::PATIENCE, move || {
+                live::volume(&paths, &config)
+            })
+        } else {
+            (volume.unmounted(), false)
+        };
+        let fence_peer = if drbd.frozen != Some(Frozen::Fencing) {
+            FencePeer::Quiet
+        } else if lock::is_held(&paths.run(), &config.volume.resource) {
+            FencePeer::AtWork
+        } else if knowledge.fence_peer_asked {
+            FencePeer::Asked
+        } else {
+            FencePeer::Quiet
+        };
         Observation {
             node: actor.node.name.clone(),
             peer: actor.peer.name.clone(),
@@ -224,8 +250,10 @@ impl Daemon {
             failover_unit,
             shutting_down: actor.systemd.shutting_down(),
             journal: actor.journal.clone(),
-            databases: live::databases(paths, config, &mount, &epoch),
-            epoch,
+            databases: live::databases(paths, config, &on_volume),
+            epoch: on_volume.epoch,
+            volume_silent,
+            fence_peer,
             services,
             token,
             confirmed: self.confirmed,
@@ -236,6 +264,20 @@ impl Daemon {
             split_brain: live::split_brain(paths, connected),
             failure: self.failure.clone(),
             mount,
+        }
+    }
+
+    /// Each warning goes into the journal once, until the agent has arrived without it.
+    fn warn(&mut self, decision: &Decision) {
+        if decision.settled {
+            self.warned
+                .retain(|warning| decision.warnings.contains(warning));
+        }
+        for warning in &decision.warnings {
+            if !self.warned.contains(warning) {
+                tracing::warn!("{warning}");
+                self.warned.push(warning.clone());
+            }
         }
     }
 
@@ -293,9 +335,6 @@ fn original_voter(o: &Observation) -> Option<bool> {
 
 fn announce(decision: &Decision) {
     let reasons = decision.reasons.join("; ");
-    for warning in &decision.warnings {
-        tracing::warn!("{warning}");
-    }
     match &decision.remedy {
         Some(remedy) => tracing::error!(
             state = decision.state.name(),

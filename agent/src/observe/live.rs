@@ -10,8 +10,8 @@ use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 
 use super::{
-    Directories, Drbd, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role, Services,
-    SplitBrain, mounts,
+    Directories, Drbd, Frozen, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role,
+    Services, SplitBrain, mounts, volume::View,
 };
 use crate::database::Database;
 use crate::files::{immutable, link};
@@ -28,6 +28,8 @@ pub fn drbd(runner: &dyn Runner, config: &Config) -> Drbd {
         connected: false,
         equal: false,
         peer_role: Role::Unknown,
+        frozen: None,
+        alone: false,
         summary,
     };
     let state = match drbd::query::now(runner) {
@@ -70,13 +72,43 @@ fn summarise(resource: &drbd::Resource) -> Drbd {
         Some(peer) => format!("{} {disk}, peer {}", resource.role, peer.connection),
         None => format!("{} {disk}, no peer", resource.role),
     };
+    let frozen = frozen(resource);
+    let summary = match &frozen {
+        None => summary,
+        Some(Frozen::Fencing) => format!("{summary}, ALL I/O FROZEN by fencing"),
+        Some(Frozen::Other(why)) => format!("{summary}, ALL I/O FROZEN: {why}"),
+    };
     Drbd {
         role: role(&resource.role),
         up_to_date: resource.is_uptodate(),
         connected,
         equal: resource.all_uptodate() && !resource.resyncing(),
         peer_role: peer.map_or(Role::Unknown, |peer| role(&peer.role)),
+        frozen,
+        // 8.4 may leave a connection out that nobody looks for.
+        alone: peer.is_none_or(|peer| peer.connection == drbd::ConnectionState::StandAlone),
         summary,
+    }
+}
+
+fn frozen(resource: &drbd::Resource) -> Option<Frozen> {
+    let by = resource.suspended_by;
+    let others = [
+        (by.user, "suspended by `drbdadm suspend-io`"),
+        (by.no_data, "no usable copy of the data is within reach"),
+        (by.quorum, "quorum is lost"),
+    ];
+    let others: Vec<&str> = others
+        .into_iter()
+        .filter_map(|(is, why)| is.then_some(why))
+        .collect();
+    match (by.fencing, others.is_empty()) {
+        // Fencing first: what else there is shows when that is over.
+        (true, _) => Some(Frozen::Fencing),
+        (false, false) => Some(Frozen::Other(others.join(", "))),
+        (false, true) => resource
+            .suspended
+            .then(|| Frozen::Other("for a reason that DRBD does not name".into())),
     }
 }
 
@@ -110,17 +142,27 @@ pub fn mount_point(paths: &Paths, config: &Config, mount: &Mount) -> MountPoint 
     }
 }
 
-/// The record on the volume, if the volume is mounted.
+/// What is on the mounted volume.
 #[must_use]
-pub fn epoch(paths: &Paths, config: &Config, mount: &Mount) -> Known<Epoch> {
-    if *mount != Mount::ReadWrite {
-        return Known::Absent;
-    }
-    match Epoch::read(&paths.epoch(config)) {
+pub fn volume(paths: &Paths, config: &Config) -> View {
+    let epoch = match Epoch::read(&paths.epoch(config)) {
         Ok(Some(epoch)) => Known::Present(epoch),
         Ok(None) => Known::Absent,
         Err(error) => Known::Unreadable(error.to_string()),
-    }
+    };
+    let look = |database: Database| {
+        // An interrupted takeover may have left anything; the next one begins with the copy.
+        let copy = match &epoch {
+            Known::Present(known) if known.phase(database) == Phase::Pending => {
+                before::interrupted(paths, config, database, known.epoch)
+            }
+            Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,
+        };
+        let directory = copy.unwrap_or_else(|| paths.on_volume(config, database));
+        (database, holds(&directory, database))
+    };
+    let databases = Database::ALL.into_iter().map(look).collect();
+    View { epoch, databases }
 }
 
 /// Whether a split brain waits to be resolved.
@@ -140,23 +182,17 @@ pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
     (!connected && reported()).then_some(SplitBrain::Reported)
 }
 
-/// Both databases' directories.
+/// Both databases' directories, given what is on the volume.
 #[must_use]
 pub fn databases(
     paths: &Paths,
     config: &Config,
-    mount: &Mount,
-    epoch: &Known<Epoch>,
+    on_volume: &View,
 ) -> BTreeMap<Database, Directories> {
-    let mounted = *mount == Mount::ReadWrite;
     let look = |database: Database| {
-        let mut found = directories(paths, config, database, mounted);
-        // An interrupted takeover may have left anything; the next one begins with the copy.
-        if let Known::Present(epoch) = epoch {
-            let copy = before::interrupted(paths, config, database, epoch.epoch);
-            if let (Phase::Pending, Some(copy)) = (epoch.phase(database), copy) {
-                found.volume = holds(&copy, database);
-            }
+        let mut found = directories(paths, config, database, false);
+        if let Some(holds) = on_volume.databases.get(&database) {
+            found.volume = holds.clone();
         }
         (database, found)
     };

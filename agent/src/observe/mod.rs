@@ -5,6 +5,7 @@
 
 pub mod live;
 mod mounts;
+pub mod volume;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,12 @@ pub struct Observation {
     pub shutting_down: bool,
     /// The record on the volume; only while it is mounted here.
     pub epoch: Known<Epoch>,
+    /// Whether the volume does not answer, so that what is said of it was seen earlier, or never.
+    #[serde(default)]
+    pub volume_silent: bool,
+    /// What the fence-peer handler is about, while it is what the volume waits for.
+    #[serde(default)]
+    pub fence_peer: FencePeer,
     /// What this node remembers.
     pub journal: Journal,
     /// The two databases' directories.
@@ -66,6 +73,29 @@ pub struct Observation {
     pub split_brain: Option<SplitBrain>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
+}
+
+/// What holds the volume's I/O back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Frozen {
+    /// DRBD has lost its peer, and no fence-peer handler has told it that it may go on.
+    Fencing,
+    /// Something else: in DRBD's words.
+    Other(String),
+}
+
+/// Whether fence-peer is being asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FencePeer {
+    /// No handler runs.
+    #[default]
+    Quiet,
+    /// One runs.
+    AtWork,
+    /// It was asked again in this round.
+    Asked,
 }
 
 /// How far a split brain has come.
@@ -144,6 +174,12 @@ pub struct Drbd {
     pub equal: bool,
     /// The peer's role, while connected.
     pub peer_role: Role,
+    /// What holds all I/O of the volume back, if anything does.
+    #[serde(default)]
+    pub frozen: Option<Frozen>,
+    /// Whether DRBD has given up looking for the peer (StandAlone).
+    #[serde(default)]
+    pub alone: bool,
     /// In words, for people: `Primary UpToDate, connected to Secondary UpToDate`.
     pub summary: String,
 }

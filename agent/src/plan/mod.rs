@@ -5,6 +5,7 @@
 //! That is what makes a crash at any point harmless: nothing is remembered but what can be seen.
 
 mod drain;
+mod frozen;
 mod peer;
 mod reason;
 mod spare;
@@ -138,6 +139,11 @@ impl Decision {
     /// Blocked on this node, for a reason that does not hold for the other.
     fn only_here(mut self) -> Self {
         self.only_here = true;
+        self
+    }
+
+    fn warning(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
         self
     }
 

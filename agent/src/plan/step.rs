@@ -26,6 +26,9 @@ pub enum Step {
     AskPromotion,
     /// Take the fencing constraint with this id away: both copies are the same again.
     RemoveConstraint(String),
+    /// Disconnect and connect DRBD, so that it asks its fence-peer handler again whether this node
+    /// may go on without the peer.
+    AskFencePeer,
     /// Ask the peer's agent to stop its databases, and wait until it has.
     StopPeer,
     /// Make the mount point, empty and immutable.
@@ -70,6 +73,7 @@ impl Step {
             Self::RemoveConstraint(id) => {
                 format!("take the constraint {id} away, which has outlived its reason")
             }
+            Self::AskFencePeer => "have DRBD ask its fence-peer handler again".into(),
             Self::StopPeer => "have the peer stop its databases".into(),
             Self::ProtectMountPoint => "make the mount point immutable while it is empty".into(),
             Self::StopServices => "stop the k8s services (k8s-dqlite by SIGKILL)".into(),

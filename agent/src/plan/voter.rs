@@ -3,7 +3,7 @@
 use two_node_ha_config::Config;
 
 use super::peer::{Verdict, verdict};
-use super::{Decision, State, Step, Target, stop_if_needed, sweep};
+use super::{Decision, State, Step, Target, frozen, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
@@ -54,6 +54,9 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
             State::PrimaryPrep,
             format!("DRBD does not call this node primary: {}", o.drbd.summary),
         );
+    }
+    if let Some(decision) = frozen::plan(o) {
+        return decision;
     }
     match &o.epoch {
         Known::Unreadable(why) => Decision::blocked(
@@ -255,7 +258,7 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     Decision::act(State::Recovering, steps, reason).because(peer)
 }
 
-fn running(o: &Observation) -> bool {
+pub(super) fn running(o: &Observation) -> bool {
     o.services == Services::Running
         && o.token
         && o.confirmed

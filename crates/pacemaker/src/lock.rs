@@ -7,13 +7,34 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
 /// How often another's lock is tried.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether a fence handler of the resource is at work, or somebody else has its lock.
+#[must_use]
+pub fn is_held(dir: &Path, resource: &str) -> bool {
+    // A handler that comes right now finds the lock taken for a moment, and tries again.
+    OpenOptions::new()
+        .write(true)
+        .open(path(dir, resource))
+        .is_ok_and(|file| {
+            flock(&file, FlockOperation::NonBlockingLockShared)
+                == Err(rustix::io::Errno::WOULDBLOCK)
+        })
+}
+
+fn path(dir: &Path, resource: &str) -> PathBuf {
+    let name: String = resource
+        .chars()
+        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
+        .collect();
+    dir.join(format!("fence.{name}.lock"))
+}
 
 /// Takes the lock of a resource's fence handlers, a file in `dir` (`/run/two-node-ha`); it is held
 /// while the file is open.
@@ -26,11 +47,7 @@ pub fn take(dir: &Path, resource: &str, patience: Duration) -> Result<File, Stri
         .recursive(true)
         .mode(0o755)
         .create(dir);
-    let name: String = resource
-        .chars()
-        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
-        .collect();
-    let path = dir.join(format!("fence.{name}.lock"));
+    let path = path(dir, resource);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -56,5 +73,23 @@ pub fn take(dir: &Path, resource: &str, patience: Duration) -> Result<File, Stri
                 return Err(format!("cannot lock {}: {error}", path.display()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_while_its_file_is_open_and_asking_does_not_take_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_held(dir.path(), "r0"));
+        let lock = take(dir.path(), "r0", Duration::ZERO).unwrap();
+        assert!(is_held(dir.path(), "r0"));
+        assert!(!is_held(dir.path(), "r1"));
+        assert!(take(dir.path(), "r0", Duration::ZERO).is_err());
+        drop(lock);
+        assert!(!is_held(dir.path(), "r0"));
+        assert!(take(dir.path(), "r0", Duration::ZERO).is_ok());
     }
 }

@@ -270,6 +270,21 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                 )?;
                 ensure(d.steps.len() == 1, "it is no part of anything else")?;
             }
+            Step::AskFencePeer => {
+                ensure(
+                    o.request == Request::Hold
+                        && o.drbd.role == Role::Primary
+                        && !o.drbd.connected
+                        && o.split_brain.is_none(),
+                    "DRBD is disconnected only where a voter has lost its peer, and both have not \
+                     written",
+                )?;
+                ensure(
+                    o.drbd.alone || o.drbd.frozen == Some(Frozen::Fencing),
+                    "and only where fencing holds its writes back, or to connect it again",
+                )?;
+                ensure(d.steps.len() == 1, "it is no part of anything else")?;
+            }
             Step::AskPeer
             | Step::AskPacemaker
             | Step::AskPromotion
@@ -392,4 +407,85 @@ fn a_constraint_is_taken_away_where_the_node_has_arrived_and_the_copies_are_the_
     });
     // A check that never saw a state would prove nothing about it.
     assert_eq!(removed.len(), 2, "{removed:?}");
+}
+
+/// Every way in which the volume can stand still, and what is known about it.
+fn frozen(o: &Observation, mut check: impl FnMut(&Observation)) {
+    let mut o = o.clone();
+    for (frozen, silent) in [
+        (Some(Frozen::Fencing), true),
+        (Some(Frozen::Other("x".into())), true),
+        (None, true),
+    ] {
+        (o.drbd.frozen, o.volume_silent) = (frozen, silent);
+        for (connected, alone) in [(true, false), (false, false), (false, true)] {
+            (o.drbd.connected, o.drbd.alone) = (connected, alone);
+            (o.drbd.equal, o.promotion) = (connected, Asked::NotYet);
+            for fence_peer in [FencePeer::Quiet, FencePeer::AtWork, FencePeer::Asked] {
+                o.fence_peer = fence_peer;
+                for node in [
+                    Asked::NotYet,
+                    Asked::Silent("x".into()),
+                    Asked::Answer(PeerNode::Online),
+                    Asked::Answer(PeerNode::Down),
+                    Asked::Answer(PeerNode::Lost),
+                    Asked::Answer(PeerNode::Unknown),
+                ] {
+                    o.peer_node = node;
+                    for split in [None, Some(SplitBrain::Reported)] {
+                        o.split_brain = split;
+                        check(&o);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn while_the_volume_stands_still_nothing_of_it_is_touched_and_drbd_asks_again_only_where_it_can_help()
+ {
+    let config = config();
+    let mut asked = 0_u64;
+    every_observation(|o| {
+        let first = o.peer_report == Asked::NotYet
+            && o.peer_node == Asked::Answer(PeerNode::Online)
+            && !o.peer_stopped
+            && o.journal.highest_epoch == 1;
+        let ends = o.services == Services::Stopped && !o.token || o.confirmed;
+        if !first || !ends || o.mount != Mount::ReadWrite {
+            return;
+        }
+        frozen(o, |o| {
+            let decision = plan(o, &config);
+            if let Err(broken) = invariants(o, &config, &decision) {
+                panic!("{broken}\n{o:#?}\n{decision:#?}");
+            }
+            for step in &decision.steps {
+                assert!(
+                    matches!(
+                        step,
+                        Step::AskPacemaker | Step::AskFencePeer | Step::StopServices
+                    ),
+                    "{step:?} reads or writes the volume\n{o:#?}"
+                );
+            }
+            assert!(!decision.settled, "{o:#?}");
+            let ask = decision.steps == [Step::AskFencePeer];
+            let can_help = o.request == Request::Hold
+                && o.drbd.frozen == Some(Frozen::Fencing)
+                && !o.drbd.connected
+                && !o.drbd.alone
+                && o.split_brain.is_none()
+                && o.fence_peer == FencePeer::Quiet
+                && matches!(
+                    o.peer_node,
+                    Asked::Answer(PeerNode::Online | PeerNode::Down)
+                );
+            assert_eq!(ask, can_help, "{o:#?}\n{decision:#?}");
+            asked += u64::from(ask);
+        });
+    });
+    // A check that never saw it would prove nothing about it.
+    assert!(asked > 0);
 }

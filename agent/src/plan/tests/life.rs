@@ -321,3 +321,54 @@ fn a_spare_has_not_arrived_before_its_copy_of_the_volume_is_up_to_date() {
         assert!(!end.settled);
     }
 }
+
+/// haone, the voter of epoch 1, whose peer has gone; fence-peer has not let it go on.
+fn frozen_voter() -> Observation {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.journal.highest_epoch = 1;
+    (o.services, o.token, o.confirmed) = (Services::Running, true, true);
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    (o.drbd.equal, o.drbd.connected) = (false, false);
+    (o.drbd.frozen, o.volume_silent) = (Some(Frozen::Fencing), true);
+    o
+}
+
+#[test]
+fn a_voter_whose_writes_stand_still_says_so_and_goes_on_once_its_peer_is_down() {
+    let mut o = frozen_voter();
+    o.fence_peer = FencePeer::AtWork;
+    let decision = decide(&o);
+    assert_eq!(decision.state, State::PrimaryRunning);
+    assert!(!decision.settled && decision.steps.is_empty());
+    // The handler does its work: no reason to wake anybody.
+    assert_eq!(decision.warnings, [""; 0]);
+    o.fence_peer = FencePeer::Quiet;
+    assert_eq!(decide(&o).steps, [Step::AskPacemaker]);
+    o.peer_node = Asked::Answer(PeerNode::Lost);
+    let decision = decide(&o);
+    assert!(decision.steps.is_empty());
+    assert!(
+        decision.warnings[0].contains("`stonith_admin --confirm hatwo`"),
+        "{decision:?}"
+    );
+    // It was fenced, or somebody has said so.
+    o.peer_node = Asked::NotYet;
+    let (taken, decision) = live(&mut o, &report(State::SecondaryRunning, 1));
+    assert_eq!(taken, [Step::AskPacemaker, Step::AskFencePeer]);
+    o.volume_silent = false;
+    assert!(decide(&o).settled, "{decision:?}");
+}
+
+#[test]
+fn a_connection_that_was_to_be_made_again_when_the_agent_ended_is_made_and_no_other() {
+    let mut o = frozen_voter();
+    (o.drbd.frozen, o.volume_silent, o.drbd.alone) = (None, false, true);
+    assert!(decide(&o).settled);
+    o.journal.in_progress = Some(Step::StartServices.describe());
+    assert!(decide(&o).settled);
+    o.journal.in_progress = Some(Step::AskFencePeer.describe());
+    assert_eq!(decide(&o).steps, [Step::AskFencePeer]);
+    o.split_brain = Some(SplitBrain::Reported);
+    assert!(decide(&o).settled);
+}

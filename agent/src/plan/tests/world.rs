@@ -56,6 +56,8 @@ pub fn booted() -> Observation {
             connected: true,
             equal: true,
             peer_role: Role::Unknown,
+            frozen: None,
+            alone: false,
             summary: "Secondary UpToDate".into(),
         },
         mount: Mount::None,
@@ -64,6 +66,8 @@ pub fn booted() -> Observation {
         failover_unit: false,
         shutting_down: false,
         epoch: Known::Absent,
+        volume_silent: false,
+        fence_peer: FencePeer::Quiet,
         journal,
         databases: Database::ALL
             .into_iter()
@@ -145,6 +149,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPacemaker => o.peer_node = Asked::Answer(PeerNode::Down),
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
         Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
+        Step::AskFencePeer => (o.drbd.frozen, o.drbd.alone) = (None, false),
         Step::StopPeer => o.peer_stopped = true,
         Step::ProtectMountPoint => o.mount_point = MountPoint::Protected,
         Step::StopServices => {

@@ -1,0 +1,160 @@
+//! Having DRBD ask its fence-peer handler again.
+//!
+//! It asks whenever a connection ends, and so also when a lost one that it still waits for is given
+//! up: disconnecting changes nothing where nothing is connected, and connecting puts it back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use two_node_ha_command::{Call, Runner};
+use two_node_ha_config::Config;
+use two_node_ha_pacemaker::lock;
+
+use super::{Actor, Error, Outcome};
+use crate::observe::{Frozen, Role, live};
+
+/// A handler that has just begun is not waited for: the plan comes again.
+const LOCK: Duration = Duration::from_millis(500);
+
+/// What drbdadm may take. It waits for the kernel's threads of the connection.
+const CHANGE: Duration = Duration::from_secs(20);
+
+impl Actor {
+    /// A failure says nothing about the voter here: all are the guard's, to be planned anew.
+    pub(super) fn ask_fence_peer(&self) -> Result<Outcome, Error> {
+        ask(&*self.runner, &self.paths.run(), &self.config)
+            .map(|()| Outcome::FencePeerAsked)
+            .map_err(Error::Guard)
+    }
+}
+
+fn ask(runner: &dyn Runner, run: &Path, config: &Config) -> Result<(), String> {
+    // Not held on: the handler that is about to be called needs it.
+    drop(lock::take(run, &config.volume.resource, LOCK)?);
+    let drbd = live::drbd(runner, config);
+    if drbd.role != Role::Primary || drbd.connected {
+        return Err(format!(
+            "DRBD has no lost peer to ask about ({})",
+            drbd.summary
+        ));
+    }
+    // Alone: the last try ended half-way.
+    if !drbd.alone {
+        if drbd.frozen != Some(Frozen::Fencing) {
+            return Err(format!("no write waits for it any more ({})", drbd.summary));
+        }
+        drbdadm(runner, config, "disconnect")?;
+    }
+    drbdadm(runner, config, "connect")
+}
+
+fn drbdadm(runner: &dyn Runner, config: &Config, command: &str) -> Result<(), String> {
+    let call = Call::new("drbdadm", CHANGE).args([command, config.volume.resource.as_str()]);
+    tracing::info!("`{call}`");
+    let output = runner.run(&call).map_err(|error| error.to_string())?;
+    if output.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "`{call}` ended with {}: {}",
+        output.exit,
+        output.complaint()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use two_node_ha_command::scripted::Scripted;
+    use two_node_ha_config::{Host, parse};
+
+    use super::*;
+
+    const TOML: &str = r#"
+[[node]]
+name = "haone"
+address = "10.0.0.1"
+[[node]]
+name = "hatwo"
+address = "10.0.0.2"
+[volume]
+backing_file = "/opt/drbd0-backstore"
+[fencing]
+mode = "constraint"
+"#;
+
+    /// What drbdadm is given, and what comes of it.
+    fn asked(
+        role: &str,
+        suspended: &str,
+        connection: &str,
+        connect: i32,
+        busy: bool,
+    ) -> (Vec<String>, Result<(), String>) {
+        let peer = if connection == "Connected" {
+            "Secondary"
+        } else {
+            "Unknown"
+        };
+        let events = format!(
+            "exists resource name:r0 role:{role} suspended:{suspended}\n\
+             exists connection name:r0 peer-node-id:0 conn-name:peer connection:{connection} role:{peer}\n\
+             exists device name:r0 volume:0 minor:0 disk:UpToDate\n\
+             exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 \
+             replication:Off peer-disk:DUnknown\nexists -\n"
+        );
+        let runner = Scripted::new()
+            .file("/sys/module/drbd/version", "8.4.11\n")
+            .file("/proc/drbd", "version: 8.4.11 (api:1/proto:86-101)\n")
+            .answer("drbdsetup events2 --now", 0, events)
+            .answer("drbdadm disconnect", 0, "")
+            .answer("drbdadm connect", connect, "");
+        let dir = tempfile::tempdir().unwrap();
+        let held = busy.then(|| lock::take(dir.path(), "r0", LOCK).unwrap());
+        let config = parse(TOML, "test.toml", Host::Node("haone")).unwrap();
+        let result = ask(&runner, dir.path(), &config);
+        drop(held);
+        let calls = runner
+            .calls()
+            .into_iter()
+            .filter(|call| call.starts_with("drbdadm"))
+            .collect();
+        (calls, result)
+    }
+
+    #[test]
+    fn a_frozen_primary_is_disconnected_and_connected() {
+        let (calls, result) = asked("Primary", "fencing", "Connecting", 0, false);
+        assert_eq!(result, Ok(()));
+        assert_eq!(calls, ["drbdadm disconnect r0", "drbdadm connect r0"]);
+    }
+
+    #[test]
+    fn what_ended_between_the_two_is_connected_again_frozen_or_not() {
+        let (_, result) = asked("Primary", "fencing", "Connecting", 1, false);
+        assert!(
+            result
+                .unwrap_err()
+                .contains("`drbdadm connect r0` ended with")
+        );
+        for suspended in ["fencing", "no"] {
+            let (calls, result) = asked("Primary", suspended, "StandAlone", 0, false);
+            assert_eq!(result, Ok(()));
+            assert_eq!(calls, ["drbdadm connect r0"]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_touched_where_a_handler_runs_or_no_write_waits_for_a_lost_peer() {
+        for (role, suspended, connection, busy) in [
+            ("Primary", "fencing", "Connecting", true),
+            ("Primary", "no", "Connecting", false),
+            ("Primary", "quorum", "Connecting", false),
+            ("Primary", "fencing", "Connected", false),
+            ("Secondary", "fencing", "Connecting", false),
+        ] {
+            let (calls, result) = asked(role, suspended, connection, 0, busy);
+            assert!(result.is_err(), "{role} {suspended} {connection} {busy}");
+            assert_eq!(calls, [""; 0]);
+        }
+    }
+}
