@@ -19,8 +19,9 @@ fn consequence(subject: &Subject) -> String {
     match mode {
         FencingMode::Stonith => format!(
             "Answered 1, nothing is claimed about {peer}: if this node is the primary, its I/O \
-             stays frozen until the replication link is back. If you know that {peer} is powered \
-             off: `stonith_admin --confirm {peer}`, then `drbdadm resume-io {resource}`"
+             stays frozen until the replication link is back, or until the agent sees that {peer} \
+             was fenced, and has DRBD ask again. If you know that {peer} is powered off: \
+             `stonith_admin --confirm {peer}`"
         ),
         FencingMode::Constraint | FencingMode::None => format!(
             "Answered 1, nothing is claimed about {peer}, and {peer} may be promoted with older \

@@ -18,6 +18,9 @@ pub struct Status {
     /// Why.
     #[serde(default)]
     pub reasons: Vec<String>,
+    /// What is not as it should be, and what to type.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// When blocked: what to do.
     #[serde(default)]
     pub remedy: Option<String>,

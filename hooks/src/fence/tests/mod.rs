@@ -24,7 +24,10 @@ fn a_frozen_primary_is_critical_and_alerted() {
         (Level::Critical, true)
     );
     assert!(
-        played.answer.reason.contains("`drbdadm resume-io r0`"),
+        played
+            .answer
+            .reason
+            .contains("`stonith_admin --confirm hatwo`"),
         "{}",
         played.answer.reason
     );

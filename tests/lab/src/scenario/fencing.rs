@@ -1,10 +1,70 @@
-//! Another `[fencing]` than the lab's, for the time of a scenario.
+//! Another fencing than the lab's, for the time of a scenario.
 
-use super::{COMMAND, Stage};
+use super::{COMMAND, Stage, link};
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
-use anyhow::{Context, Result};
-use std::time::Duration;
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, SystemTime};
+
+/// The handlers read the configuration at each call.
+const DEADLINE: &str = "\n[hooks]\nfence_peer_deadline = \"20s\"\n";
+
+const BREAK: &str = "mv /usr/sbin/fence_lab /usr/sbin/fence_lab.real
+    printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >/usr/sbin/fence_lab
+    chmod 755 /usr/sbin/fence_lab";
+const MEND: &str =
+    "! [ -e /usr/sbin/fence_lab.real ] || mv /usr/sbin/fence_lab.real /usr/sbin/fence_lab";
+
+/// Runs it while no fence agent works, on a node whose fence-peer soon gives up. It has to leave both
+/// nodes as members: one that still misses its peer would kill it with the agent that works again.
+///
+/// # Errors
+/// When what is run fails, or the cluster does not settle.
+pub fn out_of_order(
+    stage: &mut Stage,
+    voter: Node,
+    run: impl FnOnce(&mut Stage) -> Result<()>,
+) -> Result<()> {
+    let lab = &stage.lab;
+    let configuration = lab
+        .read(voter, "/etc/two-node-ha.toml")?
+        .context("the voter has no configuration")?;
+    let shorter = format!("{configuration}{DEADLINE}");
+    lab.write(voter, "/etc/two-node-ha.toml", shorter.as_bytes())?;
+    let result = NODES
+        .into_iter()
+        .try_for_each(|node| lab.sh(node, BREAK, COMMAND).map(drop))
+        .and_then(|()| run(stage));
+    let lab = &stage.lab;
+    for node in NODES {
+        lab.sh(node, MEND, COMMAND)?;
+        // Its failures are forgotten, so that it counts again.
+        let device = format!("fence_{node}");
+        lab.run(
+            voter,
+            &["crm_resource", "--cleanup", "--resource", &device],
+            COMMAND,
+        )?;
+    }
+    lab.write(voter, "/etc/two-node-ha.toml", configuration.as_bytes())?;
+    result?;
+    stage.settle()
+}
+
+/// fence-peer has given up since then, and has claimed nothing.
+///
+/// # Errors
+/// When it has not.
+pub fn gave_up(lab: &Lab, node: Node, since: SystemTime) -> Result<()> {
+    let said = link::answered(lab, node, "fence-peer to give up", since)?;
+    ensure!(
+        (said.decision.as_str(), said.code.as_str()) == ("undecided", "1"),
+        "fence-peer on {node} has answered {} ({})",
+        said.code,
+        said.decision
+    );
+    Ok(())
+}
 
 /// Runs it while the configuration has this `[fencing]`, and the cluster's own fencing is off. The
 /// lab's comes back whatever comes of it.

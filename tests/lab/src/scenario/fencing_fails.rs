@@ -1,11 +1,11 @@
 //! All links are cut, and the fence agent does not work.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, link};
+use super::{COMMAND, SETTLE, Scenario, Stage, fencing, link};
 use crate::agent;
 use crate::client::Lab;
-use crate::cluster::{NODES, Node};
+use crate::cluster::Node;
 use crate::demo::writer::Writer;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
 
 pub const SCENARIO: Scenario = Scenario {
@@ -14,41 +14,9 @@ pub const SCENARIO: Scenario = Scenario {
     run,
 };
 
-/// The handlers read the configuration at each call.
-const DEADLINE: &str = "\n[hooks]\nfence_peer_deadline = \"20s\"\n";
-
-const BREAK: &str = "mv /usr/sbin/fence_lab /usr/sbin/fence_lab.real
-    printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >/usr/sbin/fence_lab
-    chmod 755 /usr/sbin/fence_lab";
-const MEND: &str =
-    "! [ -e /usr/sbin/fence_lab.real ] || mv /usr/sbin/fence_lab.real /usr/sbin/fence_lab";
-
 fn run(stage: &mut Stage) -> Result<()> {
-    let lab = &stage.lab;
-    let voter = agent::voter(lab, SETTLE)?;
-    let configuration = lab
-        .read(voter, "/etc/two-node-ha.toml")?
-        .context("the voter has no configuration")?;
-    let shorter = format!("{configuration}{DEADLINE}");
-    lab.write(voter, "/etc/two-node-ha.toml", shorter.as_bytes())?;
-    let result = NODES
-        .into_iter()
-        .try_for_each(|node| lab.sh(node, BREAK, COMMAND).map(drop))
-        .and_then(|()| without(stage, voter));
-    let lab = &stage.lab;
-    for node in NODES {
-        lab.sh(node, MEND, COMMAND)?;
-        // Its failures are forgotten, so that it counts again.
-        let device = format!("fence_{node}");
-        lab.run(
-            voter,
-            &["crm_resource", "--cleanup", "--resource", &device],
-            COMMAND,
-        )?;
-    }
-    lab.write(voter, "/etc/two-node-ha.toml", configuration.as_bytes())?;
-    result?;
-    stage.settle()
+    let voter = agent::voter(&stage.lab, SETTLE)?;
+    fencing::out_of_order(stage, voter, |stage| without(stage, voter))
 }
 
 fn without(stage: &mut Stage, voter: Node) -> Result<()> {
@@ -58,20 +26,14 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
     writer.wait_count(20, Duration::from_secs(120))?;
     lab.partition(None)?;
     let cut = SystemTime::now();
-    let said = link::answered(lab, voter, "fence-peer to give up", cut);
+    let said = fencing::gave_up(lab, voter, cut);
     // Whoever has written now, has done so without the other.
     let alone = writer.first_after(cut);
     let state = lab.read(voter, "/proc/drbd")?.unwrap_or_default();
     let rules = link::constraints(lab, voter)?;
     let alarm = alarm(lab, voter, cut)?;
     lab.heal()?;
-    let said = said?;
-    ensure!(
-        (said.decision.as_str(), said.code.as_str()) == ("undecided", "1"),
-        "fence-peer on {voter} has answered {} ({})",
-        said.code,
-        said.decision
-    );
+    said?;
     ensure!(
         rules.trim().is_empty(),
         "a constraint is left of a call that has claimed nothing:\n{rules}"
@@ -89,7 +51,6 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
     }
     writer.wait_after(SystemTime::now(), SETTLE)?;
     stage.acks.extend(writer.stop());
-    // Only then may the fence agent be mended: a node that still misses its peer would kill it.
     super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.check_writes()
 }

@@ -8,6 +8,7 @@ mod boot_delay;
 mod broken_config;
 mod constraint_only;
 mod copy_refused;
+mod fenced_late;
 mod fencing;
 mod fencing_fails;
 mod first_start;
@@ -55,7 +56,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 19] = [
+pub static SCENARIOS: [Scenario; 20] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -68,6 +69,7 @@ pub static SCENARIOS: [Scenario; 19] = [
     handler_hangs::SCENARIO,
     partition::SCENARIO,
     fencing_fails::SCENARIO,
+    fenced_late::SCENARIO,
     constraint_only::SCENARIO,
     split_brain::SCENARIO,
     services_gated::SCENARIO,
