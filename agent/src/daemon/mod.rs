@@ -145,6 +145,9 @@ struct Daemon {
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(20);
 
+/// But while every write stands still, for this.
+const FROZEN_RETRY: Duration = Duration::from_secs(5);
+
 /// Runs until SIGTERM.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::time::Instant;
 use two_node_ha_pacemaker::lock;
 
 use super::control::{Response, Status};
-use super::{Daemon, LONGEST_RETRY, SHORTEST_RETRY};
+use super::{Daemon, FROZEN_RETRY, LONGEST_RETRY, SHORTEST_RETRY};
 use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
 use crate::observe::{
     Asked, FencePeer, Frozen, Known, Mount, Observation, Request, Services, live, volume,
@@ -56,7 +56,7 @@ impl Daemon {
                     self.questions.wake_peer();
                 }
             }
-            self.schedule(&decision);
+            self.schedule(&observation, &decision);
             if self.end.is_some() || !self.act(&observation, &decision) {
                 return;
             }
@@ -154,11 +154,14 @@ impl Daemon {
         }
     }
 
-    fn schedule(&mut self, decision: &Decision) {
+    fn schedule(&mut self, observation: &Observation, decision: &Decision) {
         if decision.settled {
             self.retry = None;
             self.patience = SHORTEST_RETRY;
         } else {
+            if observation.drbd.frozen.is_some() {
+                self.patience = self.patience.min(FROZEN_RETRY);
+            }
             self.retry_later();
         }
     }
@@ -267,11 +270,19 @@ impl Daemon {
         }
     }
 
-    /// Each warning goes into the journal once, until the agent has arrived without it.
+    /// Each warning goes into the journal once, until the agent has arrived without it; that, too,
+    /// is worth a line.
     fn warn(&mut self, decision: &Decision) {
         if decision.settled {
+            let before = self.warned.len();
             self.warned
                 .retain(|warning| decision.warnings.contains(warning));
+            if self.warned.len() < before {
+                tracing::info!(
+                    "the warning of before no longer holds: {}",
+                    decision.reasons.join("; ")
+                );
+            }
         }
         for warning in &decision.warnings {
             if !self.warned.contains(warning) {
