@@ -59,9 +59,12 @@ fn run(stage: &mut Stage) -> Result<()> {
             said.code
         );
         agent::wait_for(lab, voter, "the voter", SETTLE, agent::Status::is_voter)?;
-        let log =
-            "journalctl -b -u two-node-ha-k8s -o cat --no-pager | grep -c 'stands still: DRBD'";
-        let lines = lab.sh(voter, &format!("{log} || true"), COMMAND)?;
+        let seconds = cut.elapsed().unwrap_or_default().as_secs() + 2;
+        let log = format!(
+            "journalctl --since=-{seconds}s -u two-node-ha-k8s -o cat --no-pager \
+             | grep -c 'stands still: DRBD' || true"
+        );
+        let lines = lab.sh(voter, &log, COMMAND)?;
         ensure!(
             lines.trim() == "1",
             "the journal of the agent says {} times that writes stand still",
