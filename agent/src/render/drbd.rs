@@ -149,6 +149,7 @@ fn disk(out: &mut String, c: &Config, generation: Generation) {
         // KiB/s, the unit of c-max-rate.
         *out += &format!("        c-max-rate {}k;\n", rate >> 10);
     }
+    *out += &format!("        c-min-rate {}k;\n", c.drbd.resync_min_rate >> 10);
     *out += "    }\n";
 }
 

@@ -216,6 +216,15 @@ fn volume(r: &mut Reader<'_>, s: &Section<'_>) -> Volume {
 }
 
 fn drbd(r: &mut Reader<'_>, s: &Section<'_>) -> Drbd {
+    // The range of c-max-rate in drbd.conf(5): 250 KiB/s to 4 GiB/s.
+    let resync_max_rate = r.size(s, "resync_max_rate", 250 << 10, 4 << 30);
+    // 0 is no rate to DRBD: it would not slow down at all.
+    let rate = r.size(s, "resync_min_rate", 1 << 10, 4 << 30);
+    let given = r.given("drbd.resync_min_rate", 0);
+    let resync_min_rate = match (rate.unwrap_or_default(), resync_max_rate) {
+        (rate, Some(max)) if !given => rate.min(max),
+        (rate, _) => rate,
+    };
     let mut after_sb = |name| match r.choice(s, name) {
         Some("discard-zero-changes") => AfterSb::DiscardZeroChanges,
         Some("discard-secondary") => AfterSb::DiscardSecondary,
@@ -234,8 +243,8 @@ fn drbd(r: &mut Reader<'_>, s: &Section<'_>) -> Drbd {
         verify_alg: r.choice(s, "verify_alg").unwrap_or_default().to_owned(),
         cram_hmac_alg: r.choice(s, "cram_hmac_alg").unwrap_or_default().to_owned(),
         shared_secret_file: r.path(s, "shared_secret_file", names::anything),
-        // The range of c-max-rate in drbd.conf(5): 250 KiB/s to 4 GiB/s.
-        resync_max_rate: r.size(s, "resync_max_rate", 250 << 10, 4 << 30),
+        resync_max_rate,
+        resync_min_rate,
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
     fencing(r, c);
     services(r, c);
     losses(r, c);
+    resync_rates(r, c);
     copies(r, c);
     warnings(r, c);
 }
@@ -309,6 +310,21 @@ fn services(r: &mut Reader<'_>, c: &Config) {
             let fault = format!("the datastore service `{service}` is none of `services`");
             r.error_at("k8s.datastore_services", 0, fault);
         }
+    }
+}
+
+/// A floor above the ceiling would say two things.
+fn resync_rates(r: &mut Reader<'_>, c: &Config) {
+    let path = "drbd.resync_min_rate";
+    let Some(max) = c.drbd.resync_max_rate else {
+        return;
+    };
+    if c.drbd.resync_min_rate > max && r.usable(&[path, "drbd.resync_max_rate"]) {
+        r.error_at(
+            path,
+            0,
+            Fault::from("`resync_min_rate` is more than `resync_max_rate`"),
+        );
     }
 }
 

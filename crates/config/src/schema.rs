@@ -138,6 +138,8 @@ pub struct Drbd {
     pub shared_secret_file: Option<PathBuf>,
     /// `c-max-rate`, bytes a second; `None` leaves DRBD's default.
     pub resync_max_rate: Option<u64>,
+    /// `c-min-rate`, bytes a second. Default 10 MiB.
+    pub resync_min_rate: u64,
 }
 
 /// Corosync's transport.

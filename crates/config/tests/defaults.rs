@@ -150,3 +150,18 @@ fn udpu_has_no_crypto_unless_it_is_asked_for_which_is_an_error() {
         .is_err()
     );
 }
+
+#[test]
+fn a_low_ceiling_of_the_resync_lowers_the_floor_that_nobody_has_set() {
+    let floor = |drbd: &str| {
+        let text = format!("{SMALLEST}\n[drbd]\n{drbd}\n");
+        parse(&text, "x.toml", Host::Any)
+            .unwrap()
+            .drbd
+            .resync_min_rate
+    };
+    assert_eq!(floor(""), 10 << 20);
+    assert_eq!(floor("resync_max_rate = \"100MiB\""), 10 << 20);
+    assert_eq!(floor("resync_max_rate = \"2MiB\""), 2 << 20);
+    assert_eq!(floor("resync_min_rate = \"40MiB\""), 40 << 20);
+}

@@ -182,6 +182,12 @@ pub const KEYS: &[Key] = &[
         "How much a resync may transfer in a second, so that it does not crowd out the database.",
     )
     .optional("\"100MiB\""),
+    key(
+        "drbd.resync_min_rate",
+        Size,
+        "How much a resync may transfer in a second beside a database that writes, or more where there is room. While it lasts there is nothing to fail over to, and DRBD's own default of 250 KiB makes that long.",
+    )
+    .default("\"10MiB\""),
     // [corosync]
     key(
         "corosync.transport",

@@ -24,9 +24,6 @@ const FLAPS: u32 = 50;
 /// again.
 const HASTE: &str = "timeout 10; ping-int 2; ping-timeout 5; connect-int 2;";
 
-/// Nor would it resynchronise by more than 250 KiB/s beside the writes.
-const AT_ONCE: &str = "c-min-rate 0;";
-
 fn run(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
     let voter = agent::voter(lab, SETTLE)?;
@@ -72,17 +69,13 @@ fn run(stage: &mut Stage) -> Result<()> {
 /// Cuts the link, waits until both have seen it, and then until the copies are equal again, each time
 /// without a pause.
 fn flaps(lab: &Lab, spare: Node) -> Result<()> {
-    let options = |net: &str, disk: &str| {
+    let options = |edit: String| {
         NODES.into_iter().try_for_each(|node| {
-            let script =
-                format!("sed -i -e '{net}' -e '{disk}' /etc/drbd.d/r0.res && drbdadm adjust r0");
+            let script = format!("sed -i '{edit}' /etc/drbd.d/r0.res && drbdadm adjust r0");
             lab.sh(node, &script, COMMAND).map(drop)
         })
     };
-    options(
-        &format!("s/protocol C;/& {HASTE}/"),
-        &format!("s/on-io-error detach;/& {AT_ONCE}/"),
-    )?;
+    options(format!("s/protocol C;/& {HASTE}/"))?;
     let script = format!(
         "state() {{ grep -o 'cs:[A-Za-z]* ro:[^ ]* ds:[^ ]*' /proc/drbd; }}
         until_() {{
@@ -103,6 +96,6 @@ fn flaps(lab: &Lab, spare: Node) -> Result<()> {
     let result = lab.sh(spare, &script, Duration::from_secs(1200));
     // Where a flap has failed it may still be cut.
     let _ = lab.sh(spare, HEAL, COMMAND);
-    options(&format!("s/ {HASTE}//"), &format!("s/ {AT_ONCE}//"))?;
+    options(format!("s/ {HASTE}//"))?;
     result.map(drop)
 }
