@@ -76,6 +76,9 @@ struct Knowledge {
     node: Asked<PeerNode>,
     promotion: Asked<Promotion>,
     stopped: bool,
+    /// Whether DRBD holds writes back for an answer of fence-peer.
+    frozen: bool,
+    /// Whether it has asked in this round.
     fence_peer_asked: bool,
     asking_peer: bool,
     asking_pacemaker: bool,
@@ -91,6 +94,7 @@ impl Knowledge {
             node: Asked::NotYet,
             promotion: Asked::NotYet,
             stopped: false,
+            frozen: false,
             fence_peer_asked: false,
             asking_peer: false,
             asking_pacemaker: false,
@@ -106,6 +110,16 @@ impl Knowledge {
         self.stopped = false;
         self.fence_peer_asked = false;
         self.forget_promotion();
+    }
+
+    /// DRBD holds writes back now, or does not. It has asked at the moment when it began to, and the
+    /// handler is about to start; what Pacemaker knew of the peer was so before that.
+    fn drbd_waits(&mut self, frozen: bool) {
+        if frozen && !self.frozen {
+            self.node = Asked::NotYet;
+            self.fence_peer_asked = true;
+        }
+        self.frozen = frozen;
     }
 
     /// A handler may have placed its constraint since: an answer that is under way is old, too.
@@ -145,7 +159,8 @@ struct Daemon {
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(20);
 
-/// But while every write stands still, for this.
+/// But while every write stands still, this, from the beginning: a handler that was not seen to start
+/// by then was not called.
 const FROZEN_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM.
@@ -338,5 +353,33 @@ fn make_run_directory(path: &Path) -> Result<(), String> {
             Err(format!("creating {}: {error}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_writes_begin_to_stand_still_drbd_has_just_asked_and_what_was_known_of_the_peer_is_old()
+    {
+        let mut knowledge = Knowledge::nothing();
+        knowledge.node = Asked::Answer(PeerNode::Online);
+        knowledge.drbd_waits(false);
+        assert_eq!(knowledge.node, Asked::Answer(PeerNode::Online));
+        assert!(!knowledge.fence_peer_asked);
+        knowledge.drbd_waits(true);
+        assert_eq!(knowledge.node, Asked::NotYet);
+        assert!(knowledge.fence_peer_asked);
+        // The next round; it still waits.
+        knowledge.forget();
+        knowledge.node = Asked::Answer(PeerNode::Down);
+        knowledge.drbd_waits(true);
+        assert_eq!(knowledge.node, Asked::Answer(PeerNode::Down));
+        assert!(!knowledge.fence_peer_asked);
+        // And another time.
+        knowledge.drbd_waits(false);
+        knowledge.drbd_waits(true);
+        assert!(knowledge.fence_peer_asked);
     }
 }

@@ -160,7 +160,7 @@ impl Daemon {
             self.patience = SHORTEST_RETRY;
         } else {
             if observation.drbd.frozen.is_some() {
-                self.patience = self.patience.min(FROZEN_RETRY);
+                self.patience = FROZEN_RETRY;
             }
             self.retry_later();
         }
@@ -235,6 +235,7 @@ impl Daemon {
         } else {
             (volume.unmounted(), false)
         };
+        knowledge.drbd_waits(drbd.frozen == Some(Frozen::Fencing));
         let fence_peer = if drbd.frozen != Some(Frozen::Fencing) {
             FencePeer::Quiet
         } else if lock::is_held(&paths.run(), &config.volume.resource) {

@@ -94,7 +94,7 @@ pub enum FencePeer {
     Quiet,
     /// One runs.
     AtWork,
-    /// It was asked again in this round.
+    /// It was asked in this round, and may be about to start.
     Asked,
 }
 

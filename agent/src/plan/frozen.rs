@@ -74,7 +74,10 @@ fn fencing(o: &Observation, state: State) -> Decision {
             );
         }
         FencePeer::Asked => {
-            return Decision::wait(state, format!("{lost}, and was made to ask again"));
+            return Decision::wait(
+                state,
+                format!("{lost}, and has just asked whether this node may go on"),
+            );
         }
         FencePeer::Quiet => {}
     }
