@@ -141,7 +141,8 @@ fn policy(policy: AfterSb) -> &'static str {
 }
 
 fn disk(out: &mut String, c: &Config, generation: Generation) {
-    *out += "\n    disk {\n        on-io-error detach;\n";
+    // It detaches all the same, after the handler: with `detach` nobody would hear of it.
+    *out += "\n    disk {\n        on-io-error call-local-io-error;\n";
     if generation == Generation::V84 {
         *out += &format!("        {}\n", fencing(c));
     }

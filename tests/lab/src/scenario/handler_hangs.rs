@@ -66,10 +66,11 @@ fn trouble(lab: &Lab, voter: Node, what: &str, body: &str) -> Result<()> {
          chmod 755 /usr/sbin/cibadmin"
     );
     lab.sh(voter, &replace, COMMAND)?;
-    let since = SystemTime::now();
+    // The agent may have had DRBD ask once more after the last trouble.
+    let end = link::end_of_journal(lab, voter)?;
     let answered = link::cut(lab, voter.peer()).and_then(|()| {
         let what = format!("fence-peer to answer although cibadmin {what}");
-        link::answered(lab, voter, &what, since)
+        link::answered_behind(lab, voter, &what, &end)
     });
     lab.sh(
         voter,

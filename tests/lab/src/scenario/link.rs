@@ -78,13 +78,41 @@ pub struct Answered {
 /// # Errors
 /// When it does not.
 pub fn answered(lab: &Lab, node: Node, what: &str, since: SystemTime) -> Result<Answered> {
-    wait::until(what, SETTLE, || {
+    last_answer(lab, node, what, || {
         let seconds = since.elapsed().unwrap_or_default().as_secs() + 2;
+        format!("--since=-{seconds}s")
+    })
+}
+
+/// Where the node's journal ends.
+///
+/// # Errors
+/// When the node does not tell.
+pub fn end_of_journal(lab: &Lab, node: Node) -> Result<String> {
+    let said = lab.run(node, &["journalctl", "-n0", "--show-cursor"], COMMAND)?;
+    let (_, cursor) = said
+        .split_once("cursor: ")
+        .with_context(|| format!("no cursor: {said:?}"))?;
+    Ok(cursor.trim().to_owned())
+}
+
+/// What fence-peer has answered behind that end of the journal, once it has: to the moment, where
+/// [`answered`] may see a call shortly before.
+///
+/// # Errors
+/// When it does not.
+pub fn answered_behind(lab: &Lab, node: Node, what: &str, end: &str) -> Result<Answered> {
+    last_answer(lab, node, what, || format!("--after-cursor='{end}'"))
+}
+
+fn last_answer(lab: &Lab, node: Node, what: &str, from: impl Fn() -> String) -> Result<Answered> {
+    wait::until(what, SETTLE, || {
         let records = lab.sh(
             node,
             &format!(
-                "journalctl -o json --since=-{seconds}s TWO_NODE_HA_HANDLER=fence-peer \
-                 --output-fields=TWO_NODE_HA_DECISION,TWO_NODE_HA_EXIT_CODE"
+                "journalctl -o json {} TWO_NODE_HA_HANDLER=fence-peer \
+                 --output-fields=TWO_NODE_HA_DECISION,TWO_NODE_HA_EXIT_CODE",
+                from()
             ),
             COMMAND,
         )?;

@@ -8,6 +8,7 @@ mod boot_delay;
 mod broken_config;
 mod constraint_only;
 mod copy_refused;
+mod disk_fails;
 mod fenced_late;
 mod fencing;
 mod fencing_fails;
@@ -56,7 +57,7 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 20] = [
+pub static SCENARIOS: [Scenario; 21] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
@@ -65,6 +66,7 @@ pub static SCENARIOS: [Scenario; 20] = [
     spare_dies::SCENARIO,
     slow_and_full::SCENARIO,
     copy_refused::SCENARIO,
+    disk_fails::SCENARIO,
     link_flaps::SCENARIO,
     handler_hangs::SCENARIO,
     partition::SCENARIO,
