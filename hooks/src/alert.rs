@@ -69,11 +69,7 @@ pub fn all(
 fn run(root: &Root, call: &Call) -> Option<String> {
     match root.run(call) {
         Ok(output) if output.success() => None,
-        Ok(output) => Some(format!(
-            "`{call}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        )),
+        Ok(output) => Some(output.failure(call)),
         // A machine without terminals, or without Pacemaker.
         Err(Error::NotInstalled { .. }) if !Path::new(&call.program).is_absolute() => None,
         Err(error) => Some(chain(&error)),

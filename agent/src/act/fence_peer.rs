@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Runner};
+use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_pacemaker::lock;
 
@@ -51,36 +51,13 @@ fn ask(runner: &dyn Runner, run: &Path, config: &Config) -> Result<(), String> {
 fn drbdadm(runner: &dyn Runner, config: &Config, command: &str) -> Result<(), String> {
     let call = Call::new("drbdadm", CHANGE).args([command, config.volume.resource.as_str()]);
     tracing::info!("`{call}`");
-    let output = runner.run(&call).map_err(|error| error.to_string())?;
-    if output.success() {
-        return Ok(());
-    }
-    Err(format!(
-        "`{call}` ended with {}: {}",
-        output.exit,
-        output.complaint()
-    ))
+    succeed(runner, &call).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use two_node_ha_command::scripted::Scripted;
-    use two_node_ha_config::{Host, parse};
-
     use super::*;
-
-    const TOML: &str = r#"
-[[node]]
-name = "haone"
-address = "10.0.0.1"
-[[node]]
-name = "hatwo"
-address = "10.0.0.2"
-[volume]
-backing_file = "/opt/drbd0-backstore"
-[fencing]
-mode = "constraint"
-"#;
+    use crate::act::tests::{config, drbd};
 
     /// What drbdadm is given, and what comes of it.
     fn asked(
@@ -90,28 +67,17 @@ mode = "constraint"
         connect: i32,
         busy: bool,
     ) -> (Vec<String>, Result<(), String>) {
-        let peer = if connection == "Connected" {
-            "Secondary"
+        let peer_disk = if connection == "Connected" {
+            "UpToDate"
         } else {
-            "Unknown"
+            "DUnknown"
         };
-        let events = format!(
-            "exists resource name:r0 role:{role} suspended:{suspended}\n\
-             exists connection name:r0 peer-node-id:0 conn-name:peer connection:{connection} role:{peer}\n\
-             exists device name:r0 volume:0 minor:0 disk:UpToDate\n\
-             exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 \
-             replication:Off peer-disk:DUnknown\nexists -\n"
-        );
-        let runner = Scripted::new()
-            .file("/sys/module/drbd/version", "8.4.11\n")
-            .file("/proc/drbd", "version: 8.4.11 (api:1/proto:86-101)\n")
-            .answer("drbdsetup events2 --now", 0, events)
+        let runner = drbd(role, suspended, connection, "Off", peer_disk)
             .answer("drbdadm disconnect", 0, "")
             .answer("drbdadm connect", connect, "");
         let dir = tempfile::tempdir().unwrap();
         let held = busy.then(|| lock::take(dir.path(), "r0", LOCK).unwrap());
-        let config = parse(TOML, "test.toml", Host::Node("haone")).unwrap();
-        let result = ask(&runner, dir.path(), &config);
+        let result = ask(&runner, dir.path(), &config());
         drop(held);
         let calls = runner
             .calls()

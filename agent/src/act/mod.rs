@@ -10,6 +10,8 @@ mod recover;
 mod rejoin;
 mod services;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -75,39 +75,15 @@ fn remove(
 
 #[cfg(test)]
 mod tests {
-    use two_node_ha_command::scripted::Scripted;
-    use two_node_ha_config::{Host, parse};
     use two_node_ha_pacemaker::FencingConstraint;
 
     use super::*;
-
-    const TOML: &str = r#"
-[[node]]
-name = "haone"
-address = "10.0.0.1"
-[[node]]
-name = "hatwo"
-address = "10.0.0.2"
-[volume]
-backing_file = "/opt/drbd0-backstore"
-[fencing]
-mode = "constraint"
-"#;
+    use crate::act::tests::{config, drbd};
 
     /// What is called, and what comes of it.
     fn swept(replication: &str, peer: &str, allowed: &str) -> (Vec<String>, Result<(), String>) {
-        let events = format!(
-            "exists resource name:r0 role:Primary suspended:no\n\
-             exists connection name:r0 peer-node-id:0 conn-name:peer connection:Connected role:Secondary\n\
-             exists device name:r0 volume:0 minor:0 disk:UpToDate\n\
-             exists peer-device name:r0 peer-node-id:0 conn-name:peer volume:0 \
-             replication:{replication} peer-disk:{peer}\nexists -\n"
-        );
         let constraint = FencingConstraint::new("r0", "ms", allowed).element("Promoted");
-        let runner = Scripted::new()
-            .file("/sys/module/drbd/version", "8.4.11\n")
-            .file("/proc/drbd", "version: 8.4.11 (api:1/proto:86-101)\n")
-            .answer("drbdsetup events2 --now", 0, events)
+        let runner = drbd("Primary", "no", "Connected", replication, peer)
             .answer(
                 "cibadmin --query",
                 0,
@@ -115,9 +91,8 @@ mode = "constraint"
             )
             .answer("cibadmin --delete", 0, "");
         let dir = tempfile::tempdir().unwrap();
-        let config = parse(TOML, "test.toml", Host::Node("haone")).unwrap();
         let id = "drbd-fence-by-handler-r0-ms";
-        let result = remove(&runner, dir.path(), &config, "haone", id);
+        let result = remove(&runner, dir.path(), &config(), "haone", id);
         (runner.calls(), result)
     }
 

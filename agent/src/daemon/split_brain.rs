@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use two_node_ha_command::{Call, Runner, System};
+use two_node_ha_command::{Call, Runner, System, succeed};
 use two_node_ha_config::Config;
 
 use super::shared::Shared;
@@ -286,20 +286,12 @@ fn demote(runner: &dyn Runner, config: &Config, node: &str) -> Result<String, St
         "--lifetime",
         BAN,
     ]);
-    let output = runner.run(&call).map_err(|error| error.to_string())?;
-    if output.success() {
-        Ok(format!(
-            "Pacemaker takes the primary away from {node}, for an hour; `crm_resource --clear \
-             --resource {} --node {node}` ends that earlier",
-            config.pacemaker.drbd_clone
-        ))
-    } else {
-        Err(format!(
-            "`{call}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        ))
-    }
+    succeed(runner, &call)?;
+    Ok(format!(
+        "Pacemaker takes the primary away from {node}, for an hour; `crm_resource --clear \
+         --resource {} --node {node}` ends that earlier",
+        config.pacemaker.drbd_clone
+    ))
 }
 
 #[cfg(test)]

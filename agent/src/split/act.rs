@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Runner};
+use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_pacemaker::{bar, bar_by_id};
 
@@ -278,15 +278,7 @@ impl Hands<'_> {
 
     fn run(&self, call: &Call) -> Result<(), String> {
         tracing::info!("`{call}`");
-        let output = self.runner.run(call).map_err(|error| error.to_string())?;
-        if output.success() {
-            return Ok(());
-        }
-        Err(format!(
-            "`{call}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        ))
+        succeed(self.runner, call).map(drop)
     }
 }
 

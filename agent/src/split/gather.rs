@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Error, Exit, Output, Runner};
+use two_node_ha_command::{Call, Error, Exit, Output, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
@@ -122,14 +122,7 @@ fn resource(runner: &dyn Runner, config: &Config) -> (Role, Disk, Link, String) 
 /// `drbdadm get-gi`, which takes DRBD's netlink lock: not for a handler.
 pub(super) fn generation(runner: &dyn Runner, resource: &str) -> Result<Generation, String> {
     let call = Call::new("drbdadm", PROGRAM).args(["get-gi", resource]);
-    let output = runner.run(&call).map_err(|error| error.to_string())?;
-    if !output.success() {
-        return Err(format!(
-            "`{call}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        ));
-    }
+    let output = succeed(runner, &call)?;
     let text = String::from_utf8_lossy(&output.stdout);
     Generation::parse(&text).ok_or_else(|| format!("`{call}` printed {text:?}"))
 }
@@ -162,11 +155,7 @@ fn cluster(runner: &dyn Runner, resource: &str) -> Cluster {
         Err(Error::NotInstalled { .. }) => Cluster::Absent,
         Err(error) => Cluster::Silent(error.to_string()),
         Ok(output) if output.exit == Exit::Code(NOT_CONNECTED) => Cluster::Absent,
-        Ok(output) if !output.success() => Cluster::Silent(format!(
-            "`{call}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        )),
+        Ok(output) if !output.success() => Cluster::Silent(output.failure(&call)),
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
             match two_node_ha_pacemaker::parse_bar(&text, &super::bar_id(resource)) {

@@ -132,6 +132,27 @@ impl Output {
             .unwrap_or("it said nothing")
             .to_owned()
     }
+
+    /// In words, that it failed: for the call that it came of.
+    #[must_use]
+    pub fn failure(&self, call: &Call) -> String {
+        format!("`{call}` ended with {}: {}", self.exit, self.complaint())
+    }
+}
+
+/// Runs a program that has to exit with 0.
+///
+/// # Errors
+/// Why it did not, in words, down to what the system said.
+pub fn succeed(runner: &dyn Runner, call: &Call) -> Result<Output, String> {
+    match runner.run(call) {
+        Ok(output) if output.success() => Ok(output),
+        Ok(output) => Err(output.failure(call)),
+        Err(error) => Err(match std::error::Error::source(&error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        }),
+    }
 }
 
 /// Why a program gave no [`Output`].

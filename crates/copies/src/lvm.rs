@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Runner};
+use two_node_ha_command::{Call, Runner, succeed};
 
 use crate::error::Error;
 
@@ -94,18 +94,8 @@ pub fn removal(snapshot: &str, deadline: Duration) -> Call {
 
 /// Runs one of the calls.
 pub fn run(runner: &dyn Runner, call: &Call) -> Result<String, Error> {
-    let output = runner.run(call).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        Error::Lvm(format!("{error}{}", cause.unwrap_or_default()))
-    })?;
-    if output.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(Error::Lvm(format!(
-        "`{call}` ended with {}: {}",
-        output.exit,
-        output.complaint()
-    )))
+    let output = succeed(runner, call).map_err(Error::Lvm)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

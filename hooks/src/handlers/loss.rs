@@ -15,7 +15,7 @@ pub fn local_io_error(action: LossAction) -> Answer {
         Level::Critical,
         action,
         "the backing device failed: DRBD goes on with the peer's data if it can. Check the disk \
-         (`dmesg`), replace it, and attach it again",
+         (`dmesg`), replace it, then `drbdadm create-md` and `drbdadm adjust`",
     )
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Runner, System};
+use two_node_ha_command::{Call, System, succeed};
 use two_node_ha_copies::{Copy, Method};
 
 use super::Place;
@@ -22,16 +22,7 @@ pub fn run(place: &Place, name: &str, dir: Option<&Path>) -> Result<String, Stri
     };
     prepare(&dir)?;
     let call = call(&copy, &place.config.volume.fstype, &dir);
-    let output = System::new()
-        .run(&call)
-        .map_err(|error| error.to_string())?;
-    if !output.success() {
-        return Err(format!(
-            "`{call}` ended with {}: {}",
-            output.exit,
-            output.complaint()
-        ));
-    }
+    succeed(&System::new(), &call)?;
     Ok(format!(
         "{name} is mounted read-only on {}\nThe journal of its file system was not replayed: what \
          was written just before may look torn.\nWhen done: umount {}\n",

@@ -27,7 +27,7 @@ fn a_frozen_primary_is_critical_and_alerted() {
         played
             .answer
             .reason
-            .contains("`stonith_admin --confirm hatwo`"),
+            .contains("`stonith_admin --confirm beta`"),
         "{}",
         played.answer.reason
     );
