@@ -20,38 +20,39 @@ const LOCK: Duration = Duration::from_millis(500);
 const CHANGE: Duration = Duration::from_secs(20);
 
 impl Actor {
-    /// A failure says nothing about the voter here: all are the guard's, to be planned anew.
     pub(super) fn ask_fence_peer(&self) -> Result<Outcome, Error> {
-        ask(&*self.runner, &self.paths.run(), &self.config)
-            .map(|()| Outcome::FencePeerAsked)
-            .map_err(Error::Guard)
+        ask(&*self.runner, &self.paths.run(), &self.config).map(|()| Outcome::FencePeerAsked)
     }
 }
 
-fn ask(runner: &dyn Runner, run: &Path, config: &Config) -> Result<(), String> {
+/// What fails here may have left DRBD disconnected, and stays on record until it is connected.
+fn ask(runner: &dyn Runner, run: &Path, config: &Config) -> Result<(), Error> {
     // Not held on: the handler that is about to be called needs it.
-    drop(lock::take(run, &config.volume.resource, LOCK)?);
+    drop(lock::take(run, &config.volume.resource, LOCK).map_err(Error::Guard)?);
     let drbd = live::drbd(runner, config);
     if drbd.role != Role::Primary || drbd.connected {
-        return Err(format!(
+        return Err(Error::Guard(format!(
             "DRBD has no lost peer to ask about ({})",
             drbd.summary
-        ));
+        )));
     }
     // Alone: the last try ended half-way.
     if !drbd.alone {
         if drbd.frozen != Some(Frozen::Fencing) {
-            return Err(format!("no write waits for it any more ({})", drbd.summary));
+            return Err(Error::Guard(format!(
+                "no write waits for it any more ({})",
+                drbd.summary
+            )));
         }
         drbdadm(runner, config, "disconnect")?;
     }
     drbdadm(runner, config, "connect")
 }
 
-fn drbdadm(runner: &dyn Runner, config: &Config, command: &str) -> Result<(), String> {
+fn drbdadm(runner: &dyn Runner, config: &Config, command: &str) -> Result<(), Error> {
     let call = Call::new("drbdadm", CHANGE).args([command, config.volume.resource.as_str()]);
     tracing::info!("`{call}`");
-    succeed(runner, &call).map(drop)
+    succeed(runner, &call).map(drop).map_err(Error::Unfit)
 }
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
         connection: &str,
         connect: i32,
         busy: bool,
-    ) -> (Vec<String>, Result<(), String>) {
+    ) -> (Vec<String>, Result<(), Error>) {
         let peer_disk = if connection == "Connected" {
             "UpToDate"
         } else {
@@ -90,21 +91,26 @@ mod tests {
     #[test]
     fn a_frozen_primary_is_disconnected_and_connected() {
         let (calls, result) = asked("Primary", "fencing", "Connecting", 0, false);
-        assert_eq!(result, Ok(()));
+        assert!(result.is_ok());
         assert_eq!(calls, ["drbdadm disconnect r0", "drbdadm connect r0"]);
     }
 
     #[test]
     fn what_ended_between_the_two_is_connected_again_frozen_or_not() {
         let (_, result) = asked("Primary", "fencing", "Connecting", 1, false);
+        let error = result.unwrap_err();
         assert!(
-            result
-                .unwrap_err()
+            error
+                .to_string()
                 .contains("`drbdadm connect r0` ended with")
+        );
+        assert!(
+            !matches!(error, Error::Guard(_)),
+            "it is still to be connected"
         );
         for suspended in ["fencing", "no"] {
             let (calls, result) = asked("Primary", suspended, "StandAlone", 0, false);
-            assert_eq!(result, Ok(()));
+            assert!(result.is_ok());
             assert_eq!(calls, ["drbdadm connect r0"]);
         }
     }
@@ -119,7 +125,10 @@ mod tests {
             ("Secondary", "fencing", "Connecting", false),
         ] {
             let (calls, result) = asked(role, suspended, connection, 0, busy);
-            assert!(result.is_err(), "{role} {suspended} {connection} {busy}");
+            assert!(
+                matches!(result, Err(Error::Guard(_))),
+                "{role} {suspended} {connection} {busy}"
+            );
             assert_eq!(calls, [""; 0]);
         }
     }

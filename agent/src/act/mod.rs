@@ -148,7 +148,16 @@ impl Actor {
     /// See [`Error`].
     pub fn take(&mut self, step: &Step, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         self.note(Some(step))?;
-        let outcome = match step {
+        let result = self.do_it(step, progress);
+        // What failed half-way stays on record. What its guard refused was not begun.
+        if matches!(result, Ok(_) | Err(Error::Guard(_))) {
+            self.note(None)?;
+        }
+        result
+    }
+
+    fn do_it(&mut self, step: &Step, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        match step {
             Step::AskPeer | Step::AskPacemaker | Step::AskPromotion | Step::ReportReleased => {
                 Ok(Outcome::Done)
             }
@@ -173,9 +182,7 @@ impl Actor {
             Step::Rejoin(epoch) => self.rejoin(*epoch, progress),
             Step::StartServices => self.start_services(progress),
             Step::ConfirmVoter => self.confirm_voter(progress),
-        }?;
-        self.note(None)?;
-        Ok(outcome)
+        }
     }
 
     /// Writes the journal with the step in progress.

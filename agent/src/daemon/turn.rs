@@ -143,6 +143,8 @@ impl Daemon {
             (_, Error::Guard(_)) => {}
             // systemd starts nothing on its way down: no fault of this node.
             _ if self.actor.systemd.shutting_down() => {}
+            // It says nothing about the voter here, which cannot write as it is.
+            (Step::AskFencePeer, _) => {}
             // A peer that does not answer may be dead: Pacemaker knows.
             (Step::StopPeer, _) => self.knowledge.report = Asked::Silent(error.to_string()),
             _ if observation.request == Request::Hold => {

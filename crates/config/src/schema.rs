@@ -138,7 +138,7 @@ pub struct Drbd {
     pub shared_secret_file: Option<PathBuf>,
     /// `c-max-rate`, bytes a second; `None` leaves DRBD's default.
     pub resync_max_rate: Option<u64>,
-    /// `c-min-rate`, bytes a second. Default 10 MiB.
+    /// `c-min-rate`, bytes a second. Default 10 MiB, or `resync_max_rate` where that is less.
     pub resync_min_rate: u64,
 }
 

@@ -25,6 +25,8 @@ use bench::{Bench, Cleared};
 use super::control::Response;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
+use crate::plan::Step;
+use crate::store::Journal;
 
 /// Where Pacemaker wants the volume, and which nodes have power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,6 +314,21 @@ fn a_planned_move_that_is_cut_anywhere_can_be_taken_over_by_the_other_node() {
 fn a_takeover_by_the_former_spare_survives_a_cut_anywhere() {
     let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE, BOTH_ON_SECOND, BOTH_ON_FIRST]);
     cut_everywhere(&bench, SECOND_ALONE, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    let mut daemon = bench.nodes[0].daemon.borrow_mut();
+    let actor = &mut daemon.as_mut().unwrap().actor;
+    // Nothing is frozen here.
+    let refused = power::of_node(0, || actor.take(&Step::AskFencePeer, &mut |_| {}));
+    assert!(
+        matches!(refused, Err(crate::act::Error::Guard(_))),
+        "{refused:?}"
+    );
+    let journal = Journal::read_or_new(&actor.paths.journal(), "haone").unwrap();
+    assert_eq!(journal.in_progress, None);
 }
 
 impl super::Daemon {
