@@ -17,7 +17,8 @@ use std::time::Duration;
 const RUNS: u32 = 7;
 const SLOW: Duration = Duration::from_secs(30);
 
-/// What drbdadm gives a handler, and no more; for the script, which has no other start-up to pay for.
+/// What drbdadm gives a handler, besides the peer. Given to the whole script, so that the time has no
+/// `env` in it.
 const ENVIRONMENT: [&str; 10] = [
     "env",
     "-i",

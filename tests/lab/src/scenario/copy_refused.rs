@@ -1,13 +1,13 @@
 //! There is no room for the copy that is to be made before a resync.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, link};
+use super::{COMMAND, SETTLE, Scenario, Stage, hooks, link};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
 use crate::demo::writer::Writer;
 use crate::trouble;
 use crate::wait::{self, Seen};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::time::Duration;
 
 pub const SCENARIO: Scenario = Scenario {
@@ -16,25 +16,19 @@ pub const SCENARIO: Scenario = Scenario {
     run,
 };
 
-const REFUSE: &str = "\n[hooks]\nno_copy = \"refuse\"\n";
+const REFUSE: &str = "no_copy = \"refuse\"";
 
 fn run(stage: &mut Stage) -> Result<()> {
-    let lab = &stage.lab;
-    let voter = agent::voter(lab, SETTLE)?;
+    let voter = agent::voter(&stage.lab, SETTLE)?;
     let spare = voter.peer();
-    let before = lab.status()?;
-    let configuration = lab
-        .read(spare, "/etc/two-node-ha.toml")?
-        .context("the spare has no configuration")?;
-    let refuse = format!("{configuration}{REFUSE}");
-    lab.write(spare, "/etc/two-node-ha.toml", refuse.as_bytes())?;
+    let before = stage.lab.status()?;
     let writer = Writer::start(before.supervisor, "refused");
-    let result = resync(lab, voter, &writer);
-    let acks = writer.stop();
-    trouble::unfill(lab, spare, "/opt")?;
-    lab.write(spare, "/etc/two-node-ha.toml", configuration.as_bytes())?;
-    result?;
-    stage.acks.extend(acks);
+    hooks::with(stage, spare, REFUSE, |stage| {
+        let result = resync(&stage.lab, voter, &writer);
+        trouble::unfill(&stage.lab, spare, "/opt")?;
+        result
+    })?;
+    stage.acks.extend(writer.stop());
     super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.check_writes()
 }

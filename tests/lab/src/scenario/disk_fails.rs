@@ -1,12 +1,12 @@
 //! The voter's disk fails under writes.
 
-use super::{COMMAND, SETTLE, Scenario, Stage};
+use super::{COMMAND, SETTLE, Scenario, Stage, hooks};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
 use crate::demo::writer::Writer;
 use crate::wait::{self, Seen};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
 
 pub const SCENARIO: Scenario = Scenario {
@@ -15,8 +15,7 @@ pub const SCENARIO: Scenario = Scenario {
     run,
 };
 
-/// The handlers read the configuration at each call.
-const DEMOTE: &str = "\n[hooks]\non_local_io_error = \"demote\"\n";
+const DEMOTE: &str = "on_local_io_error = \"demote\"";
 
 /// Whatever is read or written there lies beyond the end of the device.
 const FAIL: &str = "loop=$(losetup --noheadings --output NAME --associated /opt/drbd0-backstore)
@@ -25,23 +24,18 @@ const FAIL: &str = "loop=$(losetup --noheadings --output NAME --associated /opt/
     losetup --set-capacity $loop";
 
 fn run(stage: &mut Stage) -> Result<()> {
-    let lab = &stage.lab;
-    let voter = agent::voter(lab, SETTLE)?;
-    let before = lab.status()?;
-    let configuration = lab
-        .read(voter, "/etc/two-node-ha.toml")?
-        .context("the voter has no configuration")?;
-    let demote = format!("{configuration}{DEMOTE}");
-    lab.write(voter, "/etc/two-node-ha.toml", demote.as_bytes())?;
+    let voter = agent::voter(&stage.lab, SETTLE)?;
+    let before = stage.lab.status()?;
     let writer = Writer::start(before.supervisor, "disk");
     writer.wait_count(20, Duration::from_secs(120))?;
-    let failed = SystemTime::now();
-    let size = lab.sh(voter, FAIL, COMMAND)?;
-    let handed_over = handed_over(lab, voter, &writer, failed);
+    let mut size = String::new();
+    hooks::with(stage, voter, DEMOTE, |stage| {
+        let failed = SystemTime::now();
+        size = stage.lab.sh(voter, FAIL, COMMAND)?;
+        handed_over(&stage.lab, voter, &writer, failed)
+    })?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
-    lab.write(voter, "/etc/two-node-ha.toml", configuration.as_bytes())?;
-    handed_over?;
     // As somebody who has put another disk in.
     let replace = format!(
         "truncate --size={size} /opt/drbd0-backstore

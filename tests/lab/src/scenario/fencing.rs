@@ -1,13 +1,12 @@
 //! Another fencing than the lab's, for the time of a scenario.
 
-use super::{COMMAND, Stage, link};
+use super::{COMMAND, Stage, hooks, link};
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, SystemTime};
 
-/// The handlers read the configuration at each call.
-const DEADLINE: &str = "\n[hooks]\nfence_peer_deadline = \"20s\"\n";
+const DEADLINE: &str = "fence_peer_deadline = \"20s\"";
 
 const BREAK: &str = "mv /usr/sbin/fence_lab /usr/sbin/fence_lab.real
     printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >/usr/sbin/fence_lab
@@ -25,24 +24,21 @@ pub fn out_of_order(
     voter: Node,
     run: impl FnOnce(&mut Stage) -> Result<()>,
 ) -> Result<()> {
-    let lab = &stage.lab;
-    let configuration = lab
-        .read(voter, "/etc/two-node-ha.toml")?
-        .context("the voter has no configuration")?;
-    let shorter = format!("{configuration}{DEADLINE}");
-    lab.write(voter, "/etc/two-node-ha.toml", shorter.as_bytes())?;
-    let result = NODES
-        .into_iter()
-        .try_for_each(|node| lab.sh(node, BREAK, COMMAND).map(drop))
-        .and_then(|()| run(stage));
-    let mended = mend(&stage.lab, voter, &configuration);
-    // The first is the reason for the second: a node that is off cannot be mended.
-    result?;
-    mended?;
+    hooks::with(stage, voter, DEADLINE, |stage| {
+        let lab = &stage.lab;
+        let result = NODES
+            .into_iter()
+            .try_for_each(|node| lab.sh(node, BREAK, COMMAND).map(drop))
+            .and_then(|()| run(stage));
+        let mended = mend(&stage.lab, voter);
+        // The first is the reason for the second: a node that is off cannot be mended.
+        result?;
+        mended
+    })?;
     stage.settle()
 }
 
-fn mend(lab: &Lab, voter: Node, configuration: &str) -> Result<()> {
+fn mend(lab: &Lab, voter: Node) -> Result<()> {
     for node in NODES {
         lab.sh(node, MEND, COMMAND)?;
         // Its failures are forgotten, so that it counts again.
@@ -53,7 +49,7 @@ fn mend(lab: &Lab, voter: Node, configuration: &str) -> Result<()> {
             COMMAND,
         )?;
     }
-    lab.write(voter, "/etc/two-node-ha.toml", configuration.as_bytes())
+    Ok(())
 }
 
 /// fence-peer has given up since then, and has claimed nothing.

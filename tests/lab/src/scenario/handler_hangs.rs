@@ -1,7 +1,7 @@
 //! Pacemaker's tools hang, or refuse, while a fence handler needs them and the database's I/O stands
 //! still.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, link};
+use super::{COMMAND, SETTLE, Scenario, Stage, hooks, link};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
@@ -24,35 +24,20 @@ const TROUBLES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The handlers read the configuration at each call.
-const DEADLINE: &str = "\n[hooks]\nfence_peer_deadline = \"10s\"\n";
+const DEADLINE: &str = "fence_peer_deadline = \"10s\"";
 
 fn run(stage: &mut Stage) -> Result<()> {
-    let lab = &stage.lab;
-    let voter = agent::voter(lab, SETTLE)?;
-    let before = lab.status()?;
-    let configuration = lab
-        .read(voter, "/etc/two-node-ha.toml")?
-        .unwrap_or_default();
-    lab.write(
-        voter,
-        "/etc/two-node-ha.toml",
-        format!("{configuration}{DEADLINE}").as_bytes(),
-    )?;
+    let voter = agent::voter(&stage.lab, SETTLE)?;
+    let before = stage.lab.status()?;
     let writer = Writer::start(before.supervisor, "hangs");
     writer.wait_count(20, Duration::from_secs(120))?;
-    let mut result = Ok(());
-    for (what, body) in TROUBLES {
-        result = trouble(lab, voter, what, body).and_then(|()| {
+    hooks::with(stage, voter, DEADLINE, |stage| {
+        TROUBLES.into_iter().try_for_each(|(what, body)| {
+            trouble(&stage.lab, voter, what, body)?;
             // DRBD lets the I/O go on when the peer is back, whatever the handler could not say.
             writer.wait_after(SystemTime::now(), SETTLE).map(drop)
-        });
-        if result.is_err() {
-            break;
-        }
-    }
-    lab.write(voter, "/etc/two-node-ha.toml", configuration.as_bytes())?;
-    result?;
+        })
+    })?;
     stage.acks.extend(writer.stop());
     super::whole_again(&stage.lab, voter, &before, 0)?;
     stage.settle()

@@ -14,6 +14,7 @@ mod fencing;
 mod fencing_fails;
 mod first_start;
 mod handler_hangs;
+mod hooks;
 mod idle_agent;
 pub mod link;
 mod link_flaps;
