@@ -73,6 +73,23 @@ pub struct Answered {
     pub at: f64,
 }
 
+impl Answered {
+    /// It has let the node go on since its peer is down: by the fencer's word, or, where that does not
+    /// name a fencing that succeeded (yet), by the cluster's.
+    ///
+    /// # Errors
+    /// When it has answered something else.
+    pub fn let_it_go_on(&self, node: Node) -> Result<()> {
+        ensure!(
+            [("fenced", "7"), ("excluded", "4")].contains(&(&self.decision, &self.code)),
+            "fence-peer on {node} has answered {} ({})",
+            self.code,
+            self.decision
+        );
+        Ok(())
+    }
+}
+
 /// What fence-peer has answered since then, once it has.
 ///
 /// # Errors
@@ -150,19 +167,13 @@ pub fn clock_ahead(lab: &Lab, node: Node) -> Result<f64> {
 }
 
 /// The cluster has fenced this node's peer, and fence-peer has let the writes go on only once the
-/// peer's kernel was dead. It answers 7 where the fencer has told it so in time, else 4: that the
-/// cluster counts the peer as down.
+/// peer's kernel was dead.
 ///
 /// # Errors
 /// When it has not.
 pub fn dead_before_answer(lab: &Lab, survivor: Node, since: SystemTime) -> Result<()> {
     let said = answered(lab, survivor, "fence-peer to answer", since)?;
-    ensure!(
-        [("fenced", "7"), ("excluded", "4")].contains(&(&said.decision, &said.code)),
-        "fence-peer on {survivor} has answered {} ({})",
-        said.code,
-        said.decision
-    );
+    said.let_it_go_on(survivor)?;
     let fencings = lab.status()?.fencings;
     let fenced = fencings.last().context("no node was fenced")?;
     ensure!(
