@@ -147,7 +147,7 @@ impl Daemon {
         let notify = &self.notify;
         self.actor
             .take(&Step::StopServices, &mut |_| notify.alive())
-            .map(|_| ())
+            .map(|_| self.shared.databases_stopped())
             .map_err(|error| error.to_string())
     }
 }

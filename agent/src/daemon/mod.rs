@@ -16,14 +16,15 @@ mod split_brain;
 mod turn;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
 use two_node_ha_config::Config;
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::observe::{Asked, PeerNode, Promotion, Request};
 use crate::paths::Paths;
@@ -76,6 +77,8 @@ struct Knowledge {
     node: Asked<PeerNode>,
     promotion: Asked<Promotion>,
     stopped: bool,
+    /// Whether its logs were fetched after that.
+    logs_fetched: bool,
     /// Whether DRBD holds writes back for an answer of fence-peer.
     frozen: bool,
     /// Whether it has asked in this round.
@@ -94,6 +97,7 @@ impl Knowledge {
             node: Asked::NotYet,
             promotion: Asked::NotYet,
             stopped: false,
+            logs_fetched: false,
             frozen: false,
             fence_peer_asked: false,
             asking_peer: false,
@@ -108,8 +112,18 @@ impl Knowledge {
         self.report = Asked::NotYet;
         self.node = Asked::NotYet;
         self.stopped = false;
+        self.logs_fetched = false;
         self.fence_peer_asked = false;
         self.forget_promotion();
+    }
+
+    /// What it said of its databases before holds, but that they run.
+    fn peer_has_stopped(&mut self) {
+        self.stopped = true;
+        self.logs_fetched = false;
+        if let Asked::Answer(report) = &mut self.report {
+            report.datastore_running = false;
+        }
     }
 
     /// DRBD holds writes back now, or does not. It has asked at the moment when it began to, and the
@@ -139,6 +153,10 @@ struct Daemon {
     notify: Notify,
     /// The look at the volume.
     volume: Reader,
+    /// What was seen of the logs there, and of those on this node's own disk. Apart, since a look at
+    /// the volume may not come back.
+    volume_looks: Arc<Mutex<Looks>>,
+    looks: Looks,
     /// The warnings that were said, each once until all is well.
     warned: Vec<String>,
     /// What Pacemaker asked when it was last looked at.
@@ -243,6 +261,8 @@ impl Daemon {
             knowledge: Knowledge::nothing(),
             notify: Notify::new(),
             volume: Reader::default(),
+            volume_looks: Arc::default(),
+            looks: Looks::default(),
             warned: Vec::new(),
             request: Request::None,
             confirmed: false,

@@ -4,6 +4,7 @@
 //! it is the same on any machine.
 
 pub mod live;
+pub mod logs;
 mod mounts;
 pub mod volume;
 
@@ -15,6 +16,7 @@ use crate::database::Database;
 use crate::peer::protocol::Report;
 use crate::store::{Epoch, Journal};
 
+pub use logs::{End, Log, Standing, Voters};
 pub use mounts::Mount;
 
 /// Everything a decision rests on.
@@ -67,6 +69,9 @@ pub struct Observation {
     pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
     pub peer_stopped: bool,
+    /// Whether the peer's logs were fetched in this round, after its databases had stopped.
+    #[serde(default)]
+    pub peer_logs_fetched: bool,
     /// A split brain that DRBD has reported and nobody has resolved, or whose resolution is under
     /// way.
     #[serde(default)]
@@ -257,8 +262,20 @@ pub struct Directories {
     pub spare: Holds,
     /// The directory on the volume, while it is mounted here.
     pub volume: Holds,
-    /// On the first day: whether the local cluster.yaml calls this node the voter.
+    /// On the first day: whether raft's last configuration there makes this node the voter.
     pub original_voter: Option<bool>,
+    /// The log in this node's own spare directory.
+    #[serde(default)]
+    pub spare_log: Log,
+    /// The log on the volume, while it is mounted here.
+    #[serde(default)]
+    pub volume_log: Log,
+    /// How the log in this node's own spare directory stands to the volume's.
+    #[serde(default)]
+    pub own: Standing,
+    /// How the peer's log stands to the volume's, where it was fetched.
+    #[serde(default)]
+    pub fetched: Option<Standing>,
 }
 
 /// The snap's services, reduced to what decides.

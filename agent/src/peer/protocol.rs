@@ -1,9 +1,12 @@
 //! What the agents say to each other: one request and one response, each a line of JSON; a
 //! bundle's files follow their response, each of the announced length.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::database::Database;
+use crate::observe::End;
 use crate::plan::State;
 use crate::split::Side;
 use crate::split::plan::Step as SplitStep;
@@ -40,6 +43,14 @@ pub enum Request {
         /// The epoch of the last report.
         epoch: u64,
     },
+    /// Give me raft's files of this database, which is stopped with you; I am about to become the
+    /// voter, and you may have what the volume lacks.
+    Log {
+        /// [`VERSION`]
+        version: u32,
+        /// Whose.
+        database: Database,
+    },
     /// What are you, as one side of a split brain?
     Side {
         /// [`VERSION`]
@@ -71,6 +82,7 @@ impl Request {
             Self::Report { version }
             | Self::StopSpare { version, .. }
             | Self::Bundle { version, .. }
+            | Self::Log { version, .. }
             | Self::Side { version, .. }
             | Self::Resolve { version, .. }
             | Self::Wake { version } => *version,
@@ -137,4 +149,16 @@ pub struct Report {
     /// On the first day: whether its own cluster.yaml files call it the voter. `None` once its
     /// state directories are links, or when they cannot be read.
     pub original_voter: Option<bool>,
+    /// Where the logs end that its databases write to while it is the spare.
+    #[serde(default)]
+    pub logs: BTreeMap<Database, SpareLog>,
+}
+
+/// The log in a node's own directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpareLog {
+    /// The epoch that the directory was made for: what it holds beyond its bundle was written in it.
+    pub epoch: u64,
+    /// Where it ends, as that node sees it.
+    pub end: End,
 }

@@ -5,6 +5,7 @@
 //! That is what makes a crash at any point harmless: nothing is remembered but what can be seen.
 
 mod drain;
+mod evidence;
 mod frozen;
 mod peer;
 mod reason;

@@ -2,6 +2,7 @@
 
 use two_node_ha_config::Config;
 
+use super::evidence::{self, Evidence};
 use super::peer::{Verdict, verdict};
 use super::{Decision, State, Step, Target, frozen, stop_if_needed, sweep};
 use crate::database::Database;
@@ -204,7 +205,8 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 /// The volume holds databases of a known epoch.
 fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
-    if mine && epoch.complete() && running(o) {
+    let astray = evidence::astray(o, epoch);
+    if mine && epoch.complete() && running(o) && !astray {
         return sweep::arrived(
             o,
             State::PrimaryRunning,
@@ -222,6 +224,23 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         Verdict::Safe(why) => why,
         Verdict::Not(decision) => return *decision,
     };
+    let continued = match evidence::weigh(o, epoch) {
+        Evidence::Complete => None,
+        Evidence::Continued(why) => Some(why),
+        Evidence::Not(decision) => return *decision,
+    };
+    if mine && epoch.complete() && continued.is_some() {
+        // The role was handed over behind our back. What was written since becomes the base of a new
+        // epoch, of which the peer is the spare again.
+        let next = epoch.epoch.saturating_add(1);
+        let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
+        steps.push(Step::RenewEpoch(next));
+        steps.extend(flips(o, epoch));
+        steps.extend(Database::ALL.map(Step::Recover));
+        steps.extend([Step::StartServices, Step::ConfirmVoter]);
+        return Decision::act(State::Recovering, steps, continued.unwrap_or_default())
+            .because(peer);
+    }
     let (mut steps, reason) = if mine && epoch.complete() {
         (
             Vec::new(),
@@ -255,7 +274,11 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         all.extend([Step::StartServices, Step::ConfirmVoter]);
         steps = all;
     }
-    Decision::act(State::Recovering, steps, reason).because(peer)
+    let decision = Decision::act(State::Recovering, steps, reason).because(peer);
+    match continued {
+        Some(why) => decision.because(why),
+        None => decision,
+    }
 }
 
 pub(super) fn running(o: &Observation) -> bool {
@@ -281,14 +304,18 @@ fn flips(o: &Observation, epoch: &Epoch) -> Vec<Step> {
         if d.leads == Leads::ToVolume {
             continue;
         }
-        if d.leads == Leads::Directory && d.spare == Holds::Missing {
+        if d.leads == Leads::Directory {
             // The first day is not over: on the voter its identity is on the volume, on the
             // other it is in the directory that the link is about to replace.
-            steps.push(if epoch.owner == o.node {
-                Step::KeepIdentity(*database)
-            } else {
-                Step::KeepOriginal(*database)
-            });
+            match (&d.spare, epoch.owner == o.node) {
+                // Half kept, where a crash came between: kept again.
+                (Holds::Missing | Holds::Trap(_), true) => {
+                    steps.push(Step::KeepIdentity(*database));
+                }
+                (Holds::Missing, false) => steps.push(Step::KeepOriginal(*database)),
+                (Holds::Trap(_), false)
+                | (Holds::Database | Holds::Waiting | Holds::IdentityOnly, _) => {}
+            }
         }
         steps.push(Step::Flip(*database, Target::Volume));
     }

@@ -42,6 +42,7 @@ pub use crc::{Crc, crc32};
 pub use damage::{Damage, Nature};
 pub use directory::{Directory, InspectError, inspect};
 pub use encode::{encode_batch, encode_configuration, encode_meta};
+pub use entries::{Entry, entries};
 pub use metadata::{Metadata, MetadataFault};
 pub use name::SnapshotName;
 pub use node::{BOOTSTRAP_ID, NodeInfo, Role};

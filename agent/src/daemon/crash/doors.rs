@@ -244,19 +244,20 @@ impl Peer for Door {
         self.ask_other(request)
     }
 
-    fn fetch(&self, epoch: u64, directory: &Path, _: Duration) -> Result<Response, PeerError> {
+    fn fetch(
+        &self,
+        request: &Request,
+        directory: &Path,
+        _: Duration,
+    ) -> Result<Response, PeerError> {
         let index = Bench::other(self.index);
         let shared = self.bench.nodes[index].shared.borrow().clone();
         let Some(shared) = shared.filter(|_| self.bench.alive(index)) else {
             return Err(self.silent());
         };
-        let request = Request::Bundle {
-            version: VERSION,
-            epoch,
-        };
         // The bundles are small enough for the socket's buffer.
         let (mut here, there) = UnixStream::pair().unwrap();
-        serde_json::to_writer(&mut here, &request).unwrap();
+        serde_json::to_writer(&mut here, request).unwrap();
         here.write_all(b"\n").unwrap();
         server::serve(there, &*shared).unwrap();
         let host = NAMES[index];

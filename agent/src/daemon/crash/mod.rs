@@ -10,6 +10,7 @@
 mod bench;
 mod disk;
 mod doors;
+mod handover;
 mod invariants;
 mod raft;
 mod snap;
