@@ -28,13 +28,9 @@ pub enum Broken {
         /// Its name.
         file: String,
     },
-    /// It cannot be read.
-    Unreadable {
-        /// Its name.
-        file: String,
-        /// Why.
-        why: String,
-    },
+    /// It cannot be used, for a reason that has no place in it: in a sentence. Mostly that it cannot
+    /// be read.
+    Unusable(String),
     /// It is wrong, or not meant for this host.
     Invalid(Diagnostics),
 }
@@ -45,7 +41,7 @@ impl Broken {
     pub fn brief(&self) -> String {
         match self {
             Self::Missing { file } => format!("{file} is not there"),
-            Self::Unreadable { file, why } => format!("cannot read {file}: {why}"),
+            Self::Unusable(why) => why.clone(),
             Self::Invalid(diagnostics) => {
                 let errors = diagnostics.errors();
                 let more = match errors {
@@ -75,9 +71,7 @@ impl fmt::Display for Broken {
                 "error: there is no configuration {file}; an example is \
                  /usr/share/doc/two-node-ha/two-node-ha.toml.example"
             ),
-            Self::Unreadable { file, why } => {
-                writeln!(f, "error: cannot read the configuration {file}: {why}")
-            }
+            Self::Unusable(why) => writeln!(f, "error: {why}"),
             Self::Invalid(diagnostics) => write!(f, "{diagnostics}"),
         }
     }
@@ -117,7 +111,7 @@ impl Fallback {
                 "Put it back from {}; see two-node-ha(8), WHAT TO TYPE WHEN",
                 self.accepted
             ),
-            Broken::Unreadable { .. } | Broken::Invalid(_) => {
+            Broken::Unusable(_) | Broken::Invalid(_) => {
                 "`two-node-ha check` shows what is wrong; once it is corrected, `systemctl \
                  daemon-reload` and `systemctl restart two-node-ha-k8s`"
                     .to_owned()
@@ -130,12 +124,15 @@ impl Fallback {
         )
     }
 
-    /// "the one that was accepted on …".
+    /// "the configuration that was accepted on …".
     #[must_use]
     pub fn accepted_in_words(&self) -> String {
         match self.since {
-            Some(since) => format!("the one that was accepted on {}", format_time(since)),
-            None => "the one that was accepted last".to_owned(),
+            Some(since) => format!(
+                "the configuration that was accepted on {}",
+                format_time(since)
+            ),
+            None => "the configuration that was accepted last".to_owned(),
         }
     }
 
@@ -225,7 +222,7 @@ pub fn fall_back(
             broken,
             accepted: None,
         }),
-        Err(why @ (Broken::Unreadable { .. } | Broken::Invalid(_))) => Err(Neither {
+        Err(why @ (Broken::Unusable(_) | Broken::Invalid(_))) => Err(Neither {
             broken,
             accepted: Some(why.brief()),
         }),
@@ -238,10 +235,10 @@ fn usable<'f>(found: &'f Found, host: Host<'_>) -> Result<(Config, &'f [u8]), Br
         Content::Missing => Err(Broken::Missing {
             file: found.name.clone(),
         }),
-        Content::Unreadable(why) => Err(Broken::Unreadable {
-            file: found.name.clone(),
-            why: why.clone(),
-        }),
+        Content::Unreadable(why) => Err(Broken::Unusable(format!(
+            "cannot read the configuration {}: {why}",
+            found.name
+        ))),
         Content::Read { bytes, .. } => decode(bytes, &found.name)
             .and_then(|text| parse(text, &found.name, host))
             .map(|config| (config, bytes.as_slice()))

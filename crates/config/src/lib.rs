@@ -39,7 +39,7 @@ pub use compare::{Difference, Facts, differences, facts};
 pub use diag::{Diagnostic, Diagnostics, Severity};
 pub use file::{Content, Found, read};
 pub use keys::{KEYS, Key, Kind, TABLES, Table, key};
-pub use parse::{Host, Parsed, decode, parse, parse_with_warnings};
+pub use parse::{Host, Parsed, decode, parse, parse_with_warnings, readable};
 pub use schema::*;
 pub use units::{format_duration, format_size, format_time};
 
