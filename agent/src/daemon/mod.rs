@@ -5,6 +5,7 @@
 //! agent has no timer but systemd's watchdog.
 
 mod asking;
+mod configuration;
 pub mod control;
 #[cfg(test)]
 mod crash;
@@ -21,7 +22,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
-use two_node_ha_config::Config;
+use two_node_ha_config::{Chosen, Facts};
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
 use crate::observe::volume::Reader;
@@ -33,6 +34,7 @@ use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
 use asking::{Questions, Threads};
+use configuration::{Compared, Standing};
 use notify::Notify;
 use shared::Shared;
 
@@ -46,6 +48,8 @@ pub enum Event {
     LinkChanged,
     /// The peer's agent says that something changed there.
     PeerWoke,
+    /// The peer tells what its configuration is.
+    PeerConfiguration(Facts),
     /// The peer's answer to a question, or why there is none.
     PeerAnswered(Result<Response, String>),
     /// Pacemaker's answer.
@@ -76,6 +80,9 @@ struct Knowledge {
     node: Asked<PeerNode>,
     promotion: Asked<Promotion>,
     stopped: bool,
+    /// What it has last told of its configuration, and when does not matter: it holds until it tells
+    /// another.
+    configuration: Compared,
     /// Whether DRBD holds writes back for an answer of fence-peer.
     frozen: bool,
     /// Whether it has asked in this round.
@@ -94,6 +101,7 @@ impl Knowledge {
             node: Asked::NotYet,
             promotion: Asked::NotYet,
             stopped: false,
+            configuration: Compared::default(),
             frozen: false,
             fence_peer_asked: false,
             asking_peer: false,
@@ -151,6 +159,10 @@ struct Daemon {
     retry: Option<Instant>,
     /// How long until the retry after the next one.
     patience: Duration,
+    /// What is compared of this node's configuration.
+    facts: Facts,
+    /// What is wrong with this node's configuration, in words.
+    trouble: Option<String>,
     /// Set when the loop is to end, with what is to be said of it.
     end: Option<Result<(), String>>,
 }
@@ -167,8 +179,9 @@ const FROZEN_RETRY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the agent cannot even begin: in words, with what to do.
-pub fn run(config: Config, paths: Paths) -> Result<(), String> {
-    let config = Arc::new(config);
+pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
+    let standing = Standing::of(&chosen);
+    let config = Arc::new(chosen.config);
     let (Some(node), Some(peer)) = (config.this_node().cloned(), config.peer_node().cloned())
     else {
         return Err("this host is none of the two nodes".into());
@@ -209,6 +222,8 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());
     sources::hooks(&paths, responder, sender.clone())?;
     let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
+    // Now that an agent runs with it.
+    let trouble = standing.accept(&paths);
     let actor = Actor {
         config,
         paths,
@@ -220,6 +235,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
         journal,
     };
     let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
+    daemon.trouble = trouble;
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -236,6 +252,8 @@ impl Daemon {
         events: Receiver<Event>,
     ) -> Self {
         Self {
+            facts: two_node_ha_config::facts(&actor.config),
+            trouble: None,
             actor,
             shared,
             questions,
@@ -311,6 +329,7 @@ impl Daemon {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;
             }
+            Event::PeerConfiguration(theirs) => self.compare(&theirs),
             Event::PeerAnswered(answer) => self.peer_answered(answer),
             Event::PacemakerAnswered(answer) => {
                 self.knowledge.asking_pacemaker = false;

@@ -269,6 +269,8 @@ impl Daemon {
             peer_stopped: knowledge.stopped,
             split_brain: live::split_brain(paths, connected),
             failure: self.failure.clone(),
+            configuration: self.trouble.clone(),
+            differences: knowledge.configuration.differences.clone(),
             mount,
         }
     }
@@ -318,6 +320,10 @@ impl Daemon {
             peer_state: match &o.peer_report {
                 Asked::NotYet => "not asked".into(),
                 Asked::Silent(why) => format!("silent: {why}"),
+                Asked::Answer(report) if report.config.is_empty() => format!(
+                    "{} (epoch {}); of an older version, which does not tell its configuration",
+                    report.state, report.epoch
+                ),
                 Asked::Answer(report) => format!("{} (epoch {})", report.state, report.epoch),
             },
         };
@@ -334,6 +340,8 @@ impl Daemon {
             datastore_running: o.services != Services::Stopped || o.token,
             wants_voter: o.request == Request::Hold,
             original_voter: original_voter(o),
+            config: self.facts.clone(),
+            heard: self.knowledge.configuration.heard.clone(),
         };
         self.shared.publish(status, (o.clone(), d.clone()), report);
     }

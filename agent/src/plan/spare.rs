@@ -2,7 +2,7 @@
 
 use two_node_ha_config::Config;
 
-use super::{Decision, State, Step, Target, stop_if_needed, sweep};
+use super::{Decision, State, Step, Target, configuration, stop_if_needed, sweep};
 use crate::observe::{Asked, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services};
 use crate::peer::protocol::Report;
 
@@ -105,6 +105,9 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         .map(|(d, _)| *d)
         .collect();
     if !originals.is_empty() {
+        if let Some(blocked) = configuration::parted(o) {
+            return blocked;
+        }
         if let Some((database, why)) =
             o.databases
                 .iter()

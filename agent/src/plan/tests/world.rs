@@ -82,6 +82,8 @@ pub fn booted() -> Observation {
         peer_stopped: false,
         split_brain: None,
         failure: None,
+        configuration: None,
+        differences: Vec::new(),
     }
 }
 
@@ -129,6 +131,8 @@ pub fn report(state: State, epoch: u64) -> Report {
         datastore_running: matches!(state, State::PrimaryRunning | State::SecondaryRunning),
         wants_voter: state == State::PrimaryRunning,
         original_voter: None,
+        config: BTreeMap::new(),
+        heard: None,
     }
 }
 
