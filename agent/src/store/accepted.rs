@@ -106,6 +106,8 @@ mod tests {
             let next =
                 ["one", "two"].map(|name| effects::make_directory(&dir.path().join(name), 0o700));
             assert!(next[1].is_err() && power::off().is_some());
+            power::back();
+            power::cut_at(None);
             assert_eq!(std::fs::read(&path).unwrap(), b"the new configuration");
             return false;
         };
