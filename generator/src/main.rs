@@ -49,18 +49,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// The tree of what was found. Where a value fits no unit, that of what stands in its place.
+/// The tree of what was found, or that of an invalid configuration if a value fits no unit.
 fn output(env: &Env, source: Source, log: &KernLog) -> Output {
     match source {
         Source::None => Output::default(),
         Source::Valid(config) => generate::valid(&config, origin(env)).unwrap_or_else(|refused| {
-            let why = refused.to_string();
-            match source::instead(env, &why) {
-                source @ Source::Accepted { .. } => output(env, source, log),
-                Source::None | Source::Valid(_) | Source::Invalid { .. } => {
-                    invalid(env, &Problem::other(why), &Salvage::of(&config), log)
-                }
-            }
+            let problem = Problem::other(refused.to_string());
+            invalid(env, &problem, &Salvage::of(&config), log)
         }),
         Source::Accepted { config, fallback } => {
             let problem = Problem::new(fallback.broken.clone());
@@ -73,7 +68,6 @@ fn output(env: &Env, source: Source, log: &KernLog) -> Output {
                     ));
                     output
                 }
-                // It was not accepted by this version.
                 Err(_) => invalid(env, &problem, &Salvage::of(&config), log),
             }
         }

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use two_node_ha_config::{
-    ACCEPTED, Broken, Chosen, Config, Content, Fallback, Found, Host, Neither, PATH, choose,
-    fall_back, read,
+    ACCEPTED, Broken, Chosen, Config, Content, Fallback, Found, Host, Neither, PATH, choose, read,
 };
 
 use crate::env::Env;
@@ -35,19 +34,6 @@ pub enum Source {
 /// Reads the configuration and finds out which of its nodes this host is.
 #[must_use]
 pub fn find(env: &Env) -> Source {
-    look(env, |present, host| choose(present, || accepted(env), host))
-}
-
-/// What is gone on with where the file is valid, and a value of it fits no unit: why.
-#[must_use]
-pub fn instead(env: &Env, why: &str) -> Source {
-    let broken = Broken::Unusable(format!("{PATH} fits no unit: {why}"));
-    look(env, |present, host| {
-        fall_back(present, broken, &accepted(env), host)
-    })
-}
-
-fn look(env: &Env, choose: impl FnOnce(&Found, Host<'_>) -> Result<Chosen, Neither>) -> Source {
     let present = read(&env.rooted(PATH), PATH);
     let hostname;
     let host = match &env.node {
@@ -63,7 +49,7 @@ fn look(env: &Env, choose: impl FnOnce(&Found, Host<'_>) -> Result<Chosen, Neith
             }
         },
     };
-    match choose(&present, host) {
+    match choose(&present, || accepted(env), host) {
         Ok(Chosen {
             config, fallback, ..
         }) => {

@@ -194,11 +194,8 @@ pub fn choose(
     fall_back(present, broken, &accepted(), host)
 }
 
-/// The accepted configuration in the place of a file that cannot be used, for whichever reason.
-///
-/// # Errors
-/// When the accepted one cannot be used either.
-pub fn fall_back(
+/// The accepted configuration in the place of a file that cannot be used.
+fn fall_back(
     present: &Found,
     broken: Broken,
     accepted: &Found,

@@ -34,7 +34,7 @@ mod suggest;
 mod syntax;
 mod units;
 
-pub use accepted::{ACCEPTED, Broken, Chosen, Fallback, Neither, choose, fall_back};
+pub use accepted::{ACCEPTED, Broken, Chosen, Fallback, Neither, choose};
 pub use compare::{Difference, Facts, differences, facts};
 pub use diag::{Diagnostic, Diagnostics, Severity};
 pub use file::{Content, Found, read};
