@@ -61,6 +61,12 @@ impl Paths {
         self.at(Path::new("/var/lib/two-node-ha"))
     }
 
+    /// The configuration that was accepted last.
+    #[must_use]
+    pub fn accepted(&self) -> PathBuf {
+        self.at(Path::new(two_node_ha_config::ACCEPTED))
+    }
+
     /// What this node remembers: identity, highest epoch, step in progress.
     #[must_use]
     pub fn journal(&self) -> PathBuf {

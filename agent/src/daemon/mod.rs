@@ -5,6 +5,7 @@
 //! agent has no timer but systemd's watchdog.
 
 mod asking;
+mod configuration;
 pub mod control;
 #[cfg(test)]
 mod crash;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
-use two_node_ha_config::Config;
+use two_node_ha_config::{Chosen, Facts};
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
 use crate::observe::logs::Looks;
@@ -34,6 +35,7 @@ use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
 use asking::{Questions, Threads};
+use configuration::{Compared, Standing};
 use notify::Notify;
 use shared::Shared;
 
@@ -47,6 +49,8 @@ pub enum Event {
     LinkChanged,
     /// The peer's agent says that something changed there.
     PeerWoke,
+    /// The peer tells what its configuration is.
+    PeerConfiguration(Facts),
     /// The peer's answer to a question, or why there is none.
     PeerAnswered(Result<Response, String>),
     /// Pacemaker's answer.
@@ -79,6 +83,9 @@ struct Knowledge {
     stopped: bool,
     /// Whether its logs were fetched after that.
     logs_fetched: bool,
+    /// What it has last told of its configuration, and when does not matter: it holds until it tells
+    /// another.
+    configuration: Compared,
     /// Whether DRBD holds writes back for an answer of fence-peer.
     frozen: bool,
     /// Whether it has asked in this round.
@@ -98,6 +105,7 @@ impl Knowledge {
             promotion: Asked::NotYet,
             stopped: false,
             logs_fetched: false,
+            configuration: Compared::default(),
             frozen: false,
             fence_peer_asked: false,
             asking_peer: false,
@@ -169,6 +177,10 @@ struct Daemon {
     retry: Option<Instant>,
     /// How long until the retry after the next one.
     patience: Duration,
+    /// What is compared of this node's configuration.
+    facts: Facts,
+    /// What is wrong with this node's configuration, in words.
+    trouble: Option<String>,
     /// Set when the loop is to end, with what is to be said of it.
     end: Option<Result<(), String>>,
 }
@@ -185,8 +197,9 @@ const FROZEN_RETRY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the agent cannot even begin: in words, with what to do.
-pub fn run(config: Config, paths: Paths) -> Result<(), String> {
-    let config = Arc::new(config);
+pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
+    let standing = Standing::of(&chosen);
+    let config = Arc::new(chosen.config);
     let (Some(node), Some(peer)) = (config.this_node().cloned(), config.peer_node().cloned())
     else {
         return Err("this host is none of the two nodes".into());
@@ -227,6 +240,8 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());
     sources::hooks(&paths, responder, sender.clone())?;
     let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
+    // Now that an agent runs with it.
+    let trouble = standing.accept(&paths);
     let actor = Actor {
         config,
         paths,
@@ -238,6 +253,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
         journal,
     };
     let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
+    daemon.trouble = trouble;
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -254,6 +270,8 @@ impl Daemon {
         events: Receiver<Event>,
     ) -> Self {
         Self {
+            facts: two_node_ha_config::facts(&actor.config),
+            trouble: None,
             actor,
             shared,
             questions,
@@ -331,6 +349,7 @@ impl Daemon {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;
             }
+            Event::PeerConfiguration(theirs) => self.compare(&theirs),
             Event::PeerAnswered(answer) => self.peer_answered(answer),
             Event::PacemakerAnswered(answer) => {
                 self.knowledge.asking_pacemaker = false;

@@ -201,6 +201,10 @@ impl server::Agent for Shared {
         };
         match request {
             PeerRequest::Report { .. } => PeerResponse::Report(report),
+            PeerRequest::Configuration { config, .. } => {
+                self.send(Event::PeerConfiguration(config));
+                PeerResponse::Compared
+            }
             PeerRequest::Wake { .. } => {
                 self.send(Event::PeerWoke);
                 PeerResponse::Woken

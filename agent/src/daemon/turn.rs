@@ -281,6 +281,8 @@ impl Daemon {
             peer_logs_fetched: knowledge.logs_fetched,
             split_brain: live::split_brain(paths, connected),
             failure: self.failure.clone(),
+            configuration: self.trouble.clone(),
+            differences: knowledge.configuration.differences.clone(),
             mount,
         }
     }
@@ -330,6 +332,10 @@ impl Daemon {
             peer_state: match &o.peer_report {
                 Asked::NotYet => "not asked".into(),
                 Asked::Silent(why) => format!("silent: {why}"),
+                Asked::Answer(report) if report.config.is_empty() => format!(
+                    "{} (epoch {}); of an older version, which does not tell its configuration",
+                    report.state, report.epoch
+                ),
                 Asked::Answer(report) => format!("{} (epoch {})", report.state, report.epoch),
             },
         };
@@ -347,6 +353,8 @@ impl Daemon {
             wants_voter: o.request == Request::Hold,
             original_voter: original_voter(o),
             logs: logs(o),
+            config: self.facts.clone(),
+            heard: self.knowledge.configuration.heard.clone(),
         };
         self.shared.publish(status, (o.clone(), d.clone()), report);
     }

@@ -88,17 +88,6 @@ pub enum Standing {
     Unknown(String),
 }
 
-impl Standing {
-    /// How many entries the volume lacks.
-    #[must_use]
-    pub fn ahead(&self) -> Option<u64> {
-        match self {
-            Self::Ahead { first, last } => Some(last.saturating_sub(*first).saturating_add(1)),
-            Self::Within | Self::Parted { .. } | Self::Unknown(_) => None,
-        }
-    }
-}
-
 /// Looks at logs, and remembers what it saw, so that looking again costs what has changed.
 #[derive(Debug, Default)]
 pub struct Looks {

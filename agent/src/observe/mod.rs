@@ -11,6 +11,7 @@ pub mod volume;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use two_node_ha_config::Difference;
 
 use crate::database::Database;
 use crate::peer::protocol::Report;
@@ -78,6 +79,12 @@ pub struct Observation {
     pub split_brain: Option<SplitBrain>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
+    /// What is wrong with this node's configuration, in words for the administrator.
+    #[serde(default)]
+    pub configuration: Option<String>,
+    /// In what the peer's configuration, as its agent has last told, differs from this node's.
+    #[serde(default)]
+    pub differences: Vec<Difference>,
 }
 
 /// What holds the volume's I/O back.

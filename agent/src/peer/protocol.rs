@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use two_node_ha_config::Facts;
 
 use crate::database::Database;
 use crate::observe::End;
@@ -67,6 +69,14 @@ pub enum Request {
         /// The resolution, as the operator wants it.
         resolution: Resolution,
     },
+    /// This is my configuration; yours came with your report. Asked only of an agent whose report has
+    /// one, as an older one does not know this request.
+    Configuration {
+        /// [`VERSION`]
+        version: u32,
+        /// What is compared of it.
+        config: Facts,
+    },
     /// Something changed here: look again.
     Wake {
         /// [`VERSION`]
@@ -85,6 +95,7 @@ impl Request {
             | Self::Log { version, .. }
             | Self::Side { version, .. }
             | Self::Resolve { version, .. }
+            | Self::Configuration { version, .. }
             | Self::Wake { version } => *version,
         }
     }
@@ -109,6 +120,8 @@ pub enum Response {
     Side(Box<Side>),
     /// To [`Request::Resolve`]: the step is taken.
     Taken,
+    /// To [`Request::Configuration`].
+    Compared,
     /// To [`Request::Wake`].
     Woken,
     /// No.
@@ -152,6 +165,13 @@ pub struct Report {
     /// Where the logs end that its databases write to while it is the spare.
     #[serde(default)]
     pub logs: BTreeMap<Database, SpareLog>,
+    /// The configuration that its agent runs with, secrets left out; empty from an older agent, which
+    /// did not tell.
+    #[serde(default)]
+    pub config: Facts,
+    /// The [`digest`] of the configuration of the other node that its agent has heard last.
+    #[serde(default)]
+    pub heard: Option<String>,
 }
 
 /// The log in a node's own directory.
@@ -161,4 +181,41 @@ pub struct SpareLog {
     pub epoch: u64,
     /// Where it ends, as that node sees it.
     pub end: End,
+}
+
+/// Of what is compared of a configuration, in hexadecimal: whether a node has heard it.
+#[must_use]
+pub fn digest(facts: &Facts) -> String {
+    let mut digest = Sha256::new();
+    for (key, value) in facts {
+        // Lengths, so that no two lists of words give the same bytes.
+        for word in [key, value] {
+            digest.update((word.len() as u64).to_le_bytes());
+            digest.update(word);
+        }
+    }
+    super::server::hex(&digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_of_an_older_agent_is_understood_and_says_nothing_of_its_configuration() {
+        let old = r#"{"response":"report","node":"hatwo","state":"primary-running","epoch":2,
+            "voter":true,"datastore_running":true,"wants_voter":true,"original_voter":null}"#;
+        let Ok(Response::Report(report)) = serde_json::from_str(old) else {
+            panic!()
+        };
+        assert!(report.config.is_empty() && report.heard.is_none());
+    }
+
+    #[test]
+    fn no_two_configurations_have_one_digest() {
+        let facts = |key: &str, value: &str| Facts::from([(key.to_owned(), value.to_owned())]);
+        assert_eq!(digest(&facts("a", "bc")), digest(&facts("a", "bc")));
+        assert_ne!(digest(&facts("a", "bc")), digest(&facts("ab", "c")));
+        assert_ne!(digest(&facts("a", "b")), digest(&facts("a", "c")));
+    }
 }

@@ -2,7 +2,7 @@
 
 use two_node_ha_config::Config;
 
-use super::{Decision, State, Step, Target, evidence, stop_if_needed, sweep};
+use super::{Decision, State, Step, Target, configuration, evidence, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{
     Asked, End, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services,
@@ -108,6 +108,9 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         .map(|(d, _)| *d)
         .collect();
     if !originals.is_empty() {
+        if let Some(blocked) = configuration::parted(o) {
+            return blocked;
+        }
         if let Some((database, why)) =
             o.databases
                 .iter()

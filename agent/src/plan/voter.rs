@@ -4,7 +4,7 @@ use two_node_ha_config::Config;
 
 use super::evidence::{self, Evidence};
 use super::peer::{Verdict, verdict};
-use super::{Decision, State, Step, Target, frozen, stop_if_needed, sweep};
+use super::{Decision, State, Step, Target, configuration, frozen, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
@@ -143,6 +143,9 @@ fn first_start(o: &Observation) -> Decision {
              nodes, and see two-node-ha(8), section FIRST START",
         ),
         Asked::Answer(report) => {
+            if let Some(blocked) = configuration::parted(o) {
+                return blocked;
+            }
             let mut steps = Vec::new();
             if report.datastore_running && !o.peer_stopped {
                 steps.push(Step::StopPeer);
@@ -219,6 +222,12 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
             vec![Step::RememberEpoch(epoch.epoch)],
             "an older volume must be recognisable from now on",
         );
+    }
+    // Before the peer's databases are stopped for it. One that was begun goes on: half of it is worse.
+    if !mine {
+        if let Some(blocked) = configuration::parted(o) {
+            return blocked.only_here();
+        }
     }
     let peer = match verdict(o, config, epoch) {
         Verdict::Safe(why) => why,

@@ -13,7 +13,7 @@ use super::bench::{Bench, NAMES, Node};
 use super::snap;
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
-use crate::daemon::asking::Questions;
+use crate::daemon::asking::{Questions, has_not_heard};
 use crate::files::effects::{self, Change, power};
 use crate::observe::{PeerNode, Promotion};
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
@@ -271,7 +271,21 @@ impl Peer for Door {
 impl Questions for Door {
     fn ask_peer(&self) {
         let answer = self.ask_other(&Request::Report { version: VERSION });
+        let mine = self
+            .node()
+            .shared
+            .borrow()
+            .as_ref()
+            .and_then(|s| s.report());
+        let config = mine.map(|report| report.config).unwrap_or_default();
+        let tell = answer
+            .as_ref()
+            .is_ok_and(|answer| has_not_heard(answer, &config));
         self.tell(Event::PeerAnswered(answer.map_err(|e| e.to_string())));
+        if tell {
+            let version = VERSION;
+            let _ = self.ask_other(&Request::Configuration { version, config });
+        }
     }
 
     fn ask_pacemaker(&self) {

@@ -87,6 +87,8 @@ pub fn booted() -> Observation {
         peer_logs_fetched: false,
         split_brain: None,
         failure: None,
+        configuration: None,
+        differences: Vec::new(),
     }
 }
 
@@ -135,6 +137,8 @@ pub fn report(state: State, epoch: u64) -> Report {
         wants_voter: state == State::PrimaryRunning,
         original_voter: None,
         logs: BTreeMap::new(),
+        config: BTreeMap::new(),
+        heard: None,
     }
 }
 
