@@ -280,9 +280,10 @@ fn a_constraint_that_was_renewed_stays_and_that_is_said() {
     // A copy of the CIB that never shows the change proves nothing.
     let behind = after(Some(&read)).unwrap_err();
     assert!(matches!(behind, ChangeError::Unknown(_)), "{behind}");
-    let silent = Scripted::new()
-        .answer("cibadmin --delete", 0, "")
-        .answer("cibadmin --query", 102, "");
+    let silent =
+        Scripted::new()
+            .answer("cibadmin --delete", 0, "")
+            .answer("cibadmin --query", 102, "");
     let silent = fence::remove_and_look(&silent, &read, LIMIT).unwrap_err();
     assert!(matches!(silent, ChangeError::Unknown(_)), "{silent}");
     // One that was refused is not looked for.

@@ -99,8 +99,11 @@ pub enum Next {
     Place,
     /// Give the one that stands a new mark.
     Renew,
-    /// Take it away.
+    /// Take the one away that stands.
     Remove,
+    /// Take the one away that this call has placed, and no other: one that was renewed since,
+    /// another handler relies on, even if this call has renewed it once more after that.
+    TakeBack,
     /// Ask whether the peer's controller answers.
     AskPeer,
     /// Ask what the fencer remembers.
@@ -325,15 +328,10 @@ fn wait(s: &Situation<'_>, why: String) -> Next {
 /// The time is up.
 fn give_up(s: &Situation<'_>, why: String) -> Next {
     let frozen = s.subject.mode == FencingMode::Stonith;
-    let anothers = match s.cluster {
-        Cluster::Seen(view) => matches!(view.standing, Standing::Mine(_)) && !own(s, view),
-        Cluster::Silent { .. } => false,
-    };
-    if frozen && s.done.placed && !s.done.removed && !anothers {
+    if frozen && s.done.placed && !s.done.removed {
         // Nothing was claimed and nothing written since: a constraint that stays would only keep
-        // the peer from taking over. Under "constraint" writes went on, and it must stay. One that
-        // another handler has renewed, that one relies on.
-        return Next::Remove;
+        // the peer from taking over. Under "constraint" writes went on, and it must stay.
+        return Next::TakeBack;
     }
     if let (FencingMode::Constraint, Cluster::Seen(view), Ok(disks)) =
         (s.subject.mode, s.cluster, s.disks)

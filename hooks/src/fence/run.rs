@@ -100,19 +100,19 @@ impl Run<'_> {
                     }
                 }
                 Next::Remove => {
-                    done.removed = true;
-                    let read = match cluster {
+                    let standing = match cluster {
                         Cluster::Seen(view) => view.standing.constraint(),
                         Cluster::Silent { .. } => None,
                     };
-                    done.trouble = match read.or(tried.last()) {
-                        Some(read) => {
-                            fence::remove_and_look(self.runner, read, self.within(CHANGE))
-                                .err()
-                                .map(|error| error.to_string())
-                        }
-                        None => Some("the cluster does not answer".into()),
+                    self.remove(standing.or(tried.last()), &mut done);
+                }
+                Next::TakeBack => {
+                    let standing = match cluster {
+                        Cluster::Seen(view) => view.standing.constraint(),
+                        Cluster::Silent { .. } => None,
                     };
+                    let placed = standing.filter(|standing| tried.contains(standing));
+                    self.remove(placed.or(tried.last()), &mut done);
                 }
                 Next::AskPeer => {
                     let peer = &self.subject.peer;
@@ -140,13 +140,7 @@ impl Run<'_> {
         };
         let renewed = read.marked();
         done.marks.extend(renewed.mark.clone());
-        match fence::renew(
-            self.runner,
-            read,
-            &renewed,
-            view.role,
-            self.within(CHANGE),
-        ) {
+        match fence::renew(self.runner, read, &renewed, view.role, self.within(CHANGE)) {
             Ok(()) => {
                 done.trouble = None;
                 view.standing = Standing::Mine(renewed);
@@ -158,6 +152,17 @@ impl Run<'_> {
                 false
             }
         }
+    }
+
+    /// Takes the constraint away, if it still has this mark.
+    fn remove(&self, read: Option<&FencingConstraint>, done: &mut Done) {
+        done.removed = true;
+        done.trouble = match read {
+            Some(read) => fence::remove_and_look(self.runner, read, self.within(CHANGE))
+                .err()
+                .map(|error| error.to_string()),
+            None => Some("the cluster does not answer".into()),
+        };
     }
 
     /// Notes why a change failed.

@@ -294,7 +294,7 @@ impl World {
                     }
                     "renew"
                 }
-                Next::Remove => {
+                Next::Remove | Next::TakeBack => {
                     world.constraint = None;
                     done.removed = true;
                     "remove"
