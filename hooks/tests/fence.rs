@@ -367,6 +367,34 @@ fn a_peer_that_is_lost_for_good_is_answered_at_the_deadline_and_by_policy() {
 }
 
 #[test]
+fn an_old_entry_of_the_peers_name_that_is_cleanly_down_does_not_make_a_lost_peer_outdated() {
+    const TWO: &str =
+        include_str!("../../crates/pacemaker/tests/fixtures/two-entries-of-one-name.cib.xml");
+    let present = "id=\"2\" uname=\"beta\" in_ccm=\"false\" crmd=\"offline\" join=\"member\" \
+                   expected=\"member\"";
+    assert!(TWO.contains(present));
+    for (cib, code, decision) in [
+        (TWO.to_owned(), 1, "undecided"),
+        // Once the present one was fenced.
+        (
+            TWO.replace(present, &present.replace("\"member\"", "\"down\"")),
+            7,
+            "fenced",
+        ),
+    ] {
+        let node = Node::new("stonith", "4s");
+        node.file("cib.xml", &cib);
+        let answer = node.call("fence-peer");
+        assert_eq!(
+            (answer.0, answer.1.as_str()),
+            (Some(code), decision),
+            "{}",
+            answer.2
+        );
+    }
+}
+
+#[test]
 fn a_peer_that_only_seems_alive_is_not_claimed_to_be_and_leaves_no_constraint() {
     let node = Node::new("stonith", "4s");
     node.program("crmadmin", SILENT);

@@ -40,7 +40,9 @@ fn a_real_cib_is_read() {
     assert_eq!(cib.schema.as_deref(), Some("pacemaker-3.9"));
     assert_eq!((cib.quorum, cib.dc.as_deref()), (Some(true), Some("1")));
     assert!(cib.fencing_enabled && !cib.maintenance_mode);
-    assert_eq!(cib.nodes, ["alpha", "beta"]);
+    let nodes: Vec<_> = cib.nodes.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(nodes, ["alpha", "beta"]);
+    assert!(cib.knows("beta") && !cib.knows("gamma"));
     assert_eq!((cib.clone_of("r0"), cib.clone_of("r")), (Some(CLONE), None));
     assert_eq!(cib.constraints, []);
     assert_eq!(cib.peer_state("beta"), PeerNode::Online);
