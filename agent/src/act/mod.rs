@@ -2,6 +2,7 @@
 //! before it destroys anything: between the observation and the step the world may have changed.
 
 mod before;
+mod fence_node;
 mod fence_peer;
 mod first_day;
 mod guard;
@@ -142,6 +143,8 @@ pub enum Outcome {
     ConstraintRemoved,
     /// The peer's logs are on the volume.
     LogsFetched,
+    /// Pacemaker has fenced the peer.
+    PeerFenced,
 }
 
 impl Actor {
@@ -181,6 +184,7 @@ impl Actor {
             Step::KeepOriginal(database) => self.keep_original(*database, progress),
             Step::Flip(database, target) => self.flip(*database, *target),
             Step::BeginEpoch => self.begin_epoch(),
+            Step::FencePeer => self.fence_peer(progress),
             Step::FetchLogs => self.fetch_logs(progress),
             Step::RenewEpoch(epoch) => self.renew_epoch(*epoch),
             Step::Recover(database) => self.recover(*database, progress),

@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
 use two_node_ha_config::{Config, Facts, Node};
@@ -157,6 +157,7 @@ impl Daemon {
         if let Ok(Response::Report(report)) = &answer {
             // Whoever it says that it is: names are part of what is compared.
             self.compare(&report.config);
+            self.hear_of_fencing(report.fenced.as_deref());
         }
         self.knowledge.report = match answer {
             Ok(Response::Report(report)) if report.node == self.actor.peer.name => {
@@ -169,6 +170,24 @@ impl Daemon {
             Ok(other) => Asked::Silent(format!("it answered with {other:?}")),
             Err(why) => Asked::Silent(why),
         };
+        match &self.knowledge.report {
+            Asked::Answer(_) | Asked::NotYet => self.knowledge.silent_since = None,
+            Asked::Silent(_) => {
+                self.knowledge.silent_since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// A node that was fenced cannot write down why; it hears it from the other when it is back.
+    fn hear_of_fencing(&mut self, why: Option<&str>) {
+        if let Some(why) = why.filter(|why| self.heard_of_fencing.as_deref() != Some(*why)) {
+            tracing::warn!(
+                "{} has had this node fenced: {}",
+                self.actor.peer.name,
+                one_line(why)
+            );
+            self.heard_of_fencing = Some(why.to_owned());
+        }
     }
 
     /// The peer is about to be the voter: stops the databases here.
@@ -186,6 +205,12 @@ impl Daemon {
             .map(|_| self.shared.databases_stopped())
             .map_err(|error| error.to_string())
     }
+}
+
+/// What another node says, as it may stand in a line of the journal.
+fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(300).map(plain).collect()
 }
 
 #[cfg(test)]

@@ -81,6 +81,8 @@ struct Knowledge {
     node: Asked<PeerNode>,
     promotion: Asked<Promotion>,
     stopped: bool,
+    /// Since when it has been silent, while this node is to be the voter.
+    silent_since: Option<Instant>,
     /// Whether its logs were fetched after that.
     logs_fetched: bool,
     /// What it has last told of its configuration, and when does not matter: it holds until it tells
@@ -104,6 +106,7 @@ impl Knowledge {
             node: Asked::NotYet,
             promotion: Asked::NotYet,
             stopped: false,
+            silent_since: None,
             logs_fetched: false,
             configuration: Compared::default(),
             frozen: false,
@@ -169,6 +172,10 @@ struct Daemon {
     warned: Vec<String>,
     /// What Pacemaker asked when it was last looked at.
     request: Request,
+    /// Why this node has had its peer fenced, if it has.
+    fenced: Option<String>,
+    /// What the peer has said of having this node fenced.
+    heard_of_fencing: Option<String>,
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
     /// Why the last attempt to be the voter failed; gone with the hold.
@@ -283,6 +290,8 @@ impl Daemon {
             looks: Looks::default(),
             warned: Vec::new(),
             request: Request::None,
+            fenced: None,
+            heard_of_fencing: None,
             confirmed: false,
             failure: None,
             retry: None,

@@ -122,6 +122,10 @@ impl Daemon {
                     Outcome::Done => {}
                     Outcome::VoterConfirmed => self.confirmed = true,
                     Outcome::PeerStopped => self.knowledge.peer_has_stopped(),
+                    Outcome::PeerFenced => {
+                        self.fenced = Some(decision.reasons.join("; "));
+                        self.knowledge.forget();
+                    }
                     Outcome::LogsFetched => self.knowledge.logs_fetched = true,
                     Outcome::FencePeerAsked => self.knowledge.fence_peer_asked = true,
                     Outcome::ConstraintRemoved => {
@@ -149,6 +153,8 @@ impl Daemon {
             _ if self.actor.systemd.shutting_down() => {}
             // It says nothing about the voter here, which cannot write as it is.
             (Step::AskFencePeer, _) => {}
+            // Fencing that failed is tried again; the fencer's history tells why it did.
+            (Step::FencePeer, _) => {}
             // A peer that does not answer may be dead: Pacemaker knows.
             (Step::StopPeer | Step::FetchLogs, _) => {
                 self.knowledge.report = Asked::Silent(error.to_string())
@@ -207,8 +213,9 @@ impl Daemon {
             ..
         } = self;
         if request != Request::Hold {
-            // A failure belongs to the hold that it ended.
+            // A failure belongs to the hold that it ended, and so does the patience with a peer.
             self.failure = None;
+            knowledge.silent_since = None;
         }
         let (paths, config) = (&actor.paths, &actor.config);
         let mount = match live::mount(paths, config) {
@@ -278,6 +285,9 @@ impl Daemon {
             peer_node: knowledge.node.clone(),
             promotion: knowledge.promotion.clone(),
             peer_stopped: knowledge.stopped,
+            peer_patience_over: knowledge
+                .silent_since
+                .is_some_and(|since| since.elapsed() >= config.peer.silent_timeout),
             peer_logs_fetched: knowledge.logs_fetched,
             split_brain: live::split_brain(paths, connected),
             failure: self.failure.clone(),
@@ -353,6 +363,7 @@ impl Daemon {
             wants_voter: o.request == Request::Hold,
             original_voter: original_voter(o),
             logs: logs(o),
+            fenced: self.fenced.clone(),
             config: self.facts.clone(),
             heard: self.knowledge.configuration.heard.clone(),
         };

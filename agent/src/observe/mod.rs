@@ -70,6 +70,10 @@ pub struct Observation {
     pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
     pub peer_stopped: bool,
+    /// Whether the peer's agent has been silent for `peer.silent_timeout` since Pacemaker asked this
+    /// node to be the voter.
+    #[serde(default)]
+    pub peer_patience_over: bool,
     /// Whether the peer's logs were fetched in this round, after its databases had stopped.
     #[serde(default)]
     pub peer_logs_fetched: bool,

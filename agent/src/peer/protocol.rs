@@ -165,6 +165,9 @@ pub struct Report {
     /// Where the logs end that its databases write to while it is the spare.
     #[serde(default)]
     pub logs: BTreeMap<Database, SpareLog>,
+    /// Why it has had the other node fenced, which could not write that down itself.
+    #[serde(default)]
+    pub fenced: Option<String>,
     /// The configuration that its agent runs with, secrets left out; empty from an older agent, which
     /// did not tell.
     #[serde(default)]

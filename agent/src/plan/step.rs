@@ -49,6 +49,9 @@ pub enum Step {
     Flip(Database, Target),
     /// Record on the volume that this node takes over, every database pending.
     BeginEpoch,
+    /// Have Pacemaker fence the peer, which is in the cluster and whose agent has been silent for too
+    /// long.
+    FencePeer,
     /// Copy the logs of the peer, whose databases are stopped, onto the volume, to be compared.
     FetchLogs,
     /// Record on the volume that this node, its owner, goes on in this epoch from a log that was
@@ -97,6 +100,7 @@ impl Step {
                 format!("lead {database} to this node's spare directory")
             }
             Self::BeginEpoch => "record on the volume that this node takes over".into(),
+            Self::FencePeer => "have Pacemaker fence the peer, whose agent is silent".into(),
             Self::FetchLogs => "fetch the peer's logs".into(),
             Self::RenewEpoch(epoch) => {
                 format!("record on the volume that epoch {epoch} goes on from the newer log")

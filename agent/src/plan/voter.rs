@@ -3,7 +3,7 @@
 use two_node_ha_config::Config;
 
 use super::evidence::{self, Evidence};
-use super::peer::{Verdict, verdict};
+use super::peer::{Verdict, verdict, voter_by_raft};
 use super::{Decision, State, Step, Target, configuration, frozen, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
@@ -229,6 +229,18 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
             return blocked.only_here();
         }
     }
+    if mine && epoch.complete() && !astray && started(o) && voter_by_raft(o) {
+        // An agent that was restarted beside its voter. Whoever started that had made sure of the peer,
+        // which may be silent or dead by now: nothing of it is needed to see that the voter works.
+        return Decision::act(
+            State::Recovering,
+            vec![Step::ConfirmVoter],
+            format!(
+                "the services of the voter of epoch {} run here already",
+                epoch.epoch
+            ),
+        );
+    }
     let peer = match verdict(o, config, epoch) {
         Verdict::Safe(why) => why,
         Verdict::Not(decision) => return *decision,
@@ -291,9 +303,13 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
 }
 
 pub(super) fn running(o: &Observation) -> bool {
+    started(o) && o.confirmed
+}
+
+/// The databases' services run on the volume.
+fn started(o: &Observation) -> bool {
     o.services == Services::Running
         && o.token
-        && o.confirmed
         && o.databases.values().all(|d| d.leads == Leads::ToVolume)
 }
 

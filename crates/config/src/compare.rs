@@ -260,6 +260,7 @@ fn agents(facts: &mut Collected, config: &Config) {
     facts.list("peer.ssh_options", &options);
     facts.time("peer.connect_timeout", peer.connect_timeout);
     facts.time("peer.ready_timeout", peer.ready_timeout);
+    facts.time("peer.silent_timeout", peer.silent_timeout);
     let agent = &config.agent;
     facts.choice("agent.log_level", agent.log_level);
     facts.time("agent.watchdog", agent.watchdog);

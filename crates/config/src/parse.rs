@@ -389,6 +389,9 @@ fn peer(r: &mut Reader<'_>, s: &Section<'_>) -> Peer {
         ready_timeout: r
             .duration(s, "ready_timeout", SECOND, HOUR)
             .unwrap_or_default(),
+        silent_timeout: r
+            .duration(s, "silent_timeout", SECOND, HOUR)
+            .unwrap_or_default(),
     }
 }
 

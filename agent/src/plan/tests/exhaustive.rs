@@ -294,6 +294,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
             | Step::AskPacemaker
             | Step::AskPromotion
             | Step::StopPeer
+            | Step::FencePeer
             | Step::FetchLogs
             | Step::ProtectMountPoint
             | Step::RememberEpoch(_)

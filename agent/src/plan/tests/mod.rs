@@ -2,7 +2,9 @@
 //! combination of what can be observed, that no decision breaks an invariant.
 
 mod configuration;
+mod evidence;
 mod exhaustive;
 mod life;
 mod refusals;
+mod silent;
 pub(crate) mod world;

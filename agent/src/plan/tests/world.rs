@@ -84,6 +84,7 @@ pub fn booted() -> Observation {
         peer_node: Asked::NotYet,
         promotion: Asked::Answer(Promotion::Allowed),
         peer_stopped: false,
+        peer_patience_over: false,
         peer_logs_fetched: false,
         split_brain: None,
         failure: None,
@@ -137,6 +138,7 @@ pub fn report(state: State, epoch: u64) -> Report {
         wants_voter: state == State::PrimaryRunning,
         original_voter: None,
         logs: BTreeMap::new(),
+        fenced: None,
         config: BTreeMap::new(),
         heard: None,
     }
@@ -207,6 +209,10 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
                 *epoch = epoch.taken_over_by(&node);
                 o.journal.saw_epoch(epoch.epoch);
             }
+        }
+        Step::FencePeer => {
+            o.peer_node = Asked::Answer(PeerNode::Down);
+            o.peer_report = Asked::Silent("it was fenced".into());
         }
         Step::FetchLogs => {
             o.peer_logs_fetched = true;
