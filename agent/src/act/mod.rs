@@ -22,6 +22,7 @@ use two_node_ha_command::Runner;
 use two_node_ha_config::{Config, Node};
 
 use crate::database::Database;
+use crate::datastore::{Datastore, confirm};
 use crate::files;
 use crate::k8s;
 use crate::observe::Known;
@@ -68,6 +69,9 @@ pub enum Error {
     /// The snap's programs.
     #[error(transparent)]
     K8s(#[from] k8s::Error),
+    /// The voter's databases.
+    #[error(transparent)]
+    NotConfirmed(#[from] confirm::NotConfirmed),
     /// dqlite's yaml files.
     #[error(transparent)]
     ReadYaml(#[from] two_node_ha_dqlite::ReadError),
@@ -122,6 +126,8 @@ pub struct Actor {
     pub runner: Box<dyn Runner>,
     /// The door to the peer.
     pub client: Box<dyn Peer>,
+    /// The door to the databases that run here.
+    pub datastore: Box<dyn Datastore>,
     /// What this node remembers; the file is replaced at every change.
     pub journal: Journal,
 }
@@ -284,17 +290,18 @@ impl Actor {
     }
 
     fn confirm_voter(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        progress("waiting for the voter to answer");
         let within = self.config.k8s.ready_timeout;
-        progress("waiting for the voter to be ready (`k8s status`)");
-        k8s::confirm_voter(
-            &*self.runner,
-            &self.config,
-            &self.paths,
-            &self.node,
-            within,
-            &mut || progress("waiting for the voter to be ready (`k8s status`)"),
-        )?;
+        let api = confirm::confirm(&*self.datastore, within, progress)?;
         tracing::info!("the voter on {} works", self.node.name);
+        if let Some(why) = api {
+            tracing::warn!(
+                "the datastore on {} works, but the API server there is not ready: {why}; see \
+                 `journalctl -u {}`",
+                self.node.name,
+                self.config.k8s.unit("kube-apiserver")
+            );
+        }
         Ok(Outcome::VoterConfirmed)
     }
 

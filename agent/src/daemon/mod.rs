@@ -2,12 +2,14 @@
 //!
 //! Every source of events is a thread that blocks on its own descriptor and sends into one
 //! channel; the loop below is the only place where anything is decided or changed. A settled
-//! agent has no timer but systemd's watchdog.
+//! agent has no timer but systemd's watchdog and, on the voter, the one by which its datastore is
+//! read.
 
 mod asking;
 pub mod control;
 #[cfg(test)]
 mod crash;
+mod health;
 mod notify;
 mod serve;
 mod shared;
@@ -24,6 +26,7 @@ use two_node_ha_command::System;
 use two_node_ha_config::Config;
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::datastore;
 use crate::observe::volume::Reader;
 use crate::observe::{Asked, PeerNode, Promotion, Request};
 use crate::paths::Paths;
@@ -33,6 +36,7 @@ use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
 use asking::{Questions, Threads};
+use health::Watch;
 use notify::Notify;
 use shared::Shared;
 
@@ -145,6 +149,8 @@ struct Daemon {
     request: Request,
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
+    /// The reads of its datastore since.
+    health: Watch,
     /// Why the last attempt to be the voter failed; gone with the hold.
     failure: Option<String>,
     /// When to look again although nothing happened; `None` when settled.
@@ -208,7 +214,8 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     let drbd_events = sources::drbd(sender.clone())?;
     let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());
     sources::hooks(&paths, responder, sender.clone())?;
-    let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
+    let questions = Threads::new(&config, client.clone(), (&node, &peer), sender.clone());
+    let datastore = datastore::Local::new(&config, &paths);
     let actor = Actor {
         config,
         paths,
@@ -217,9 +224,14 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
         systemd: Box::new(systemd),
         runner: Box::new(System::new()),
         client: Box::new(client),
+        datastore: Box::new(datastore.clone()),
         journal,
     };
     let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
+    daemon.health.start(Box::new(datastore), move || {
+        // A closed channel means that the loop has ended.
+        let _ = sender.send(Event::Changed);
+    })?;
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -236,6 +248,7 @@ impl Daemon {
         events: Receiver<Event>,
     ) -> Self {
         Self {
+            health: Watch::new(actor.config.agent.health_interval),
             actor,
             shared,
             questions,

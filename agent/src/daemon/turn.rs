@@ -6,6 +6,7 @@ use std::time::Instant;
 use two_node_ha_pacemaker::lock;
 
 use super::control::{Response, Status};
+use super::health::Voter;
 use super::{Daemon, FROZEN_RETRY, LONGEST_RETRY, SHORTEST_RETRY};
 use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
 use crate::observe::{
@@ -103,6 +104,7 @@ impl Daemon {
             self.confirmed = false;
             self.shared.retract_voter();
         }
+        self.health.excuse();
         let (notify, shared) = (&mut self.notify, &self.shared);
         let began = Instant::now();
         let result = self.actor.take(step, &mut |text| {
@@ -237,6 +239,14 @@ impl Daemon {
         } else {
             (volume.unmounted(), false)
         };
+        let voter = if !self.confirmed || request != Request::Hold {
+            Voter::None
+        } else if drbd.frozen.is_some() || volume_silent {
+            Voter::Excused
+        } else {
+            Voter::Running
+        };
+        let health = self.health.look(voter);
         knowledge.drbd_waits(drbd.frozen == Some(Frozen::Fencing));
         let fence_peer = if drbd.frozen != Some(Frozen::Fencing) {
             FencePeer::Quiet
@@ -263,6 +273,7 @@ impl Daemon {
             services,
             token,
             confirmed: self.confirmed,
+            health,
             peer_report: knowledge.report.clone(),
             peer_node: knowledge.node.clone(),
             promotion: knowledge.promotion.clone(),

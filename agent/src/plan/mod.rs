@@ -6,6 +6,7 @@
 
 mod drain;
 mod frozen;
+mod health;
 mod peer;
 mod reason;
 mod spare;

@@ -3,7 +3,7 @@
 use two_node_ha_config::Config;
 
 use super::peer::{Verdict, verdict};
-use super::{Decision, State, Step, Target, frozen, stop_if_needed, sweep};
+use super::{Decision, State, Step, Target, frozen, health, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
@@ -205,6 +205,9 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     if mine && epoch.complete() && running(o) {
+        if let Some(decision) = health::plan(o) {
+            return decision;
+        }
         return sweep::arrived(
             o,
             State::PrimaryRunning,
@@ -216,6 +219,18 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
             State::PrimaryPrep,
             vec![Step::RememberEpoch(epoch.epoch)],
             "an older volume must be recognisable from now on",
+        );
+    }
+    if mine && epoch.complete() && up(o) {
+        // Nothing is started, so nothing depends on the peer: it was known to be safe when the token
+        // was given. An agent that was restarted does not wait for a spare that cannot be reached.
+        return Decision::act(
+            State::Recovering,
+            vec![Step::ConfirmVoter],
+            format!(
+                "the services of epoch {} run here; whether they work is not known yet",
+                epoch.epoch
+            ),
         );
     }
     let peer = match verdict(o, config, epoch) {
@@ -259,9 +274,13 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
 }
 
 pub(super) fn running(o: &Observation) -> bool {
+    up(o) && o.confirmed
+}
+
+/// Whether the services run on the volume, confirmed or not.
+fn up(o: &Observation) -> bool {
     o.services == Services::Running
         && o.token
-        && o.confirmed
         && o.databases.values().all(|d| d.leads == Leads::ToVolume)
 }
 

@@ -162,6 +162,7 @@ impl Bench {
             systemd: door(),
             runner: door(),
             client: door(),
+            datastore: door(),
             journal: Journal::read_or_new(&node.paths.journal(), node.name).unwrap(),
         };
         let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events);

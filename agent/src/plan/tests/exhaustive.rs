@@ -69,7 +69,7 @@ fn directories() -> Vec<Directories> {
 }
 
 /// Every combination; both databases stand alike, which the steps treat one by one anyway.
-fn every_observation(mut check: impl FnMut(&Observation)) {
+pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
     let services = [
         (Services::Stopped, false, false),
         (Services::Stopped, true, false),

@@ -2,6 +2,7 @@
 //! combination of what can be observed, that no decision breaks an invariant.
 
 mod exhaustive;
+mod health;
 mod life;
 mod refusals;
 pub(crate) mod world;
