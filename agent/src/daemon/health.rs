@@ -110,6 +110,18 @@ impl Watch {
         state.health.clone()
     }
 
+    /// In which round a read begins now.
+    #[cfg(test)]
+    pub(super) fn round(&self) -> u64 {
+        self.inner.lock().round
+    }
+
+    /// A read that began in that round came back so.
+    #[cfg(test)]
+    pub(super) fn answered(&self, round: u64, answer: Result<(), String>) {
+        self.inner.answered(round, answer);
+    }
+
     /// A step begins: what it does may keep the datastore from answering. The next look ends this.
     pub(super) fn excuse(&self) {
         let mut state = self.inner.lock();

@@ -93,7 +93,12 @@ impl Daemon {
         false
     }
 
-    fn take(&mut self, step: &Step, observation: &Observation, decision: &Decision) -> bool {
+    pub(super) fn take(
+        &mut self,
+        step: &Step,
+        observation: &Observation,
+        decision: &Decision,
+    ) -> bool {
         let words = step.describe();
         tracing::info!(step = ?step, state = decision.state.name(), "{words}");
         self.publish(observation, decision, Some(&words));

@@ -158,9 +158,25 @@ fn outcome(headers: &HeaderMap) -> Result<Option<Result<(), String>>, String> {
         0 => Ok(()),
         code => Err(format!(
             "it answered: {} (gRPC status {code})",
-            text("grpc-message").unwrap_or("no reason given")
+            text("grpc-message").map_or_else(|| "no reason given".into(), plain)
         )),
     }))
+}
+
+/// A reason without its percent-encoding (gRPC over HTTP/2, Responses).
+fn plain(reason: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = reason.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after
+            .get(..2)
+            .filter(|_| byte == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn unframed(frame: &mut Bytes) -> Result<RangeResponse, String> {

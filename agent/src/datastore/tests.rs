@@ -136,7 +136,7 @@ fn an_answer_in_pieces_is_one_answer() {
 
 #[test]
 fn an_error_is_no_answer_wherever_grpc_puts_it_and_its_reason_is_told() {
-    let reason = ("grpc-message", "context deadline exceeded");
+    let reason = ("grpc-message", "context%20deadline exceeded, 50%");
     let in_trailers = grpc(move |_, _, _, mut respond| {
         let mut body = respond.send_response(head(&[GRPC]), false).unwrap();
         body.send_trailers(headers(&[("grpc-status", "2"), reason]))
@@ -148,7 +148,7 @@ fn an_error_is_no_answer_wherever_grpc_puts_it_and_its_reason_is_told() {
     });
     for place in [in_trailers, trailers_only] {
         let why = etcd::read(&place.socket, LONG).unwrap_err();
-        assert!(why.contains("context deadline exceeded"), "{why}");
+        assert!(why.contains("context deadline exceeded, 50%"), "{why}");
         assert!(why.contains("status 2"), "{why}");
     }
 }

@@ -11,7 +11,7 @@ use crate::observe::Observation;
 /// that is short of everything for a moment, and a false alarm costs a failover.
 const MISSES: u32 = 3;
 
-/// Why the voter here does not work; nothing where it does, or where it is not to blame.
+/// Why the voter here does not work; nothing where it does. Not asked while its volume stands still.
 pub(super) fn plan(o: &Observation) -> Option<Decision> {
     if !ill(o) {
         return None;
@@ -33,7 +33,7 @@ pub(super) fn plan(o: &Observation) -> Option<Decision> {
 
 /// That a read had no answer, before that decides anything.
 pub(super) fn warn(o: &Observation, decision: &mut Decision) {
-    if o.health.misses > 0 && !ill(o) && voter::running(o) {
+    if o.health.misses > 0 && !ill(o) && voter::running(o) && !frozen::is(o) {
         decision.warnings.push(format!(
             "the datastore did not answer when it was read ({} of {MISSES} times in a row that make \
              the voter fail): {}",
@@ -44,7 +44,7 @@ pub(super) fn warn(o: &Observation, decision: &mut Decision) {
 }
 
 fn ill(o: &Observation) -> bool {
-    o.health.misses >= MISSES && voter::running(o) && !frozen::is(o)
+    o.health.misses >= MISSES && voter::running(o)
 }
 
 fn last(o: &Observation) -> &str {

@@ -13,6 +13,7 @@ mod doors;
 mod invariants;
 mod raft;
 mod snap;
+mod wedged;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

@@ -64,15 +64,18 @@ fn a_voter_whose_datastore_does_not_answer_fails_after_three_misses_in_a_row_and
 #[test]
 fn misses_do_not_count_while_writes_are_frozen() {
     let mut o = voter();
-    o.health = missed(7);
-    for (frozen, silent) in [
-        (Some(Frozen::Fencing), true),
-        (Some(Frozen::Other("quorum is lost".into())), true),
-        (None, true),
+    for (misses, frozen, silent) in [
+        (7, Some(Frozen::Fencing), true),
+        (7, Some(Frozen::Other("quorum is lost".into())), true),
+        (7, None, true),
+        (2, None, true),
     ] {
+        o.health = missed(misses);
         (o.drbd.frozen, o.volume_silent) = (frozen, silent);
         let decision = decide(&o);
         assert!(!fails(&decision), "{decision:#?}");
+        let told = |warning: &String| warning.contains("datastore did not answer");
+        assert!(!decision.warnings.iter().any(told), "{decision:#?}");
     }
 }
 
