@@ -4,6 +4,7 @@ mod act;
 mod commands;
 mod daemon;
 mod database;
+mod datastore;
 mod exit;
 mod files;
 mod k8s;

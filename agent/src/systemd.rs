@@ -205,63 +205,6 @@ impl Systemd {
             .map_err(|error| setup(zbus::Error::InputOutput(std::sync::Arc::new(error))))?;
         Ok(Self { manager, jobs })
     }
-
-    fn run(
-        &self,
-        action: &'static str,
-        units: &[String],
-        within: Duration,
-        alive: &mut dyn FnMut(),
-        ask: impl Fn(&str) -> zbus::Result<OwnedObjectPath>,
-    ) -> Result<(), Error> {
-        // What ended before is of no interest.
-        while self.jobs.try_recv().is_ok() {}
-        let mut pending: HashMap<OwnedObjectPath, &String> = HashMap::new();
-        for unit in units {
-            let job = ask(unit).map_err(|source| Error::Bus {
-                action,
-                unit: unit.clone(),
-                source,
-            })?;
-            pending.insert(job, unit);
-        }
-        let deadline = Instant::now() + within;
-        let mut failed = None;
-        while !pending.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.jobs.recv_timeout(left.min(Duration::from_secs(2))) {
-                Ok((job, result)) => {
-                    if let Some(unit) = pending.remove(&job) {
-                        if result != "done" && failed.is_none() {
-                            failed = Some(Error::Job {
-                                action,
-                                unit: unit.clone(),
-                                result,
-                            });
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
-                    let unit = pending.into_values().next().cloned().unwrap_or_default();
-                    return Err(Error::Slow {
-                        action,
-                        unit,
-                        waited: within,
-                    });
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::Bus {
-                        action,
-                        unit: units.join(" "),
-                        source: zbus::Error::Failure("the bus connection was lost".into()),
-                    });
-                }
-            }
-            alive();
-        }
-        failed.map_or(Ok(()), Err)
-    }
 }
 
 impl Units for Systemd {
@@ -300,7 +243,7 @@ impl Units for Systemd {
             // decided here, once, and not by its history. It may not be loaded at all.
             let _ = self.manager.reset_failed_unit(unit);
         }
-        self.run("start", units, within, alive, |unit| {
+        run(&self.jobs, "start", units, within, alive, |unit| {
             self.manager.start_unit(unit, "replace")
         })
     }
@@ -311,7 +254,7 @@ impl Units for Systemd {
         within: Duration,
         alive: &mut dyn FnMut(),
     ) -> Result<(), Error> {
-        self.run("stop", units, within, alive, |unit| {
+        run(&self.jobs, "stop", units, within, alive, |unit| {
             self.manager.stop_unit(unit, "replace")
         })
     }
@@ -331,6 +274,69 @@ impl Units for Systemd {
             }
         }
     }
+}
+
+/// Asks for one job per unit and waits for all of them.
+fn run(
+    jobs: &Receiver<(OwnedObjectPath, String)>,
+    action: &'static str,
+    units: &[String],
+    within: Duration,
+    alive: &mut dyn FnMut(),
+    ask: impl Fn(&str) -> zbus::Result<OwnedObjectPath>,
+) -> Result<(), Error> {
+    // What ended before is of no interest.
+    while jobs.try_recv().is_ok() {}
+    let mut pending: HashMap<OwnedObjectPath, &String> = HashMap::new();
+    let mut failed = None;
+    for unit in units {
+        match ask(unit) {
+            Ok(job) => drop(pending.insert(job, unit)),
+            // One that is refused, as a masked unit is, does not keep the others from it.
+            Err(source) => {
+                failed.get_or_insert(Error::Bus {
+                    action,
+                    unit: unit.clone(),
+                    source,
+                });
+            }
+        }
+    }
+    let deadline = Instant::now() + within;
+    while !pending.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match jobs.recv_timeout(left.min(Duration::from_secs(2))) {
+            Ok((job, result)) => {
+                if let Some(unit) = pending.remove(&job) {
+                    if result != "done" && failed.is_none() {
+                        failed = Some(Error::Job {
+                            action,
+                            unit: unit.clone(),
+                            result,
+                        });
+                    }
+                }
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                let unit = pending.into_values().next().cloned().unwrap_or_default();
+                return Err(Error::Slow {
+                    action,
+                    unit,
+                    waited: within,
+                });
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Bus {
+                    action,
+                    unit: units.join(" "),
+                    source: zbus::Error::Failure("the bus connection was lost".into()),
+                });
+            }
+        }
+        alive();
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// Sorts the signals: jobs to who waits for them, changes to who decides.
@@ -361,4 +367,29 @@ fn listen(
     }
     tracing::error!("the connection to D-Bus was lost");
     heard(Heard::Lost);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_is_refused_keeps_no_other_from_being_asked_for() {
+        let (send, jobs) = channel();
+        let units = ["masked", "first", "second"].map(str::to_owned);
+        let path = |unit: &str| OwnedObjectPath::try_from(format!("/job/{unit}")).unwrap();
+        let asked = std::cell::RefCell::new(Vec::new());
+        let ask = |unit: &str| {
+            asked.borrow_mut().push(unit.to_owned());
+            if unit == "masked" {
+                return Err(zbus::Error::Failure("Unit is masked".into()));
+            }
+            send.send((path(unit), "done".to_owned())).unwrap();
+            Ok(path(unit))
+        };
+        let within = Duration::from_secs(20);
+        let error = run(&jobs, "stop", &units, within, &mut || {}, ask).unwrap_err();
+        assert!(error.to_string().contains("Unit is masked"), "{error}");
+        assert_eq!(*asked.borrow(), units);
+    }
 }

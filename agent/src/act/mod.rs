@@ -20,13 +20,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use two_node_ha_command::Runner;
+use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
 
 use crate::database::Database;
+use crate::datastore::{Datastore, confirm};
 use crate::files;
 use crate::k8s;
-use crate::observe::Known;
+use crate::observe::logs::Looks;
+use crate::observe::{Known, Log};
 use crate::paths::Paths;
 use crate::peer::client::{self, Peer};
 use crate::peer::protocol::{Request, Response, VERSION};
@@ -70,6 +72,9 @@ pub enum Error {
     /// The snap's programs.
     #[error(transparent)]
     K8s(#[from] k8s::Error),
+    /// The voter's databases.
+    #[error(transparent)]
+    NotConfirmed(#[from] confirm::NotConfirmed),
     /// dqlite's yaml files.
     #[error(transparent)]
     ReadYaml(#[from] two_node_ha_dqlite::ReadError),
@@ -93,6 +98,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the step gave way to a release, and has not failed.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        match self {
+            Self::K8s(k8s::Error::Command(two_node_ha_command::Error::Interrupted { .. }))
+            | Self::Peer(client::Error::Interrupted { .. }) => true,
+            Self::NotConfirmed(not) => not.missing == confirm::Missing::Role,
+            _ => false,
+        }
+    }
+
     /// For `map_err` after a call on `path`.
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
@@ -124,8 +140,12 @@ pub struct Actor {
     pub runner: Box<dyn Runner>,
     /// The door to the peer.
     pub client: Box<dyn Peer>,
+    /// The door to the databases that run here.
+    pub datastore: Box<dyn Datastore>,
     /// What this node remembers; the file is replaced at every change.
     pub journal: Journal,
+    /// Raised when the role that a step is taken for is wanted back.
+    pub interrupt: Interrupt,
 }
 
 /// What a step told, beyond having been taken.
@@ -316,18 +336,42 @@ impl Actor {
     }
 
     fn confirm_voter(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        progress("waiting for the voter to answer");
         let within = self.config.k8s.ready_timeout;
-        progress("waiting for the voter to be ready (`k8s status`)");
-        k8s::confirm_voter(
-            &*self.runner,
-            &self.config,
-            &self.paths,
-            &self.node,
-            within,
-            &mut || progress("waiting for the voter to be ready (`k8s status`)"),
-        )?;
+        let api = confirm::confirm(&*self.datastore, within, &self.interrupt, progress)?;
         tracing::info!("the voter on {} works", self.node.name);
+        if let Err(error) = self.note_confirmed() {
+            // It serves, whether or not that could be written down.
+            tracing::warn!("where the logs end could not be recorded on the volume: {error}");
+        }
+        if let Some(why) = api {
+            tracing::warn!(
+                "the datastore on {} works, but the API server there is not ready: {why}; see \
+                 `journalctl -u {}`",
+                self.node.name,
+                self.config.k8s.unit("kube-apiserver")
+            );
+        }
         Ok(Outcome::VoterConfirmed)
+    }
+
+    /// Records where each log ends, so that an older copy of it is known by that.
+    fn note_confirmed(&self) -> Result<(), Error> {
+        self.volume_mounted()?;
+        let Known::Present(mut epoch) = self.read_epoch() else {
+            return Err(Error::Guard("the volume's record cannot be read".into()));
+        };
+        if epoch.owner != self.node.name || !epoch.complete() {
+            return Err(Error::Guard("the epoch is not this node's".into()));
+        }
+        for database in Database::ALL {
+            let raft = database.raft_directory(&self.paths.on_volume(&self.config, database));
+            if let Log::Ends(end) = Looks::default().log(&raft, None) {
+                epoch.confirmed.insert(database, end.last);
+            }
+        }
+        epoch.write(&self.paths.epoch(&self.config))?;
+        Ok(())
     }
 
     /// The record on the volume.

@@ -85,7 +85,13 @@ impl Actor {
         self.clear_the_way(database)?;
         let before = self.tarballs(database)?;
         progress(&format!("recovering {database} (`k8sd cluster-recover`)"));
-        k8s::recover(&*self.runner, &self.config, &self.paths, database)?;
+        k8s::recover(
+            &*self.runner,
+            &self.config,
+            &self.paths,
+            database,
+            &self.interrupt,
+        )?;
         let made = self
             .tarballs(database)?
             .into_iter()

@@ -9,12 +9,15 @@ use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
 use crate::files;
 use crate::observe::{Holds, Known, Leads, live};
-use crate::systemd::UnitState;
+use crate::systemd::{UnitState, Units};
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.
 const STOP: Duration = Duration::from_secs(60);
-/// How long a service's start job may take.
+/// How long the start job of a service that writes a database may take.
 const START: Duration = Duration::from_secs(60);
+/// How long the others are waited for. Their jobs go on; it only has to be known whether they were
+/// refused or have failed.
+const START_OTHERS: Duration = Duration::from_secs(20);
 
 /// The units of all services of the snap, in the order of their start.
 #[must_use]
@@ -59,12 +62,19 @@ impl Actor {
         let token = self.paths.token();
         files::atomic::replace_with_mode(&token, b"", 0o644)
             .map_err(Error::io("giving the token", &token))?;
-        let units = self.there(|state| state != UnitState::Active)?;
-        progress("starting the k8s services");
-        self.systemd
-            .start(&units, START, &mut || progress("starting the k8s services"))?;
-        tracing::info!(services = units.join(" "), "the k8s services are started");
+        let (databases, others) = self.by_kind(self.there(|state| state != UnitState::Active)?);
+        start_all(&*self.systemd, &databases, &others, progress)?;
         Ok(Outcome::Done)
+    }
+
+    /// The services that write a database, and the others, each in the order of their start.
+    fn by_kind(&self, units: Vec<String>) -> (Vec<String>, Vec<String>) {
+        let k8s = &self.config.k8s;
+        units.into_iter().partition(|unit| {
+            k8s.datastore_services
+                .iter()
+                .any(|service| k8s.unit(service) == *unit)
+        })
     }
 
     /// I2 and I6: the database that would be opened is the one that was meant.
@@ -131,6 +141,36 @@ impl Actor {
     }
 }
 
+/// Starts both kinds. The role is the databases' alone: what else the snap runs may fail here as it
+/// may on the other node, and a voter is not given up for a kubelet.
+fn start_all(
+    systemd: &dyn Units,
+    databases: &[String],
+    others: &[String],
+    progress: &mut Progress<'_>,
+) -> Result<(), Error> {
+    let text = "starting the services that hold the databases";
+    progress(text);
+    systemd.start(databases, START, &mut || progress(text))?;
+    tracing::info!(
+        services = databases.join(" "),
+        "the services that hold the databases are started"
+    );
+    let text = "starting the other k8s services";
+    progress(text);
+    match systemd.start(others, START_OTHERS, &mut || progress(text)) {
+        Ok(()) => tracing::info!(
+            services = others.join(" "),
+            "the other k8s services are started"
+        ),
+        Err(error) => tracing::warn!(
+            "not every k8s service has started, and none that holds a database is among those: \
+             {error}"
+        ),
+    }
+    Ok(())
+}
+
 /// Whether a name is one of raft's files, which a change of hands does not carry over.
 #[must_use]
 pub fn is_raft_file(name: &str) -> bool {
@@ -160,7 +200,76 @@ pub(super) fn is_kept(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_raft_file;
+    use super::{is_raft_file, start_all};
+    use crate::systemd::{Error as UnitError, UnitState, Units};
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    /// A systemd on which one unit fails to start.
+    #[derive(Debug)]
+    struct Failing(&'static str, RefCell<Vec<String>>);
+
+    impl Units for Failing {
+        fn states(&self, _: &[String]) -> Result<HashMap<String, UnitState>, UnitError> {
+            panic!("nobody asked for it")
+        }
+
+        fn start(
+            &self,
+            units: &[String],
+            within: Duration,
+            _: &mut dyn FnMut(),
+        ) -> Result<(), UnitError> {
+            self.1.borrow_mut().extend_from_slice(units);
+            match units.iter().find(|unit| *unit == self.0) {
+                None => Ok(()),
+                Some(unit) => Err(UnitError::Slow {
+                    action: "start",
+                    unit: unit.clone(),
+                    waited: within,
+                }),
+            }
+        }
+
+        fn stop(&self, _: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {
+            panic!("nobody asked for it")
+        }
+
+        fn kill(&self, _: &str) {
+            panic!("nobody asked for it")
+        }
+
+        fn shutting_down(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_service_that_writes_no_database_and_does_not_start_fails_no_voter() {
+        let (databases, others) = (["k8sd", "k8s-dqlite"], ["containerd", "kubelet"]);
+        let owned = |units: &[&str]| {
+            units
+                .iter()
+                .map(|&unit| unit.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (fails, matters) in [
+            ("nothing", false),
+            ("k8s-dqlite", true),
+            ("k8sd", true),
+            ("containerd", false),
+            ("kubelet", false),
+        ] {
+            let systemd = Failing(fails, RefCell::default());
+            let started = start_all(&systemd, &owned(&databases), &owned(&others), &mut |_| {});
+            assert_eq!(started.is_err(), matters, "{fails}");
+            if !matters {
+                let all = ["k8sd", "k8s-dqlite", "containerd", "kubelet"];
+                assert_eq!(*systemd.1.borrow(), all);
+            }
+        }
+    }
 
     #[test]
     fn rafts_files_are_known_by_name_and_nothing_else_is() {

@@ -2,13 +2,15 @@
 //!
 //! Every source of events is a thread that blocks on its own descriptor and sends into one
 //! channel; the loop below is the only place where anything is decided or changed. A settled
-//! agent has no timer but systemd's watchdog.
+//! agent has no timer but systemd's watchdog and, on the voter, the one by which its datastore is
+//! read.
 
 mod asking;
 mod configuration;
 pub mod control;
 #[cfg(test)]
 mod crash;
+mod health;
 mod notify;
 mod serve;
 mod shared;
@@ -25,6 +27,7 @@ use two_node_ha_command::System;
 use two_node_ha_config::{Chosen, Facts};
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::datastore;
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::observe::{Asked, PeerNode, Promotion, Request};
@@ -36,6 +39,7 @@ use crate::systemd::{Heard, Systemd};
 
 use asking::{Questions, Threads};
 use configuration::{Compared, Standing};
+use health::Watch;
 use notify::Notify;
 use shared::Shared;
 
@@ -178,6 +182,8 @@ struct Daemon {
     heard_of_fencing: Option<String>,
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
+    /// The reads of its datastore since.
+    health: Watch,
     /// Why the last attempt to be the voter failed; gone with the hold.
     failure: Option<String>,
     /// When to look again although nothing happened; `None` when settled.
@@ -246,9 +252,10 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     let drbd_events = sources::drbd(sender.clone())?;
     let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());
     sources::hooks(&paths, responder, sender.clone())?;
-    let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
     // Now that an agent runs with it.
     let trouble = standing.accept(&paths);
+    let questions = Threads::new(&config, client.clone(), (&node, &peer), sender.clone());
+    let datastore = datastore::Local::new(&config, &paths);
     let actor = Actor {
         config,
         paths,
@@ -256,11 +263,17 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
         peer,
         systemd: Box::new(systemd),
         runner: Box::new(System::new()),
-        client: Box::new(client),
+        client: Box::new(client.interrupted_by(&shared.interrupt)),
+        interrupt: shared.interrupt.clone(),
+        datastore: Box::new(datastore.clone()),
         journal,
     };
     let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
     daemon.trouble = trouble;
+    daemon.health.start(Box::new(datastore), move || {
+        // A closed channel means that the loop has ended.
+        let _ = sender.send(Event::Changed);
+    })?;
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -279,6 +292,7 @@ impl Daemon {
         Self {
             facts: two_node_ha_config::facts(&actor.config),
             trouble: None,
+            health: Watch::new(actor.config.agent.health_interval),
             actor,
             shared,
             questions,

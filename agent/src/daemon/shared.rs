@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
 
 use super::Event;
@@ -49,6 +50,9 @@ pub struct Shared {
     events: Sender<Event>,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// Raised while a hold has ended that the loop does not know of yet: what it does for that hold is
+    /// wanted no more.
+    pub interrupt: Interrupt,
     /// Held while a step of a resolution is taken: one at a time.
     pub(super) resolving: Mutex<()>,
 }
@@ -63,6 +67,7 @@ impl Shared {
             events,
             inner: Mutex::default(),
             changed: Condvar::new(),
+            interrupt: Interrupt::default(),
             resolving: Mutex::default(),
         }
     }
@@ -108,13 +113,16 @@ impl Shared {
     pub fn release(&self, id: u64) {
         if let Some(hold) = self.lock().hold.as_mut().filter(|hold| hold.id == id) {
             hold.releasing = true;
+            self.interrupt.set(true);
         }
         self.send(Event::Changed);
     }
 
     /// The holder is gone.
     pub fn drop_hold(&self, id: u64) {
-        self.lock().hold.take_if(|hold| hold.id == id);
+        if self.lock().hold.take_if(|hold| hold.id == id).is_some() {
+            self.interrupt.set(true);
+        }
         self.send(Event::Changed);
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use two_node_ha_pacemaker::lock;
 
 use super::control::{Response, Status};
+use super::health::Voter;
 use super::{Daemon, FROZEN_RETRY, LONGEST_RETRY, SHORTEST_RETRY};
 use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
 use crate::database::Database;
@@ -95,7 +96,12 @@ impl Daemon {
         false
     }
 
-    fn take(&mut self, step: &Step, observation: &Observation, decision: &Decision) -> bool {
+    pub(super) fn take(
+        &mut self,
+        step: &Step,
+        observation: &Observation,
+        decision: &Decision,
+    ) -> bool {
         let words = step.describe();
         tracing::info!(step = ?step, state = decision.state.name(), "{words}");
         self.publish(observation, decision, Some(&words));
@@ -106,6 +112,7 @@ impl Daemon {
             self.confirmed = false;
             self.shared.retract_voter();
         }
+        self.health.excuse();
         let (notify, shared) = (&mut self.notify, &self.shared);
         let began = Instant::now();
         let result = self.actor.take(step, &mut |text| {
@@ -144,6 +151,11 @@ impl Daemon {
     }
 
     fn failed(&mut self, step: &Step, observation: &Observation, error: &Error) {
+        if error.is_interruption() {
+            tracing::info!(step = ?step, "gave up to {}: {error}", step.describe());
+            self.retry_later();
+            return;
+        }
         tracing::error!(step = ?step, "could not {}: {error}", step.describe());
         self.retry_later();
         match (step, error) {
@@ -198,6 +210,8 @@ impl Daemon {
     }
 
     fn look(&mut self) -> Observation {
+        // Down before the look: a hold that ends in between is seen, or raises it again.
+        self.shared.interrupt.set(false);
         let request = self.shared.request();
         if std::mem::replace(&mut self.request, request) != request {
             // What the peer was while this node was its spare says nothing about a peer that may
@@ -255,6 +269,14 @@ impl Daemon {
         } else {
             (volume.unmounted(), false)
         };
+        let voter = if !self.confirmed || request != Request::Hold {
+            Voter::None
+        } else if drbd.frozen.is_some() || volume_silent {
+            Voter::Excused
+        } else {
+            Voter::Running
+        };
+        let health = self.health.look(voter);
         knowledge.drbd_waits(drbd.frozen == Some(Frozen::Fencing));
         let fence_peer = if drbd.frozen != Some(Frozen::Fencing) {
             FencePeer::Quiet
@@ -281,6 +303,7 @@ impl Daemon {
             services,
             token,
             confirmed: self.confirmed,
+            health,
             peer_report: knowledge.report.clone(),
             peer_node: knowledge.node.clone(),
             promotion: knowledge.promotion.clone(),

@@ -60,6 +60,9 @@ pub struct Observation {
     pub token: bool,
     /// Whether the voter that runs here was confirmed to work since its services started.
     pub confirmed: bool,
+    /// How its reads have gone since.
+    #[serde(default)]
+    pub health: Health,
     /// What the peer said in this round.
     pub peer_report: Asked<Report>,
     /// What Pacemaker said of the peer in this round.
@@ -89,6 +92,15 @@ pub struct Observation {
     /// In what the peer's configuration, as its agent has last told, differs from this node's.
     #[serde(default)]
     pub differences: Vec<Difference>,
+}
+
+/// Whether the datastore of the voter here answers, by the reads that are made while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// How many reads in a row had no answer, up to the last one.
+    pub misses: u32,
+    /// Why the last of them had none.
+    pub last: Option<String>,
 }
 
 /// What holds the volume's I/O back.

@@ -5,9 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
 
 use super::protocol::{BundleFile, LONGEST_LINE, Request, Response};
@@ -35,6 +36,12 @@ pub enum Error {
         host: String,
         /// How long it was waited for.
         within: Duration,
+    },
+    /// What the answer was for is wanted no more.
+    #[error("the question to {host} was given up")]
+    Interrupted {
+        /// Where to.
+        host: String,
     },
     /// What came back was not an answer.
     #[error("{host} answered with something else: {detail}")]
@@ -81,9 +88,20 @@ pub struct Client {
     host: String,
     arguments: Vec<String>,
     key: PathBuf,
+    interrupt: Interrupt,
 }
 
+/// How often a question that may be given up looks whether it is.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
 impl Client {
+    /// One whose questions are given up when the flag is raised.
+    #[must_use]
+    pub fn interrupted_by(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = interrupt.clone();
+        self
+    }
+
     /// A client for the peer of this host.
     #[must_use]
     pub fn new(config: &Config, peer: &Node, paths: &Paths) -> Self {
@@ -127,6 +145,7 @@ impl Client {
             host: peer.name.clone(),
             arguments,
             key,
+            interrupt: Interrupt::default(),
         }
     }
 
@@ -167,16 +186,23 @@ impl Client {
             let result = stdout.map_or(Ok(None), |stdout| read_answer(&host, stdout, rest));
             let _ = send.send(result);
         });
-        let result = match answer.recv_timeout(within) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(Error::Slow {
+        let deadline = Instant::now() + within;
+        let result = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match answer.recv_timeout(left.min(LOOK_UP)) {
+                Ok(result) => break result,
+                Err(RecvTimeoutError::Timeout) if self.interrupt.is_set() => Error::Interrupted {
+                    host: self.host.clone(),
+                },
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => continue,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Error::Slow {
                     host: self.host.clone(),
                     within,
-                });
-            }
+                },
+            };
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
         };
         match result? {
             Some(response) => {

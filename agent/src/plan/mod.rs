@@ -8,6 +8,7 @@ pub mod configuration;
 mod drain;
 mod evidence;
 mod frozen;
+mod health;
 mod peer;
 mod reason;
 mod spare;

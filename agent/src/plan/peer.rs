@@ -133,7 +133,7 @@ fn online_and_silent(o: &Observation, config: &Config, epoch: &Epoch, why: &str)
 }
 
 /// Whether raft's own configuration of every database on the volume names this node alone.
-pub(super) fn voter_by_raft(o: &Observation) -> bool {
+fn voter_by_raft(o: &Observation) -> bool {
     o.databases
         .values()
         .all(|d| d.volume_log.end().is_some_and(|end| end.voters.only_here()))

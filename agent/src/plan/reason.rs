@@ -2,7 +2,7 @@
 
 use two_node_ha_config::{Config, FencingMode};
 
-use super::Decision;
+use super::{Decision, health};
 use crate::observe::{MountPoint, Observation, SplitBrain};
 
 /// Adds what stops nothing but should be known.
@@ -14,6 +14,7 @@ pub(super) fn warn(o: &Observation, config: &Config, decision: &mut Decision) {
             config.volume.mount_point.display()
         ));
     }
+    health::warn(o, decision);
     match &o.split_brain {
         None => {}
         Some(SplitBrain::Reported) => decision.warnings.push(

@@ -65,7 +65,7 @@ pub enum Step {
     Rejoin(u64),
     /// Give the token and start the snap's services one by one.
     StartServices,
-    /// Wait until the voter here is the leader and the API is ready.
+    /// Wait until the voter here answers and raft calls it the only one.
     ConfirmVoter,
     /// Tell Pacemaker that this node is off the volume.
     ReportReleased,

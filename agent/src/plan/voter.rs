@@ -3,8 +3,8 @@
 use two_node_ha_config::Config;
 
 use super::evidence::{self, Evidence};
-use super::peer::{Verdict, verdict, voter_by_raft};
-use super::{Decision, State, Step, Target, configuration, frozen, stop_if_needed, sweep};
+use super::peer::{Verdict, verdict};
+use super::{Decision, State, Step, Target, configuration, frozen, health, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
@@ -210,6 +210,9 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     let astray = evidence::astray(o, epoch);
     if mine && epoch.complete() && running(o) && !astray {
+        if let Some(decision) = health::plan(o) {
+            return decision;
+        }
         return sweep::arrived(
             o,
             State::PrimaryRunning,
@@ -229,7 +232,7 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
             return blocked.only_here();
         }
     }
-    if mine && epoch.complete() && !astray && started(o) && voter_by_raft(o) {
+    if mine && epoch.complete() && !astray && started(o) {
         // An agent that was restarted beside its voter. Whoever started that had made sure of the peer,
         // which may be silent or dead by now: nothing of it is needed to see that the voter works.
         return Decision::act(

@@ -240,7 +240,8 @@ fn k8s(facts: &mut Collected, config: &Config) {
     facts.put("k8s.k8sd_dir", k8s.k8sd_dir.display());
     facts.put("k8s.recovery_dir", k8s.recovery_dir.display());
     facts.put("k8s.k8sd_path", k8s.k8sd_path.display());
-    facts.put("k8s.k8s_path", k8s.k8s_path.display());
+    facts.put("k8s.kubectl_path", k8s.kubectl_path.display());
+    facts.put("k8s.kubeconfig", k8s.kubeconfig.display());
     facts.put("k8s.k8sd_log_level", k8s.k8sd_log_level);
     facts.put("k8s.k8s_dqlite_port", k8s.k8s_dqlite_port);
     facts.put("k8s.k8sd_port", k8s.k8sd_port);
@@ -264,6 +265,7 @@ fn agents(facts: &mut Collected, config: &Config) {
     let agent = &config.agent;
     facts.choice("agent.log_level", agent.log_level);
     facts.time("agent.watchdog", agent.watchdog);
+    facts.time("agent.health_interval", agent.health_interval);
     facts.put("agent.keep_backups", agent.keep_backups);
     facts.put("agent.keep_tarballs", agent.keep_tarballs);
     let hooks = &config.hooks;

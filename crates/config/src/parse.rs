@@ -339,15 +339,23 @@ fn fencing<'t>(r: &mut Reader<'_>, root: &'t DeTable<'t>) -> Fencing {
 
 fn k8s(r: &mut Reader<'_>, s: &Section<'_>) -> K8s {
     let mut path = |name| r.path(s, name, names::anything).unwrap_or_default();
-    let dirs: [PathBuf; 5] = [
+    let dirs: [PathBuf; 6] = [
         "k8s_dqlite_dir",
         "k8sd_dir",
         "recovery_dir",
         "k8sd_path",
-        "k8s_path",
+        "kubectl_path",
+        "kubeconfig",
     ]
     .map(&mut path);
-    let [k8s_dqlite_dir, k8sd_dir, recovery_dir, k8sd_path, k8s_path] = dirs;
+    let [
+        k8s_dqlite_dir,
+        k8sd_dir,
+        recovery_dir,
+        k8sd_path,
+        kubectl_path,
+        kubeconfig,
+    ] = dirs;
     let mut services = |name| r.texts(s, name, names::service).unwrap_or_default();
     K8s {
         services: services("services"),
@@ -360,7 +368,8 @@ fn k8s(r: &mut Reader<'_>, s: &Section<'_>) -> K8s {
         k8sd_dir,
         recovery_dir,
         k8sd_path,
-        k8s_path,
+        kubectl_path,
+        kubeconfig,
         k8sd_log_level: r
             .integer(s, "k8sd_log_level")
             .and_then(|n| u8::try_from(n).ok())
@@ -405,6 +414,9 @@ fn agent(r: &mut Reader<'_>, s: &Section<'_>) -> Agent {
         },
         watchdog: r
             .duration(s, "watchdog", Duration::ZERO, DAY)
+            .unwrap_or_default(),
+        health_interval: r
+            .duration(s, "health_interval", Duration::ZERO, HOUR)
             .unwrap_or_default(),
         keep_backups: r.integer(s, "keep_backups").unwrap_or_default(),
         keep_tarballs: r.integer(s, "keep_tarballs").unwrap_or_default(),

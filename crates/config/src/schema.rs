@@ -257,15 +257,18 @@ pub struct K8s {
     pub recovery_dir: PathBuf,
     /// The k8sd program. Default `/snap/k8s/current/bin/k8sd`.
     pub k8sd_path: PathBuf,
-    /// The k8s program. Default `/snap/bin/k8s`.
-    pub k8s_path: PathBuf,
+    /// The snap's kubectl, by which the API server here is asked whether it is ready. Default
+    /// `/snap/k8s/current/bin/kubectl`.
+    pub kubectl_path: PathBuf,
+    /// What kubectl is told of the API server here. Default `/etc/kubernetes/admin.conf`.
+    pub kubeconfig: PathBuf,
     /// `--log-level` of `k8sd cluster-recover`, 0 to 4. Default 0.
     pub k8sd_log_level: u8,
     /// dqlite port of k8s-dqlite. Default 9000.
     pub k8s_dqlite_port: u16,
     /// Port of k8sd. Default 6400.
     pub k8sd_port: u16,
-    /// How long a started voter may take until `k8s status` calls it ready. Default 90 s.
+    /// How long a started voter may take until its databases answer. Default 90 s.
     pub ready_timeout: Duration,
     /// Deadline of `k8sd cluster-recover`. Default 120 s.
     pub recover_timeout: Duration,
@@ -310,6 +313,9 @@ pub struct Agent {
     pub log_level: LogLevel,
     /// systemd's watchdog for the agent. Default 10 min, 0 turns it off.
     pub watchdog: Duration,
+    /// How often the datastore of a running voter is read, to see that it answers. Default 10 s, 0
+    /// turns it off.
+    pub health_interval: Duration,
     /// Quarantined and replaced databases kept per database, and copies from before a takeover
     /// kept on the volume. Default 3.
     pub keep_backups: u32,

@@ -69,6 +69,7 @@ fn the_defaults_are_the_guides_values_with_its_mistakes_corrected() {
     assert_eq!(c.peer.ssh_user, "two-node-ha");
     assert_eq!(c.agent.log_level, LogLevel::Info);
     assert_eq!(c.agent.watchdog, Duration::from_secs(600));
+    assert_eq!(c.agent.health_interval, Duration::from_secs(10));
     assert_eq!(c.hooks.no_copy, NoCopyPolicy::Proceed);
     assert_eq!(c.hooks.alert_command, None);
     assert_eq!(c.hooks.alert_attribute, None);

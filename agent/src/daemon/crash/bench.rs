@@ -78,6 +78,8 @@ pub struct Bench {
     pub acknowledged: RefCell<BTreeMap<Database, u64>>,
     /// How often k8s-dqlite was asked to stop while it was the voter.
     pub handovers: Cell<u64>,
+    /// Whether each recovery is cut off by a release.
+    pub released_in_recovery: Cell<bool>,
     pub dir: PathBuf,
 }
 
@@ -118,6 +120,7 @@ impl Bench {
             volume_on: Cell::new(None),
             acknowledged: RefCell::default(),
             handovers: Cell::new(0),
+            released_in_recovery: Cell::new(false),
             dir: dir.path().to_path_buf(),
         });
         fs::create_dir(bench.volume()).unwrap();
@@ -178,6 +181,8 @@ impl Bench {
             systemd: door(),
             runner: door(),
             client: door(),
+            interrupt: shared.interrupt.clone(),
+            datastore: door(),
             journal: Journal::read_or_new(&node.paths.journal(), node.name).unwrap(),
         };
         let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events);

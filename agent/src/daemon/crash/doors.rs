@@ -14,6 +14,8 @@ use super::snap;
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
 use crate::daemon::asking::{Questions, has_not_heard};
+use crate::database::Database;
+use crate::datastore::Datastore;
 use crate::files::effects::{self, Change, power};
 use crate::observe::{PeerNode, Promotion};
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
@@ -136,12 +138,18 @@ impl Runner for Door {
         };
         let (code, stdout, stderr) = match call.program.to_str().unwrap() {
             "drbdsetup" => (0, self.drbd(), String::new()),
-            program if program.ends_with("/k8s") => {
-                self.call("k8s status").map_err(lost)?;
-                (0, snap::status(self.node()), String::new())
-            }
             program if program.ends_with("/k8sd") => {
                 self.call("k8sd cluster-recover").map_err(lost)?;
+                if self.bench.released_in_recovery.get() {
+                    // Half-way, as a killed program leaves it.
+                    let node = self.node();
+                    let database = crate::database::Database::K8sd;
+                    let raft = database.raft_directory(&node.state(database));
+                    std::fs::write(raft.join("cluster.yaml"), "").unwrap();
+                    return Err(CommandError::Interrupted {
+                        call: call.to_string(),
+                    });
+                }
                 let args: Vec<_> = call.args.iter().map(|a| a.to_str().unwrap()).collect();
                 match snap::cluster_recover(&self.bench, self.index, &args).map_err(lost)? {
                     Ok(()) => (0, String::new(), String::new()),
@@ -162,6 +170,26 @@ impl Runner for Door {
             "/sys/module/drbd/version" => Ok(b"9.2.14\n".to_vec()),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+}
+
+impl Datastore for Door {
+    fn read(&self, _: Duration) -> Result<(), String> {
+        self.call("read the datastore")
+            .map_err(|error| error.to_string())?;
+        snap::answers(self.node(), Database::K8sDqlite)
+    }
+
+    fn k8sd(&self, _: Duration) -> Result<(), String> {
+        snap::answers(self.node(), Database::K8sd)
+    }
+
+    fn sole_voter(&self, database: Database) -> Result<bool, String> {
+        snap::sole_voter(self.node(), database)
+    }
+
+    fn api(&self, _: Duration) -> Result<(), String> {
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod handover;
 mod invariants;
 mod raft;
 mod snap;
+mod wedged;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

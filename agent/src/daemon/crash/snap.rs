@@ -126,17 +126,21 @@ fn consume_bundle(state: &Path) -> Said {
     Ok(Ok(()))
 }
 
-/// What `k8s status` prints.
-pub fn status(node: &Node) -> String {
+/// Whether a database runs here and answers: only a voter does, where the other may be away.
+pub fn answers(node: &Node, database: Database) -> Result<(), String> {
     let running = node.running.borrow();
-    let voter = Database::ALL
-        .into_iter()
-        .all(|d| running.get(d.name()).is_some_and(|r| r.voter));
-    let role = if voter { "voter" } else { "spare" };
-    format!(
-        r#"{{"ready": {voter}, "members": [{{"name": "{}", "datastore-role": "{role}"}}]}}"#,
-        node.name
-    )
+    if running.get(database.name()).is_some_and(|r| r.voter) {
+        Ok(())
+    } else {
+        Err("connection refused".into())
+    }
+}
+
+/// Whether the log says that this node is the only voter.
+pub fn sole_voter(node: &Node, database: Database) -> Result<bool, String> {
+    let raft = database.raft_directory(&node.state(database));
+    let me = read_info(&raft).unwrap().unwrap();
+    Ok(raft::load(&raft)?.voter() == Some(me.id))
 }
 
 /// `k8sd cluster-recover`, of one database.

@@ -4,6 +4,7 @@
 mod configuration;
 mod evidence;
 mod exhaustive;
+mod health;
 mod life;
 mod refusals;
 mod silent;

@@ -80,6 +80,7 @@ pub fn booted() -> Observation {
         services: Services::Stopped,
         token: false,
         confirmed: false,
+        health: Health::default(),
         peer_report: Asked::NotYet,
         peer_node: Asked::NotYet,
         promotion: Asked::Answer(Promotion::Allowed),

@@ -377,7 +377,18 @@ pub const KEYS: &[Key] = &[
     key("k8s.k8sd_path", Path, "The k8sd program.")
         .default("\"/snap/k8s/current/bin/k8sd\"")
         .script("K8SD_PATH"),
-    key("k8s.k8s_path", Path, "The k8s program.").default("\"/snap/bin/k8s\""),
+    key(
+        "k8s.kubectl_path",
+        Path,
+        "The snap's kubectl, which asks the API server here whether it is ready.",
+    )
+    .default("\"/snap/k8s/current/bin/kubectl\""),
+    key(
+        "k8s.kubeconfig",
+        Path,
+        "What kubectl is to know of the API server here.",
+    )
+    .default("\"/etc/kubernetes/admin.conf\""),
     key(
         "k8s.k8sd_log_level",
         Integer(0, 4),
@@ -390,7 +401,7 @@ pub const KEYS: &[Key] = &[
     key(
         "k8s.ready_timeout",
         Duration,
-        "How long a started voter may take until it is ready.",
+        "How long a started voter may take until its databases answer.",
     )
     .default("\"1min 30s\""),
     key(
@@ -448,6 +459,12 @@ pub const KEYS: &[Key] = &[
         "After how long a hung agent is restarted; 0 never.",
     )
     .default("\"10min\""),
+    key(
+        "agent.health_interval",
+        Duration,
+        "How often the datastore of a running voter is read. Three reads in a row without an answer make the failover unit fail. 0 never.",
+    )
+    .default("\"10s\""),
     key(
         "agent.keep_backups",
         Integer(1, 1000),

@@ -53,7 +53,8 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
     for (path, value) in [
         ("k8s.recovery_dir", &c.k8s.recovery_dir),
         ("k8s.k8sd_path", &c.k8s.k8sd_path),
-        ("k8s.k8s_path", &c.k8s.k8s_path),
+        ("k8s.kubectl_path", &c.k8s.kubectl_path),
+        ("k8s.kubeconfig", &c.k8s.kubeconfig),
     ] {
         lies_on_volume(r, mount.1, path, value);
     }

@@ -13,6 +13,9 @@ const DRBD_KO: Duration = Duration::from_secs(42);
 /// The least that a hung agent is given to answer before systemd kills it.
 const LEAST_WATCHDOG: Duration = Duration::from_secs(10);
 
+/// The least time between two reads of the datastore: it has other work.
+const LEAST_HEALTH: Duration = Duration::from_secs(1);
+
 /// What mkfs.xfs takes at least since xfsprogs 5.19.
 const LEAST_XFS: u64 = 300 << 20;
 
@@ -77,6 +80,17 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
         ))
         .help("0 turns it off");
         r.error_at("agent.watchdog", 0, fault);
+    }
+
+    let health = c.agent.health_interval;
+    if !health.is_zero() && health < LEAST_HEALTH && r.usable(&["agent.health_interval"]) {
+        let fault = Fault::from(format!(
+            "`health_interval` ({}) is below {}",
+            format_duration(health),
+            format_duration(LEAST_HEALTH)
+        ))
+        .help("0 turns it off");
+        r.error_at("agent.health_interval", 0, fault);
     }
 
     if let Backing::File { size, .. } = c.volume.backing {

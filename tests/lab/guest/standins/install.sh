@@ -25,7 +25,7 @@ install -m 0755 "$program" "$root/snap/k8s/x1/bin/k8s"
 link() {
     ln -f "$root/snap/k8s/x1/bin/k8s" "$1" 2>/dev/null || install -m 0755 "$program" "$1"
 }
-for name in k8sd k8s-dqlite containerd kube-apiserver kubelet kube-controller-manager kube-proxy kube-scheduler; do
+for name in k8sd k8s-dqlite containerd kube-apiserver kubelet kube-controller-manager kube-proxy kube-scheduler kubectl; do
     link "$root/snap/k8s/x1/bin/$name"
 done
 link "$root/usr/bin/snap"

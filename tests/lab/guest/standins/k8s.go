@@ -22,6 +22,9 @@ const k8sUsage = `usage: k8s status [--output-format plain|json] [--wait-ready] 
 // minTimeout is the least that `k8s status` accepts.
 const minTimeout = 3 * time.Second
 
+// localStatusLimit is how long `k8s local-node-status` waits; k8sd dials every member for it, too.
+const localStatusLimit = 90 * time.Second
+
 var errNotInitialized = errors.New("not initialized")
 
 // runK8s is the operator's command k8s.
@@ -94,7 +97,7 @@ func k8sLocalStatus(args []string) int {
 	if err := set.Parse(args); err != nil {
 		return 1
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), localStatusLimit)
 	defer cancel()
 	var node nodeStatus
 	if err := controlClient().fetch(ctx, "/1.0/k8sd/node", &node); err != nil {

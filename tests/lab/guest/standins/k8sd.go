@@ -146,6 +146,7 @@ func (d *k8sd) serveDatabase(stop context.Context, config daemonConfig) error {
 		return fmt.Errorf("failed to ensure running services: %w", err)
 	}
 	go d.markNodeReady(stop, config.Name)
+	go d.heartbeatRoles(stop, members, config.Address)
 	members.heartbeat(stop, d.state, config.Name)
 	return nil
 }

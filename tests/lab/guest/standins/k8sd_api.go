@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// statusLimit bounds what k8sd does for one request of `k8s`.
+// statusLimit bounds what k8sd does for one request of the lab's. A status has no limit but its client's.
 const statusLimit = 20 * time.Second
 
 // nodeStatus and clusterStatus are what `k8s status` and `k8s local-node-status` print. As in the original's API every
@@ -35,10 +35,11 @@ type clusterStatus struct {
 // handler is the API on the control socket.
 func (d *k8sd) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /core/1.0", d.getServer)
 	mux.HandleFunc("GET /1.0/k8sd/node", d.withDatabase(d.getNode))
 	mux.HandleFunc("GET /1.0/k8sd/cluster", d.withDatabase(d.getCluster))
-	mux.HandleFunc("GET /lab/trust", d.withDatabase(d.getTrust))
-	mux.HandleFunc("GET /lab/cluster", d.withDatabase(d.getView))
+	mux.HandleFunc("GET /lab/trust", d.withDatabase(limited(d.getTrust)))
+	mux.HandleFunc("GET /lab/cluster", d.withDatabase(limited(d.getView)))
 	return mux
 }
 
@@ -51,9 +52,7 @@ func (d *k8sd) withDatabase(call apiCall) http.HandlerFunc {
 			http.Error(w, "Daemon not yet initialized", http.StatusServiceUnavailable)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), statusLimit)
-		defer cancel()
-		answer, err := call(ctx, db)
+		answer, err := call(r.Context(), db)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -63,25 +62,42 @@ func (d *k8sd) withDatabase(call apiCall) http.HandlerFunc {
 	}
 }
 
-// nodes joins the table of members with dqlite's own view of their roles.
-func (d *k8sd) nodes(ctx context.Context, db *members) ([]nodeStatus, error) {
-	view, err := viewCluster(ctx, d.node)
-	if err != nil {
-		return nil, fmt.Errorf("failed to get cluster members: %w", err)
+func limited(call apiCall) apiCall {
+	return func(ctx context.Context, db *members) (interface{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, statusLimit)
+		defer cancel()
+		return call(ctx, db)
 	}
+}
+
+// getServer answers from this node's own state, at once, whatever the others do.
+func (d *k8sd) getServer(w http.ResponseWriter, _ *http.Request) {
+	config, err := d.state.daemonConfig()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]interface{}{
+		"type": "sync", "status": "Success", "status_code": http.StatusOK,
+		"metadata": map[string]interface{}{
+			"name": config.Name, "address": config.Address, "version": "lab", "ready": d.db.get() != nil,
+		},
+	})
+}
+
+// nodes is the table of members, once each of them was dialled. The roles are as old as the last round of heartbeats.
+func (d *k8sd) nodes(ctx context.Context, db *members) ([]nodeStatus, error) {
 	all, err := db.list(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("failed to get cluster members: %w", err)
 	}
+	if err := dialAll(ctx, all); err != nil {
+		return nil, fmt.Errorf("failed to get cluster members: %w", err)
+	}
 	var nodes []nodeStatus
 	for _, one := range all {
-		node := nodeStatus{Name: one.Name, Address: one.Address, ClusterRole: "control-plane", DatastoreRole: "unknown"}
-		for _, member := range view.Members {
-			if member.Address == one.Address {
-				node.DatastoreRole = member.Role
-			}
-		}
-		nodes = append(nodes, node)
+		nodes = append(nodes, nodeStatus{Name: one.Name, Address: one.Address, ClusterRole: "control-plane", DatastoreRole: one.role})
 	}
 	return nodes, nil
 }

@@ -26,6 +26,7 @@ const (
 // members is k8sd's table of the nodes, in its own dqlite.
 type members struct{ db *sql.DB }
 
+// role and heartbeat are written by the rounds of heartbeats alone; heartbeat is in seconds by the leader's wall clock.
 // known is how many members that node could recover with by itself: the least that its trust store and the cluster.yaml
 // of both databases hold. dqlite brings cluster.yaml up to date only every 30 s, so a joining node has to wait for it.
 const membersSchema = `
@@ -34,6 +35,8 @@ CREATE TABLE IF NOT EXISTS core_cluster_members (
 	name TEXT NOT NULL UNIQUE,
 	address TEXT NOT NULL UNIQUE,
 	certificate TEXT NOT NULL,
+	role TEXT NOT NULL DEFAULT 'pending',
+	heartbeat INTEGER NOT NULL DEFAULT 0,
 	known INTEGER NOT NULL DEFAULT 0
 )`
 
@@ -125,13 +128,16 @@ func (m *members) enlist(ctx context.Context, state k8sdState, config daemonConf
 
 type member struct {
 	remote
-	known int
+	role      string
+	heartbeat int64
+	known     int
 }
 
 func (m *members) list(ctx context.Context) ([]member, error) {
 	ctx, cancel := context.WithTimeout(ctx, memberLimit)
 	defer cancel()
-	rows, err := m.db.QueryContext(ctx, `SELECT name, address, certificate, known FROM core_cluster_members ORDER BY name`)
+	const query = `SELECT name, address, certificate, role, heartbeat, known FROM core_cluster_members ORDER BY name`
+	rows, err := m.db.QueryContext(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("read the table of members: %w", err)
 	}
@@ -139,7 +145,7 @@ func (m *members) list(ctx context.Context) ([]member, error) {
 	var all []member
 	for rows.Next() {
 		var one member
-		if err := rows.Scan(&one.Name, &one.Address, &one.Certificate, &one.known); err != nil {
+		if err := rows.Scan(&one.Name, &one.Address, &one.Certificate, &one.role, &one.heartbeat, &one.known); err != nil {
 			return nil, fmt.Errorf("read the table of members: %w", err)
 		}
 		all = append(all, one)

@@ -95,7 +95,7 @@ func serveK8sDqlite(stop context.Context, flags k8sDqliteFlags) error {
 		}
 		return errors.Join(err, closeApp(node))
 	}
-	server := &http.Server{Handler: store.handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: store.handler(), ReadHeaderTimeout: 10 * time.Second, Protocols: frontProtocols()}
 	listener, err := listenFront(flags.listen)
 	if err != nil {
 		return errors.Join(err, closeApp(node))
@@ -151,6 +151,14 @@ func startStore(stop context.Context, node *app.App) (*store, error) {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// frontProtocols is HTTP/1 for the stand-ins among themselves, and HTTP/2 in the clear for etcd's API.
+func frontProtocols() *http.Protocols {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return protocols
 }
 
 // listenFront listens on unix:///PATH or tcp://HOST:PORT. A socket left by a killed predecessor is removed.

@@ -222,6 +222,9 @@ func writeNode(name, address string, token joinToken) error {
 	if err := writeArgs(address); err != nil {
 		return err
 	}
+	if err := writeAdminConfig(); err != nil {
+		return err
+	}
 	config := daemonConfig{Name: name, Address: own.Address, Servers: map[string]interface{}{}}
 	return writeYaml(state.daemonYaml(), config, 0o644)
 }

@@ -39,6 +39,7 @@ func programs() map[string]program {
 		"kube-apiserver":          runAPIServer,
 		"k8sd":                    runK8sd,
 		"k8s":                     runK8s,
+		"kubectl":                 runKubectl,
 		"snap":                    runSnap,
 		"lab-cluster":             runLabCluster,
 		"containerd":              runIdle,

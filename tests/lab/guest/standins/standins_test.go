@@ -1,11 +1,123 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/canonical/go-dqlite/v2"
 )
+
+func TestAReadOfOneKeyIsAnsweredAsByEtcd(t *testing.T) {
+	read := func(ctx context.Context, key string) (found, error) {
+		if limit, ok := ctx.Deadline(); !ok || time.Until(limit) > 5*time.Second {
+			t.Error("the client's timeout is not kept")
+		}
+		switch key {
+		case "/there":
+			return found{revision: 300, id: 7, value: []byte("x")}, nil
+		case "/not":
+			return found{revision: 300}, nil
+		}
+		return found{}, errors.New("no leader\nwas found")
+	}
+	client := etcdClient(t, read)
+	for sentence, c := range map[string]struct {
+		request       []byte
+		message       []byte
+		status, fault string
+	}{
+		"a key": {
+			[]byte("\x0a\x06/there"),
+			[]byte("\x0a\x03\x18\xac\x02\x12\x0f\x0a\x06/there\x10\x07\x18\x07\x2a\x01x\x20\x01"), "0", "",
+		},
+		"no such key":         {[]byte("\x0a\x04/not\x18\x00"), []byte("\x0a\x03\x18\xac\x02"), "0", ""},
+		"an error":            {[]byte("\x0a\x04/bad"), nil, "2", "no%20leader%0Awas%20found"},
+		"a list":              {[]byte("\x0a\x06/there\x12\x06/these"), nil, "2", "rangeEnd%20is%20unsupported"},
+		"a serializable read": {[]byte("\x0a\x06/there\x38\x01"), nil, "2", "serializable%20is%20unsupported"},
+		"no key":              {nil, nil, "2", "no%20key%20is%20given"},
+		"no message":          {[]byte("\x0a\x40/there"), nil, "2", "the%20message%20is%20no%20RangeRequest"},
+	} {
+		request, err := http.NewRequest(http.MethodPost, "http://localhost"+rangePath, bytes.NewReader(frame(c.request)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/grpc")
+		request.Header.Set("Te", "trailers")
+		request.Header.Set("Grpc-Timeout", "5000m")
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatalf("%s: %v", sentence, err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", sentence, err)
+		}
+		var wanted []byte
+		if c.message != nil {
+			wanted = frame(c.message)
+		}
+		status, fault := response.Trailer.Get("Grpc-Status"), response.Trailer.Get("Grpc-Message")
+		if response.ProtoMajor != 2 || !bytes.Equal(body, wanted) || status != c.status || fault != c.fault {
+			t.Errorf("%s: %s, %q, status %q, message %q", sentence, response.Proto, body, status, fault)
+		}
+	}
+}
+
+// etcdClient speaks HTTP/2 to a front on a socket that answers reads so.
+func etcdClient(t *testing.T, read func(ctx context.Context, key string) (found, error)) *http.Client {
+	socket := filepath.Join(t.TempDir(), "socket")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+rangePath, serveRange(read))
+	server := &http.Server{Handler: mux, Protocols: frontProtocols()}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Client{Transport: &http.Transport{
+		Protocols: protocols,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
+}
+
+func TestATimeoutIsReadAsGrpcWritesIt(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"5000m": 5 * time.Second, "1S": time.Second, "99999999n": 99999999, "2H": 2 * time.Hour,
+	} {
+		if got, err := grpcTimeout(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "S", "5", "5s", "-1S", "123456789S", strings.Repeat("9", 40)} {
+		if got, err := grpcTimeout(text); err == nil {
+			t.Errorf("%q was taken for %v", text, got)
+		}
+	}
+}
+
+func TestARoundOfHeartbeatsIsDueOnlyAPeriodAfterTheLastStampByTheWallClock(t *testing.T) {
+	const now = 1_000_000
+	for last, want := range map[int64]bool{0: true, now - 10: true, now - 9: false, now: false, now + 300: false} {
+		if got := heartbeatDue(last, now); got != want {
+			t.Errorf("a stamp %d s ago: %v", now-last, got)
+		}
+	}
+}
 
 func TestSnapshotNumbersAreKeptWithinWhatTheDatastoreAccepts(t *testing.T) {
 	for _, c := range []struct{ threshold, trailing, wantThreshold, wantTrailing uint64 }{

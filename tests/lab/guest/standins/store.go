@@ -82,6 +82,17 @@ func (s *store) get(ctx context.Context, name string) ([]byte, error) {
 	return value, nil
 }
 
+// find reads one key from the leader, with the datastore's revision.
+func (s *store) find(ctx context.Context, name string) (found, error) {
+	const query = `SELECT coalesce((SELECT max(id) FROM kine), 0), coalesce(max(id), 0),
+		(SELECT value FROM kine WHERE name = ? ORDER BY id DESC LIMIT 1) FROM kine WHERE name = ?`
+	var answer found
+	if err := s.db.QueryRowContext(ctx, query, name, name).Scan(&answer.revision, &answer.id, &answer.value); err != nil {
+		return found{}, fmt.Errorf("select %q: %w", name, err)
+	}
+	return answer, nil
+}
+
 type row struct {
 	name  string
 	value []byte

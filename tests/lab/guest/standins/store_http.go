@@ -21,10 +21,12 @@ const (
 	nodePrefix = "/registry/minions/"
 )
 
-// handler is the datastore's front on its socket. The original speaks etcd's protocol there; the contract kept is that
-// an answer of success means committed, and that everything else leaves the outcome open.
+// handler is the datastore's front on its socket. The original speaks etcd's protocol there, and so does this for a read
+// of one key; for the rest the contract kept is that an answer of success means committed, and that everything else
+// leaves the outcome open.
 func (s *store) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+rangePath, serveRange(s.find))
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /kv", s.listKeys)
 	mux.HandleFunc("GET /kv/{$}", s.listKeys)

@@ -1,0 +1,98 @@
+//! A voter that hangs, on the bench: from the reads that have no answer to the voter that is started
+//! again.
+
+use super::bench::{Bench, NAMES};
+use super::{BOTH_ON_FIRST, after, invariants};
+use crate::database::Database;
+use crate::files::effects::power;
+use crate::plan::{State, Step};
+
+/// The agent's next turn, after so many reads in a row without an answer.
+fn missed(bench: &Bench, index: usize, times: u32) -> State {
+    let node = &bench.nodes[index];
+    power::of_node(index, || {
+        let mut daemon = node.daemon.borrow_mut();
+        let daemon = daemon.as_mut().unwrap();
+        for _ in 0..times {
+            let round = daemon.health.round();
+            daemon
+                .health
+                .answered(round, Err("nothing within 5.0 s".into()));
+        }
+        daemon.turn();
+    });
+    bench.hear(index);
+    let shared = node.shared.borrow();
+    shared.as_ref().unwrap().status().unwrap().state
+}
+
+#[test]
+fn a_voter_that_hangs_fails_the_holder_after_three_misses_and_is_killed_and_started_again() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    for misses in [1, 2] {
+        assert_eq!(missed(&bench, 0, 1), State::PrimaryRunning, "{misses}");
+        assert!(bench.nodes[0].held.borrow().is_some());
+    }
+    assert_eq!(missed(&bench, 0, 1), State::Blocked);
+    assert!(
+        bench.nodes[0].held.borrow().is_none(),
+        "the failover unit was told"
+    );
+    // Pacemaker stops what has failed, and starts it again; the bench fails a k8s-dqlite that is asked
+    // to stop, and one that comes back without a write.
+    bench.write();
+    bench.release(0).unwrap();
+    assert!(bench.nodes[0].running.borrow().is_empty());
+    bench.reach(BOTH_ON_FIRST).unwrap();
+    invariants::at_rest(&bench, 0);
+    assert!(bench.acknowledged(Database::K8sDqlite) > 0, "{}", NAMES[0]);
+}
+
+#[test]
+fn a_read_that_was_under_way_when_a_step_began_does_not_count() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    power::of_node(0, || {
+        let mut daemon = bench.nodes[0].daemon.borrow_mut();
+        let daemon = daemon.as_mut().unwrap();
+        let (observation, decision) = daemon.shared.last().unwrap();
+        let began = daemon.health.round();
+        // Which its guard refuses: nothing is frozen here.
+        daemon.take(&Step::AskFencePeer, &observation, &decision);
+        daemon
+            .health
+            .answered(began, Err("nothing within 5.0 s".into()));
+        daemon.turn();
+        let (observation, _) = daemon.shared.last().unwrap();
+        assert_eq!(observation.health.misses, 0);
+        let now = daemon.health.round();
+        assert_ne!(now, began);
+        daemon
+            .health
+            .answered(now, Err("nothing within 5.0 s".into()));
+        daemon.turn();
+        let (observation, _) = daemon.shared.last().unwrap();
+        assert_eq!(observation.health.misses, 1);
+    });
+}
+
+#[test]
+fn an_agent_that_is_restarted_beside_a_running_voter_confirms_it_without_its_peer() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    bench.power_off(1);
+    let before = bench.nodes[0].running.borrow().clone();
+    bench.start_agent(0);
+    bench.hold(0, false);
+    // One turn: not even a question to the peer, which would answer in the next.
+    let status = || {
+        let shared = bench.nodes[0].shared.borrow();
+        shared.as_ref().unwrap().status().unwrap()
+    };
+    missed(&bench, 0, 0);
+    assert_eq!(status().state, State::PrimaryRunning);
+    assert_eq!(status().peer_state, "not asked");
+    assert_eq!(
+        *bench.nodes[0].running.borrow(),
+        before,
+        "nothing was started"
+    );
+}
