@@ -676,3 +676,26 @@ fn a_stopped_process_that_holds_the_lock_does_not_keep_fence_peer_from_answering
     assert!(took >= Duration::from_secs(3), "{took:?}");
     assert!(took < Duration::from_secs(12), "{took:?}");
 }
+
+#[test]
+fn the_bar_of_a_resolution_that_was_turned_round_is_not_taken_away_by_the_one_before() {
+    use two_node_ha_pacemaker::{bar, bar_against};
+    let id = "two-node-ha-split-brain-r0";
+    let node = Node::new("stonith", "20s");
+    let stands = || {
+        fs::read_to_string(node.path("cib.xml"))
+            .unwrap()
+            .contains(id)
+    };
+    let change = |command: &[&str], xml: &str| {
+        let args = [command, &["--scope", "constraints", "--xml-text", xml]].concat();
+        assert!(node.cibadmin(&args));
+    };
+    let place = ["--modify", "--allow-create"];
+    change(&place, &bar(id, "drbd_master_slave", "beta"));
+    change(&place, &bar(id, "drbd_master_slave", "alpha"));
+    change(&["--delete"], &bar_against(id, "beta"));
+    assert!(stands());
+    change(&["--delete"], &bar_against(id, "alpha"));
+    assert!(!stands());
+}

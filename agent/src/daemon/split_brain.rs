@@ -250,15 +250,18 @@ impl Responder {
             return;
         };
         let newest = open.len().saturating_sub(1);
-        for (number, (path, mut evidence)) in open.into_iter().enumerate() {
+        for (number, (path, _)) in open.into_iter().enumerate() {
             // Once is enough: the logs weigh.
-            evidence.sides = Some(if number == newest {
+            let sides = if number == newest {
                 sides.clone()
             } else {
                 serde_json::Value::Array(Vec::new())
-            });
-            evidence.problems.extend(problem.clone());
-            match two_node_ha_evidence::replace(&path, &evidence) {
+            };
+            // A resolution may have ended while the peer was asked: that is kept.
+            match two_node_ha_evidence::update(&path, |evidence| {
+                evidence.sides = Some(sides);
+                evidence.problems.extend(problem.clone());
+            }) {
                 Ok(()) => tracing::info!(file = %path.display(), "the evidence is complete"),
                 Err(error) => tracing::error!("{error}"),
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
-use two_node_ha_pacemaker::{bar, bar_by_id};
+use two_node_ha_pacemaker::{bar, bar_against};
 
 use super::bar_id;
 use super::gather::{self, Here};
@@ -85,7 +85,7 @@ impl Hands<'_> {
                 }
                 Ok(())
             }
-            Step::Unbar => self.unbar(),
+            Step::Unbar => self.unbar(&asked.loser),
             Step::Finish => self.finish(&side, asked),
             Step::Forget(_) => Err("the agent forgets epochs itself".into()),
         }
@@ -257,8 +257,8 @@ impl Hands<'_> {
         ]))
     }
 
-    fn unbar(&self) -> Result<(), String> {
-        let xml = bar_by_id(&bar_id(self.resource()));
+    fn unbar(&self, loser: &str) -> Result<(), String> {
+        let xml = bar_against(&bar_id(self.resource()), loser);
         self.run(&Call::new("cibadmin", COMMAND).args([
             "--delete",
             "--scope",
@@ -286,9 +286,11 @@ impl Hands<'_> {
 fn resolve_evidence(directory: &std::path::Path, words: &str) -> Result<(), String> {
     let unresolved =
         two_node_ha_evidence::unresolved(directory).map_err(|error| error.to_string())?;
-    for (path, mut evidence) in unresolved {
-        evidence.resolved = Some(words.to_owned());
-        two_node_ha_evidence::replace(&path, &evidence).map_err(|error| error.to_string())?;
+    for (path, _) in unresolved {
+        two_node_ha_evidence::update(&path, |evidence| {
+            evidence.resolved = Some(words.to_owned());
+        })
+        .map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -160,6 +161,20 @@ pub fn replace(path: &Path, evidence: &Evidence) -> Result<(), Error> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(io_error("sync", dir))
+}
+
+/// Changes a file as it is now, and not as it was when the change was thought of: the agent adds what
+/// both nodes say, which takes it a minute, and notes the resolution, which may end in that minute.
+/// Both are threads of one process, and take turns here.
+///
+/// # Errors
+/// As [`read`] and [`replace`].
+pub fn update(path: &Path, change: impl FnOnce(&mut Evidence)) -> Result<(), Error> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut evidence = read(path)?;
+    change(&mut evidence);
+    replace(path, &evidence)
 }
 
 /// All files, the oldest first. No directory means none.

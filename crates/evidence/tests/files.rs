@@ -4,7 +4,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use two_node_ha_evidence::{Error, Evidence, FORMAT, KEEP, list, read, replace, unresolved, write};
+use two_node_ha_evidence::{
+    Error, Evidence, FORMAT, KEEP, list, read, replace, unresolved, update, write,
+};
 
 fn evidence(time: u64) -> Evidence {
     Evidence {
@@ -73,4 +75,24 @@ fn both_sides_logs_fit_into_a_file() {
     large.sides = Some(serde_json::json!([side.clone(), side]));
     let path = write(dir.path(), &large).unwrap();
     assert_eq!(read(&path).unwrap(), large);
+}
+
+#[test]
+fn what_was_noted_while_a_change_was_thought_of_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), &evidence(1)).unwrap();
+    // Both have read the file by now.
+    let (read_by_one, _) = unresolved(dir.path()).unwrap().remove(0);
+    update(&path, |evidence| evidence.resolved = Some("kept".into())).unwrap();
+    update(&read_by_one, |evidence| {
+        evidence.problems.push("none".into())
+    })
+    .unwrap();
+    let both = read(&path).unwrap();
+    assert_eq!(both.resolved.as_deref(), Some("kept"));
+    assert_eq!(both.problems, ["none"]);
+    // And none is brought back that was dropped meanwhile.
+    std::fs::remove_file(&path).unwrap();
+    assert!(update(&path, |_| {}).is_err());
+    assert!(!path.exists());
 }

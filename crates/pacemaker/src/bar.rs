@@ -14,10 +14,15 @@ pub fn bar(id: &str, promotable: &str, node: &str) -> String {
     )
 }
 
-/// What deletes it.
+/// What deletes it, as long as it is about this node: Pacemaker compares every attribute that is
+/// named. One that has been turned round to the other node meanwhile stays.
 #[must_use]
-pub fn bar_by_id(id: &str) -> String {
-    format!("<rsc_location id=\"{}\"/>", escaped(id))
+pub fn bar_against(id: &str, node: &str) -> String {
+    format!(
+        "<rsc_location id=\"{}\" node=\"{}\"/>",
+        escaped(id),
+        escaped(node)
+    )
 }
 
 /// The node that the constraint with this id is about, in the `<constraints>` of a CIB or in a whole

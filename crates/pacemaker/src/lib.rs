@@ -22,7 +22,7 @@ pub mod query;
 mod status;
 mod verdict;
 
-pub use bar::{bar, bar_by_id, parse_bar};
+pub use bar::{bar, bar_against, parse_bar};
 pub use cib::{Cib, CibNode, DrbdClone, parse_cib};
 pub use constraint::{FencingConstraint, parse_fencing_constraints};
 pub use node_state::{Join, NodeState};

@@ -257,7 +257,10 @@ fn no_mark_comes_twice_and_it_is_read_as_it_was_written() {
             &(marked.element("Promoted") + "</constraints>"),
         );
         if marks.len() < 3 {
-            assert_eq!(parse_cib(&whole).unwrap().constraints, [marked.clone()]);
+            assert_eq!(
+                parse_cib(&whole).unwrap().constraints,
+                std::slice::from_ref(&marked)
+            );
         }
         assert!(marks.insert(marked.mark.unwrap()));
     }

@@ -221,7 +221,7 @@ fn pacemaker_is_asked_by_a_constraint_of_our_own_and_gets_it_taken_away() {
              id=\"two-node-ha-split-brain-r0\" rsc=\"drbd_master_slave\" role=\"Promoted\" \
              node=\"hatwo\" score=\"-INFINITY\"/>",
             "cibadmin --delete --scope constraints --xml-text <rsc_location \
-             id=\"two-node-ha-split-brain-r0\"/>",
+             id=\"two-node-ha-split-brain-r0\" node=\"hatwo\"/>",
         ]
     );
 }

@@ -23,10 +23,6 @@ use crate::fence::view::{Known, Standing, Subject, View};
 const DROPS: u8 = 2;
 const ROUNDS: u8 = 1;
 
-/// How often a handler decides before it is killed, and when it is told to come to an end.
-const TURNS: u8 = 5;
-const LAST: u8 = 2;
-
 /// A mark; each is given once.
 type Mark = u8;
 
@@ -43,6 +39,9 @@ struct Rules {
     renews: bool,
     /// One that gives up takes away what it has placed, and not what it has renewed.
     own_only: bool,
+    /// How often a handler decides before it is killed, and when it is told to come to an end.
+    turns: u8,
+    last: u8,
 }
 
 const RIGHT: Rules = Rules {
@@ -52,6 +51,8 @@ const RIGHT: Rules = Rules {
     by_mark: true,
     renews: true,
     own_only: true,
+    turns: 6,
+    last: 3,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -181,7 +182,7 @@ fn decided(rules: Rules, seen: &Seen, up: bool) -> Deed {
             trouble: seen.trouble.then(String::new),
         },
         elapsed: Duration::from_secs(6),
-        last: seen.turns >= LAST,
+        last: seen.turns >= rules.last,
     });
     match next {
         Next::Wait(_) => Deed::Wait,
@@ -307,7 +308,7 @@ impl World {
                 let deed = decisions.entry(key);
                 let deed = *deed.or_insert_with_key(|(seen, up)| decided(rules, seen, *up));
                 seen.turns += 1;
-                handler.doing = match seen.turns > TURNS {
+                handler.doing = match seen.turns > rules.turns {
                     true => Doing::Gone,
                     false => Doing::Act(deed),
                 };
@@ -477,15 +478,18 @@ fn explore(rules: Rules) -> (usize, usize, Vec<Rc<World>>) {
 
 #[test]
 fn no_claim_loses_its_constraint_wherever_sweep_unfence_and_handlers_are_stopped() {
-    for (mode, peer) in [
-        (Stonith, PeerNode::Online),
-        (Stonith, PeerNode::CleanOffline),
-        (Constraint, PeerNode::Online),
-        (Constraint, PeerNode::UncleanOffline),
+    // One that gives up after it has asked twice takes six turns, and only where it is frozen.
+    for (mode, peer, turns, last) in [
+        (Stonith, PeerNode::Online, 6, 3),
+        (Stonith, PeerNode::CleanOffline, 5, 2),
+        (Constraint, PeerNode::Online, 5, 2),
+        (Constraint, PeerNode::UncleanOffline, 5, 2),
     ] {
         let rules = Rules {
             mode,
             peer,
+            turns,
+            last,
             ..RIGHT
         };
         let (worlds, claims, broken) = explore(rules);
