@@ -4,7 +4,7 @@
 //! it is the same on any machine.
 
 pub mod live;
-mod mounts;
+pub mod mounts;
 pub mod volume;
 
 use std::collections::BTreeMap;
