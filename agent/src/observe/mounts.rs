@@ -17,7 +17,7 @@ pub enum Mount {
 }
 
 /// DRBD's block major number (Linux `Documentation/admin-guide/devices.txt`).
-const DRBD_MAJOR: u32 = 147;
+pub const DRBD_MAJOR: u32 = 147;
 
 /// Reads what `mountinfo` (proc(5)) says of `mount_point`. The last line counts: it is on top.
 #[must_use]

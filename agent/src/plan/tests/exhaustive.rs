@@ -93,8 +93,14 @@ fn every_observation(mut check: impl FnMut(&Observation)) {
                     continue;
                 }
                 o.epoch = epoch.clone();
-                for request in [Request::None, Request::Hold, Request::Release] {
+                for (request, own_disk) in [
+                    (Request::None, None),
+                    (Request::Hold, None),
+                    (Request::Release, None),
+                    (Request::Release, Some("the disk is full".to_owned())),
+                ] {
                     o.request = request;
+                    o.own_disk = own_disk;
                     for highest in [0, 1, 2] {
                         o.journal.highest_epoch = highest;
                         for (services, token, confirmed) in services {

@@ -81,6 +81,7 @@ pub fn booted() -> Observation {
         promotion: Asked::Answer(Promotion::Allowed),
         peer_stopped: false,
         split_brain: None,
+        own_disk: None,
         failure: None,
     }
 }
