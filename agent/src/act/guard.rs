@@ -58,7 +58,11 @@ impl Actor {
 
     /// By the descriptor: the directory may have been opened just before the volume was mounted on it.
     fn is_of_volume(&self, root: &File) -> Result<(), Error> {
-        let refuse = |why: String| Err(Error::Guard(format!("the volume is not what is open: {why}")));
+        let refuse = |why: String| {
+            Err(Error::Guard(format!(
+                "the volume is not what is open: {why}"
+            )))
+        };
         match nix::sys::stat::fstat(root.as_fd()) {
             Ok(stat) => {
                 let (major, minor) = (libc::major(stat.st_dev), libc::minor(stat.st_dev));

@@ -36,6 +36,8 @@ use crate::plan::{Step, Target};
 use crate::store::{self, Epoch, Journal};
 use crate::systemd::{self, Units};
 
+#[cfg(test)]
+pub use guard::pinned;
 pub use services::gated_units;
 
 /// What Pacemaker starts and stops.

@@ -4,9 +4,6 @@ use super::{Decision, State, Step, Target, frozen, stop_if_needed};
 use crate::observe::{Leads, Mount, Observation, Request, Services};
 
 pub(super) fn plan(o: &Observation) -> Decision {
-    if let Some(why) = o.own_disk.as_ref().filter(|_| o.services == Services::Stopped) {
-        return without_the_disk(o, why);
-    }
     // I4: k8s-dqlite is killed here and hands nothing over, so the peer's spare may go on running.
     let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
     if frozen::is(o) && o.mount == Mount::ReadWrite {
@@ -17,6 +14,13 @@ pub(super) fn plan(o: &Observation) -> Decision {
         } else {
             Decision::act(State::Draining, steps, why)
         };
+    }
+    if let Some(why) = o
+        .own_disk
+        .as_ref()
+        .filter(|_| o.services == Services::Stopped)
+    {
+        return without_the_disk(o, why);
     }
     for (database, directories) in &o.databases {
         if directories.leads == Leads::ToVolume {
