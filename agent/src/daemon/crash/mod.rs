@@ -258,6 +258,16 @@ fn cut_everywhere(bench: &Rc<Bench>, act: Goal, then: Then, losses: &[Loss]) {
     }
 }
 
+/// Which of an act's changes are tried: each `nth`, or with `TWO_NODE_HA_TEST_ALL` set every one, which
+/// takes some minutes.
+fn some(nth: usize) -> usize {
+    if std::env::var_os("TWO_NODE_HA_TEST_ALL").is_some() {
+        1
+    } else {
+        nth
+    }
+}
+
 /// Says which cut it was, when something is wrong after it.
 struct Tell(String);
 
