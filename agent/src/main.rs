@@ -7,12 +7,15 @@ mod database;
 mod datastore;
 mod exit;
 mod files;
+mod gate;
+mod holder;
 mod k8s;
 mod logging;
 mod observe;
 mod paths;
 mod peer;
 mod plan;
+mod release;
 mod render;
 mod repair;
 mod split;
@@ -60,6 +63,9 @@ enum Command {
     Agent(Selection),
     /// Hold the voter role for Pacemaker (two-node-ha-k8s-failover.service)
     Failover(commands::failover::Args),
+    /// Whether a service that writes a database may start now (its gate's ExecCondition=)
+    #[command(hide = true)]
+    Gate(commands::gate::Args),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions(commands::completions::Args),
@@ -81,6 +87,7 @@ fn main() -> ExitCode {
         Command::Loop(args) => commands::loopdev::run(args),
         Command::Agent(selection) => commands::agent::run(selection),
         Command::Failover(args) => commands::failover::run(args),
+        Command::Gate(args) => commands::gate::run(args),
         Command::Completions(args) => commands::completions::run(args, &mut Cli::command()),
     }
 }

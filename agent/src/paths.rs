@@ -73,10 +73,16 @@ impl Paths {
         self.state().join("journal.json")
     }
 
+    /// Below which this node's own directories of the databases are.
+    #[must_use]
+    pub fn spares(&self) -> PathBuf {
+        self.state().join("spare")
+    }
+
     /// This node's own directory for one database, used while it is the spare.
     #[must_use]
     pub fn spare(&self, database: Database) -> PathBuf {
-        self.state().join("spare").join(database.name())
+        self.spares().join(database.name())
     }
 
     /// This node's identity of one database, noted apart from its spare directory.
@@ -131,6 +137,12 @@ impl Paths {
     #[must_use]
     pub fn token(&self) -> PathBuf {
         self.run().join("k8s.allowed")
+    }
+
+    /// Locked while the failover unit's process holds the voter's role.
+    #[must_use]
+    pub fn holder(&self) -> PathBuf {
+        self.run().join("holder")
     }
 
     /// The agent's socket for root on this node.

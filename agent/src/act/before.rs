@@ -131,7 +131,7 @@ impl Actor {
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
         still::keep(&copy, &new, &how)?;
         self.services_stopped()?;
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         effects::exchange(&new, &volume).map_err(Error::io("exchanging", &volume))?;
         for side in [&new, &volume] {
             if let Some(parent) = side.parent() {

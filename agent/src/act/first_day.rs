@@ -18,7 +18,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         match self.read_epoch() {
             Known::Absent => {}
             Known::Present(_) => return Ok(Outcome::Done),
@@ -47,7 +47,8 @@ impl Actor {
                 "{database} was copied onto the volume and read back"
             );
         }
-        self.volume_mounted()?;
+        // Remounted read-only in the middle it would say so; the pin keeps it mounted.
+        let _pin = self.volume_mounted()?;
         Epoch::first(&self.node.name).write(&self.paths.epoch(&self.config))?;
         self.journal.saw_epoch(1);
         Ok(Outcome::Done)

@@ -1,23 +1,85 @@
 //! Invariants I1 and I3, asked again right before a step that could destroy something.
+//!
+//! Between a guard and what it guards the agent may be paused (SIGSTOP, a swapping machine, a virtual
+//! one that is moved), the failover unit gives up on it, and Pacemaker goes on. What makes that harmless
+//! is written at each guard.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::{Actor, Error};
 use crate::observe::Mount;
 use crate::observe::live;
+use crate::observe::mounts::DRBD_MAJOR;
 use crate::systemd::UnitState;
 
+/// The volume, mounted here for as long as this exists: the kernel does not unmount a file system of
+/// which a directory is open. Whoever must unmount it kills this process first (the way down, or
+/// Pacemaker's Filesystem agent), and then what was guarded does not happen at all.
+#[derive(Debug)]
+#[must_use = "the volume is pinned only while this is held"]
+pub struct Pin {
+    _root: File,
+    #[cfg(test)]
+    _counted: tests::Counted,
+}
+
 impl Actor {
-    /// The volume, and nothing else, is mounted here read-write.
-    pub(super) fn volume_mounted(&self) -> Result<(), Error> {
+    /// The volume, and nothing else, is mounted here read-write, and stays so while the pin is held.
+    ///
+    /// A pause: the pin. Every step that writes to the volume holds it to its end.
+    pub(super) fn volume_mounted(&self) -> Result<Pin, Error> {
+        let point = self.paths.mount_point(&self.config);
+        // Opened before the look, so that what is looked at cannot go afterwards.
+        let root = File::open(&point);
         match self.mount()? {
-            Mount::ReadWrite => Ok(()),
-            other => Err(Error::Guard(format!(
-                "the volume is not mounted read-write on {} ({other:?})",
-                self.config.volume.mount_point.display()
-            ))),
+            Mount::ReadWrite => {}
+            other => {
+                return Err(Error::Guard(format!(
+                    "the volume is not mounted read-write on {} ({other:?})",
+                    self.config.volume.mount_point.display()
+                )));
+            }
+        }
+        let root = root.map_err(|error| {
+            Error::Guard(format!("{} cannot be opened: {error}", point.display()))
+        })?;
+        // Below a test's root nothing is really mounted.
+        if self.paths.root() == Path::new("/") {
+            self.is_of_volume(&root)?;
+        }
+        Ok(Pin {
+            _root: root,
+            #[cfg(test)]
+            _counted: tests::Counted::one(),
+        })
+    }
+
+    /// By the descriptor: the directory may have been opened just before the volume was mounted on it.
+    fn is_of_volume(&self, root: &File) -> Result<(), Error> {
+        let refuse = |why: String| {
+            Err(Error::Guard(format!(
+                "the volume is not what is open: {why}"
+            )))
+        };
+        match nix::sys::stat::fstat(root.as_fd()) {
+            Ok(stat) => {
+                let (major, minor) = (libc::major(stat.st_dev), libc::minor(stat.st_dev));
+                if (major, minor) == (DRBD_MAJOR, self.config.volume.minor) {
+                    Ok(())
+                } else {
+                    refuse(format!("its device is {major}:{minor}"))
+                }
+            }
+            Err(error) => refuse(error.to_string()),
         }
     }
 
     /// Nothing is mounted at the mount point.
+    ///
+    /// A pause: it guards the immutable flag, which is set on a directory that was opened before. Had
+    /// the volume been mounted then, its open root would keep it mounted, and this would say so.
     pub(super) fn nothing_mounted(&self) -> Result<(), Error> {
         match self.mount()? {
             Mount::None => Ok(()),
@@ -34,6 +96,10 @@ impl Actor {
     }
 
     /// No service of the snap runs or is about to, and none may start.
+    ///
+    /// A pause: nobody but this process gives the token, and while it is away no gated service starts,
+    /// whoever asks; should it be there all the same, each database's own gate asks more. Links and
+    /// directories of this node's own disk may change late: nothing runs on them.
     pub(super) fn services_stopped(&self) -> Result<(), Error> {
         if self.paths.token().exists() {
             return Err(Error::Guard(
@@ -50,5 +116,60 @@ impl Actor {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a test's thread pins the volume at the moment.
+#[cfg(test)]
+pub use tests::pinned;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        static PINS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// One pin of this thread.
+    #[derive(Debug)]
+    pub struct Counted(());
+
+    impl Counted {
+        pub fn one() -> Self {
+            PINS.set(PINS.get() + 1);
+            Self(())
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            PINS.set(PINS.get() - 1);
+        }
+    }
+
+    pub fn pinned() -> bool {
+        PINS.get() > 0
+    }
+
+    /// What the pin relies on, tried where a namespace of mounts may be made.
+    #[test]
+    fn the_kernel_unmounts_nothing_of_which_a_directory_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "mount -t tmpfs none \"$0\" || exit 77
+            exec 3<\"$0\"
+            umount \"$0\" 2>/dev/null && exit 1
+            exec 3<&-
+            umount \"$0\"";
+        let status = std::process::Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", script])
+            .arg(dir.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        match status.map(|status| status.code()) {
+            // No namespaces here.
+            Err(_) | Ok(Some(77)) => eprintln!("not tried: no namespace of mounts to be had"),
+            Ok(code) => assert_eq!(code, Some(0)),
+        }
     }
 }

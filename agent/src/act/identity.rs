@@ -18,10 +18,10 @@ impl Actor {
     /// Copies everything but raft's files from where the database is now into this node's spare
     /// directory, so that certificates renewed as the voter are not lost to the spare.
     pub(super) fn keep_identity(&self, database: Database) -> Result<Outcome, Error> {
-        let from = match live::leads(&self.paths, &self.config, database) {
-            Leads::Directory => self.paths.state_directory(&self.config, database),
+        let (from, _pin) = match live::leads(&self.paths, &self.config, database) {
+            Leads::Directory => (self.paths.state_directory(&self.config, database), None),
             Leads::ToVolume => {
-                self.volume_mounted()?;
+                let pin = self.volume_mounted()?;
                 let volume = self.paths.on_volume(&self.config, database);
                 // A takeover that was interrupted before this node's identity was in place: the
                 // directory is still the peer's, and the spare directory has the right one.
@@ -31,7 +31,7 @@ impl Actor {
                 if mine.is_ok_and(|mine| mine.id != there.id) {
                     return Ok(Outcome::Done);
                 }
-                volume
+                (volume, Some(pin))
             }
             other => {
                 return Err(Error::Guard(format!(

@@ -22,7 +22,7 @@ impl Actor {
     /// Copies the peer's logs onto the volume, where they can be compared and are safe. Its databases
     /// are stopped, and it does not start one that raft makes a voter before this node has recovered.
     pub(super) fn fetch_logs(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         for database in Database::ALL {
             let to = self.paths.peer_log(&self.config, &self.peer.name, database);
             let part = tree::staging_name(&to);
@@ -153,7 +153,7 @@ impl Actor {
             }
         }
         self.services_stopped()?;
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         effects::exchange(&new, &volume).map_err(Error::io("exchanging", &volume))?;
         for side in [&new, &volume] {
             if let Some(parent) = side.parent() {

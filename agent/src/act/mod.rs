@@ -1,5 +1,8 @@
 //! Taking steps. Each is idempotent, is journaled before it begins, and rechecks its guard right
 //! before it destroys anything: between the observation and the step the world may have changed.
+//!
+//! Between the guard and what it guards this process may be paused for any time, and the world goes on
+//! without it. Each guard says what makes that harmless (`guard`).
 
 mod before;
 mod fence_node;
@@ -15,6 +18,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +40,8 @@ use crate::plan::{Step, Target};
 use crate::store::{self, Epoch, Journal};
 use crate::systemd::{self, Units};
 
+#[cfg(test)]
+pub use guard::pinned;
 pub use services::{gated_units, is_raft_file};
 
 /// What Pacemaker starts and stops.
@@ -173,13 +179,25 @@ impl Actor {
     /// # Errors
     /// See [`Error`].
     pub fn take(&mut self, step: &Step, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
-        self.note(Some(step))?;
+        self.note_for(step, Some(step))?;
         let result = self.do_it(step, progress);
         // What failed half-way stays on record. What its guard refused was not begun.
         if matches!(result, Ok(_) | Err(Error::Guard(_))) {
-            self.note(None)?;
+            self.note_for(step, None)?;
         }
         result
+    }
+
+    /// Writes the journal for a step; where it cannot be written, the step is taken all the same if it
+    /// is one that must not wait for a disk.
+    fn note_for(&mut self, step: &Step, in_progress: Option<&Step>) -> Result<(), Error> {
+        match self.note(in_progress) {
+            Err(error) if !step.needs_the_journal() => {
+                tracing::warn!(step = ?step, "the journal cannot be written: {error}");
+                Ok(())
+            }
+            noted => noted,
+        }
     }
 
     fn do_it(&mut self, step: &Step, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
@@ -198,9 +216,7 @@ impl Actor {
                 Ok(Outcome::Done)
             }
             Step::KeepIdentity(database) => self.keep_identity(*database),
-            Step::Leave(database) => self
-                .keep_identity(*database)
-                .and_then(|_| self.flip(*database, Target::Spare)),
+            Step::Leave(database) => self.leave(*database),
             Step::KeepOriginal(database) => self.keep_original(*database, progress),
             Step::Flip(database, target) => self.flip(*database, *target),
             Step::BeginEpoch => self.begin_epoch(),
@@ -263,21 +279,39 @@ impl Actor {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("creating the mount point", &path)(error)),
         }
-        // I3: the flag must not land on the volume's own root directory.
+        // I3: the flag must not land on the volume's own root directory. What was opened before the look
+        // stays what it is, whatever is mounted over it afterwards.
+        let directory = File::open(&path).map_err(Error::io("opening", &path))?;
         self.nothing_mounted()?;
-        files::immutable::set(&path, true)
+        files::immutable::set_on(&directory, &path, true)
             .map_err(Error::io("making the mount point immutable", &path))?;
         Ok(Outcome::Done)
     }
 
+    /// A node that cannot keep what was renewed of its identity leaves the volume all the same: the
+    /// identity of before is still in its spare directory.
+    fn leave(&self, database: Database) -> Result<Outcome, Error> {
+        match self.keep_identity(database) {
+            Ok(_) => {}
+            Err(error @ Error::Guard(_)) => return Err(error),
+            Err(error) => tracing::warn!(
+                database = database.name(),
+                "certificates of {database} that were renewed on the volume are not kept for the spare: \
+                 {error}"
+            ),
+        }
+        self.flip(database, Target::Spare)
+    }
+
     fn flip(&self, database: Database, target: Target) -> Result<Outcome, Error> {
         self.services_stopped()?;
-        let (directory, to) = match target {
+        let (directory, to, _pin) = match target {
             Target::Volume => {
-                self.volume_mounted()?;
-                (self.paths.on_volume(&self.config, database), Target::Volume)
+                let pin = self.volume_mounted()?;
+                let directory = self.paths.on_volume(&self.config, database);
+                (directory, Target::Volume, Some(pin))
             }
-            Target::Spare => (self.paths.spare(database), Target::Spare),
+            Target::Spare => (self.paths.spare(database), Target::Spare, None),
         };
         let link = self.paths.state_directory(&self.config, database);
         tracing::info!(
@@ -292,7 +326,7 @@ impl Actor {
     }
 
     fn begin_epoch(&mut self) -> Result<Outcome, Error> {
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         let Known::Present(now) = self.read_epoch() else {
             return Err(Error::Guard("the volume's record cannot be read".into()));
         };
@@ -305,7 +339,7 @@ impl Actor {
     /// This node goes on, in an epoch of its own, from a log that was written off the volume.
     fn renew_epoch(&mut self, epoch: u64) -> Result<Outcome, Error> {
         self.services_stopped()?;
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         let Known::Present(now) = self.read_epoch() else {
             return Err(Error::Guard("the volume's record cannot be read".into()));
         };
@@ -357,7 +391,7 @@ impl Actor {
 
     /// Records where each log ends, so that an older copy of it is known by that.
     fn note_confirmed(&self) -> Result<(), Error> {
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         let Known::Present(mut epoch) = self.read_epoch() else {
             return Err(Error::Guard("the volume's record cannot be read".into()));
         };

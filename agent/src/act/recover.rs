@@ -22,7 +22,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
-        self.volume_mounted()?;
+        let _pin = self.volume_mounted()?;
         if live::leads(&self.paths, &self.config, database) != Leads::ToVolume {
             return Err(Error::Guard(format!(
                 "{database} does not lead onto the volume"

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use two_node_ha_config::Config;
 
+use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
 use crate::files;
@@ -34,12 +35,14 @@ impl Actor {
     /// Takes the token away, kills k8s-dqlite and stops every service.
     pub(super) fn stop_services(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         let token = self.paths.token();
-        match files::effects::remove_file(&token) {
+        // One that cannot be taken away is no reason to leave the databases running: they are killed
+        // first, and that it is still there is said then.
+        let taken = match files::effects::remove_file(&token) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("taking away the token", &token)(error));
+                Err(Error::io("taking away the token", &token)(error))
             }
-            _ => {}
-        }
+            _ => Ok(()),
+        };
         // I4: on SIGTERM k8s-dqlite would hand the voter role to the spare, off the volume. A
         // kill is as safe as a power cut, for which dqlite is made. Without the token its
         // Restart= does not bring it back.
@@ -49,6 +52,7 @@ impl Actor {
         progress("stopping the k8s services");
         self.systemd
             .stop(&units, STOP, &mut || progress("stopping the k8s services"))?;
+        taken?;
         self.services_stopped()?;
         tracing::info!(services = units.join(" "), "the k8s services are stopped");
         Ok(Outcome::Done)
@@ -56,8 +60,10 @@ impl Actor {
 
     /// Gives the token and starts every service of the snap that is there.
     pub(super) fn start_services(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        // Until they have been started the volume stays what it was looked at as.
+        let mut pins = Vec::new();
         for database in Database::ALL {
-            self.may_start(database)?;
+            pins.extend(self.may_start(database)?);
         }
         let token = self.paths.token();
         files::atomic::replace_with_mode(&token, b"", 0o644)
@@ -78,22 +84,24 @@ impl Actor {
     }
 
     /// I2 and I6: the database that would be opened is the one that was meant.
-    fn may_start(&self, database: Database) -> Result<(), Error> {
+    ///
+    /// A pause between this and the start, or the token, is harmless by the gate of each database, which
+    /// asks systemd's own start the same of the kernel (`crate::gate`); until then the volume is pinned.
+    fn may_start(&self, database: Database) -> Result<Option<Pin>, Error> {
         let found = live::directories(&self.paths, &self.config, database, true);
-        let holds = match &found.leads {
+        let (holds, pin) = match &found.leads {
             Leads::ToVolume => {
-                self.volume_mounted()?;
+                let pin = self.volume_mounted()?;
                 self.taken_over()?;
-                &found.volume
+                (&found.volume, Some(pin))
             }
             Leads::ToSpare => {
-                let volume = self.volume_mounted().is_ok();
-                if volume {
+                if self.volume_mounted().is_ok() {
                     return Err(Error::Guard(format!(
                         "{database} leads to the spare directory while the volume is mounted here"
                     )));
                 }
-                &found.spare
+                (&found.spare, None)
             }
             Leads::Nowhere | Leads::Directory | Leads::Elsewhere(_) => {
                 return Err(Error::Guard(format!(
@@ -103,8 +111,8 @@ impl Actor {
             }
         };
         match holds {
-            Holds::Database => Ok(()),
-            Holds::Waiting if found.leads == Leads::ToSpare => Ok(()),
+            Holds::Database => Ok(pin),
+            Holds::Waiting if found.leads == Leads::ToSpare => Ok(pin),
             Holds::Missing | Holds::IdentityOnly | Holds::Waiting => Err(Error::Guard(format!(
                 "there is no database of {database} where its link leads; a start could make an \
                  empty one"

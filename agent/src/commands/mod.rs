@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod copies;
 pub mod failover;
+pub mod gate;
 pub mod loopdev;
 pub mod r#move;
 pub mod peer;

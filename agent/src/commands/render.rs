@@ -12,6 +12,7 @@ use two_node_ha_config::{Config, Host};
 use super::load::{located, read};
 use crate::paths::Paths;
 use crate::render::drbd::Generation;
+use crate::render::pacemaker::Unmounting;
 use crate::render::{corosync, drbd, multipath, pacemaker};
 
 /// Prints what DRBD, Corosync, Pacemaker or multipathd needs, from the configuration.
@@ -46,6 +47,10 @@ enum Component {
         /// How to write them.
         #[arg(long, value_enum, default_value_t = Format::CibXml)]
         format: Format,
+        /// For which resource-agents. `auto` looks at the Filesystem agent of this machine, and takes
+        /// 4.12, which every later one understands, where there is none.
+        #[arg(long, value_enum, default_value_t = Agents::Auto)]
+        resource_agents: Agents,
     },
     /// A file for /etc/multipath/conf.d.
     Multipath,
@@ -58,6 +63,17 @@ enum Drbd {
     V84,
     #[value(name = "9")]
     V9,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Agents {
+    Auto,
+    /// And before.
+    #[value(name = "4.12")]
+    V412,
+    /// And later.
+    #[value(name = "4.13")]
+    V413,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -103,8 +119,16 @@ fn rendered(args: &Args) -> Result<String, String> {
             drbd::render(&c, generation, secret.as_deref())
         }
         Component::Corosync => corosync::render(&c),
-        Component::Pacemaker { format } => {
-            let model = pacemaker::model(&c);
+        Component::Pacemaker {
+            format,
+            resource_agents,
+        } => {
+            let unmounting = match resource_agents {
+                Agents::V412 => Unmounting::NoSignals,
+                Agents::V413 => Unmounting::Signals,
+                Agents::Auto => installed_agent(&Paths::from_env()),
+            };
+            let model = pacemaker::model(&c, unmounting);
             match format {
                 Format::CibXml => pacemaker::cib::render(&model),
                 Format::Crm => {
@@ -115,6 +139,18 @@ fn rendered(args: &Args) -> Result<String, String> {
         }
         Component::Multipath => multipath::render(),
     })
+}
+
+/// What the Filesystem agent of this machine knows. Its metadata is in its text.
+fn installed_agent(paths: &Paths) -> Unmounting {
+    let agent = paths.at(Path::new("/usr/lib/ocf/resource.d/heartbeat/Filesystem"));
+    let knows = fs::read_to_string(agent)
+        .is_ok_and(|text| text.contains("<parameter name=\"term_signals\">"));
+    if knows {
+        Unmounting::Signals
+    } else {
+        Unmounting::NoSignals
+    }
 }
 
 /// The first line of `drbd.shared_secret_file`, which nobody but its owner may read.
@@ -198,6 +234,25 @@ mod tests {
             Some(Generation::V9)
         );
         assert_eq!(from_proc(""), None);
+    }
+
+    #[test]
+    fn the_installed_filesystem_agent_is_asked_what_it_knows_and_none_is_an_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::rooted(dir.path().to_path_buf());
+        assert_eq!(installed_agent(&paths), Unmounting::NoSignals);
+        let agent = dir.path().join("usr/lib/ocf/resource.d/heartbeat");
+        fs::create_dir_all(&agent).unwrap();
+        let agent = agent.join("Filesystem");
+        // resource-agents 4.12.0, then 4.16.0.
+        fs::write(
+            &agent,
+            "for sig in TERM KILL; do\n<parameter name=\"force_unmount\">",
+        )
+        .unwrap();
+        assert_eq!(installed_agent(&paths), Unmounting::NoSignals);
+        fs::write(&agent, "<parameter name=\"term_signals\">\n<longdesc").unwrap();
+        assert_eq!(installed_agent(&paths), Unmounting::Signals);
     }
 
     #[test]

@@ -184,6 +184,9 @@ struct Daemon {
     confirmed: bool,
     /// The reads of its datastore since.
     health: Watch,
+    /// What of this node's own disk could not be changed on the way down, and why; gone with the
+    /// request, or once it is time to try again.
+    own_disk: Option<String>,
     /// Why the last attempt to be the voter failed; gone with the hold.
     failure: Option<String>,
     /// When to look again although nothing happened; `None` when settled.
@@ -307,6 +310,7 @@ impl Daemon {
             fenced: None,
             heard_of_fencing: None,
             confirmed: false,
+            own_disk: None,
             failure: None,
             retry: None,
             patience: SHORTEST_RETRY,
@@ -346,6 +350,7 @@ impl Daemon {
     /// a spare knows of its voter holds until the new answer is there: without it each look would be
     /// a change of state, and a line in the journal.
     fn look_again(&mut self) {
+        self.own_disk = None;
         match (self.request, &self.knowledge.report) {
             (Request::None, Asked::Answer(_)) => {
                 self.ask_peer();

@@ -16,7 +16,7 @@ use crate::observe::{
     volume,
 };
 use crate::peer::protocol::{Report, SpareLog};
-use crate::plan::{Decision, State, Step, plan};
+use crate::plan::{Decision, State, Step, Target, plan};
 use crate::systemd::UnitState;
 
 impl Daemon {
@@ -144,10 +144,31 @@ impl Daemon {
                 true
             }
             Err(error) => {
+                if self.disk_refused(step, observation, &error) {
+                    return true;
+                }
                 self.failed(step, observation, &error);
                 false
             }
         }
+    }
+
+    /// Whether a step on the way down failed because this node's own disk takes no change, which is
+    /// then noted, and the rest of the way goes on without it.
+    fn disk_refused(&mut self, step: &Step, observation: &Observation, error: &Error) -> bool {
+        let down = match step {
+            Step::StopServices | Step::Leave(_) | Step::Flip(_, Target::Spare) => {
+                observation.request != Request::Hold
+            }
+            _ => false,
+        };
+        if !down || self.own_disk.is_some() || !matches!(error, Error::Io { .. }) {
+            return false;
+        }
+        let why = format!("could not {}: {error}", step.describe());
+        tracing::error!(step = ?step, "{why}");
+        self.own_disk = Some(why);
+        true
     }
 
     fn failed(&mut self, step: &Step, observation: &Observation, error: &Error) {
@@ -217,6 +238,7 @@ impl Daemon {
             // What the peer was while this node was its spare says nothing about a peer that may
             // just have died.
             self.knowledge.forget();
+            self.own_disk = None;
         }
         let Daemon {
             actor,
@@ -313,6 +335,7 @@ impl Daemon {
                 .is_some_and(|since| since.elapsed() >= config.peer.silent_timeout),
             peer_logs_fetched: knowledge.logs_fetched,
             split_brain: live::split_brain(paths, connected),
+            own_disk: self.own_disk.clone(),
             failure: self.failure.clone(),
             configuration: self.trouble.clone(),
             differences: knowledge.configuration.differences.clone(),

@@ -29,17 +29,17 @@ pub fn get(path: &Path) -> io::Result<Option<bool>> {
     Ok(flags(&File::open(path)?)?.map(|flags| flags & IMMUTABLE != 0))
 }
 
-/// Sets or clears the flag; where the file system has none, nothing happens.
+/// Sets or clears the flag of a directory that is open, whatever its path leads to by now; where the
+/// file system has no such flag, nothing happens.
 ///
 /// # Errors
 /// What the system says, such as a missing `CAP_LINUX_IMMUTABLE`.
-pub fn set(path: &Path, immutable: bool) -> io::Result<()> {
+pub fn set_on(directory: &File, path: &Path, immutable: bool) -> io::Result<()> {
     #[cfg(test)]
     if let Some(noted) = effects::power::flag(path, Some(immutable)) {
         return noted.map(|_| ());
     }
-    let directory = File::open(path)?;
-    let Some(now) = flags(&directory)? else {
+    let Some(now) = flags(directory)? else {
         return Ok(());
     };
     let wanted = if immutable {

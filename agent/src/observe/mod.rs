@@ -5,7 +5,7 @@
 
 pub mod live;
 pub mod logs;
-mod mounts;
+pub mod mounts;
 pub mod volume;
 
 use std::collections::BTreeMap;
@@ -84,6 +84,9 @@ pub struct Observation {
     /// way.
     #[serde(default)]
     pub split_brain: Option<SplitBrain>,
+    /// What of this node's own disk could not be changed when the volume was to be left, and why.
+    #[serde(default)]
+    pub own_disk: Option<String>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
     /// What is wrong with this node's configuration, in words for the administrator.

@@ -17,7 +17,7 @@ pub enum Mount {
 }
 
 /// DRBD's block major number (Linux `Documentation/admin-guide/devices.txt`).
-const DRBD_MAJOR: u32 = 147;
+pub const DRBD_MAJOR: u32 = 147;
 
 /// Reads what `mountinfo` (proc(5)) says of `mount_point`. The last line counts: it is on top.
 #[must_use]
@@ -52,6 +52,52 @@ pub fn read(mountinfo: &str, mount_point: &str, minor: u32) -> Mount {
         } else {
             Mount::ReadWrite
         };
+    }
+    found
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Major and minor number of its device.
+    pub device: (u32, u32),
+    /// Where.
+    pub point: String,
+    /// Whether nothing can be written there.
+    pub read_only: bool,
+}
+
+impl Mounted {
+    /// Whether it is a volume of DRBD.
+    #[must_use]
+    pub fn is_drbd(&self) -> bool {
+        self.device.0 == DRBD_MAJOR
+    }
+}
+
+/// Every mount, the later ones on top, for whoever has no configuration to say which one is meant.
+#[must_use]
+pub fn all(mountinfo: &str) -> Vec<Mounted> {
+    let mut found = Vec::new();
+    for line in mountinfo.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [_, _, device, _, point, options, rest @ ..] = fields.as_slice() else {
+            continue;
+        };
+        let device = device
+            .split_once(':')
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        let Some(device) = device else { continue };
+        let of_file_system = rest.iter().skip_while(|field| **field != "-").nth(3);
+        let read_only = [Some(options), of_file_system]
+            .into_iter()
+            .flatten()
+            .any(|o| o.split(',').any(|option| option == "ro"));
+        found.push(Mounted {
+            device,
+            point: unescape(point),
+            read_only,
+        });
     }
     found
 }
@@ -121,5 +167,29 @@ mod tests {
     fn a_mount_point_with_a_space_is_found() {
         let line = "40 21 147:3 / /mnt/my\\040volume rw - ext4 /dev/drbd3 rw";
         assert_eq!(read(line, "/mnt/my volume", 3), Mount::ReadWrite);
+    }
+
+    #[test]
+    fn every_mount_is_listed_in_its_order() {
+        let text = "21 1 98:0 / / rw,relatime shared:1 - ext4 /dev/ubda rw\n\
+                    40 21 147:0 / /mnt/drbd0 rw - ext4 /dev/drbd0 rw\n\
+                    41 21 147:1 / /mnt/a\\040b rw shared:1 - ext4 /dev/drbd1 ro\n\
+                    nonsense\n";
+        let mounted = |device, point: &str, read_only| Mounted {
+            device,
+            point: point.into(),
+            read_only,
+        };
+        let found = all(text);
+        assert_eq!(
+            found,
+            [
+                mounted((98, 0), "/", false),
+                mounted((147, 0), "/mnt/drbd0", false),
+                mounted((147, 1), "/mnt/a b", true)
+            ]
+        );
+        assert!(!found[0].is_drbd() && found[1].is_drbd());
+        assert_eq!(all(""), []);
     }
 }

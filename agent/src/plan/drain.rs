@@ -1,7 +1,7 @@
 //! Leaving the volume: before Pacemaker unmounts it, or when nobody holds the role any more.
 
 use super::{Decision, State, Step, Target, frozen, stop_if_needed};
-use crate::observe::{Leads, Mount, Observation, Request};
+use crate::observe::{Leads, Mount, Observation, Request, Services};
 
 pub(super) fn plan(o: &Observation) -> Decision {
     // I4: k8s-dqlite is killed here and hands nothing over, so the peer's spare may go on running.
@@ -14,6 +14,13 @@ pub(super) fn plan(o: &Observation) -> Decision {
         } else {
             Decision::act(State::Draining, steps, why)
         };
+    }
+    if let Some(why) = o
+        .own_disk
+        .as_ref()
+        .filter(|_| o.services == Services::Stopped)
+    {
+        return without_the_disk(o, why);
     }
     for (database, directories) in &o.databases {
         if directories.leads == Leads::ToVolume {
@@ -35,4 +42,26 @@ pub(super) fn plan(o: &Observation) -> Decision {
         steps.push(Step::ReportReleased);
     }
     Decision::act(State::Draining, steps, reason)
+}
+
+/// Nothing runs on the volume, and what else is to be done needs a disk that takes no change: a link
+/// that still leads onto the volume leads into an empty, immutable directory once that is unmounted,
+/// and a token that stays opens no gate while nobody holds the role.
+fn without_the_disk(o: &Observation, why: &str) -> Decision {
+    let warning = format!(
+        "{why}. The k8s services are stopped, so the volume is left all the same; until this node's own \
+         disk can be written again nothing starts here"
+    );
+    let decision = match o.request {
+        Request::Release => Decision::act(
+            State::Draining,
+            vec![Step::ReportReleased],
+            "Pacemaker takes the voter role away from this node",
+        ),
+        Request::None | Request::Hold => Decision::wait(
+            State::Draining,
+            "the failover unit is gone, and the services are stopped",
+        ),
+    };
+    decision.warning(warning)
 }

@@ -72,6 +72,43 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it may only be taken once the journal says so. Not on the way down, which a full or
+    /// broken disk must not stop, and not where nothing of this node's own is changed: the journal is
+    /// then a courtesy to its reader.
+    #[must_use]
+    pub fn needs_the_journal(&self) -> bool {
+        match self {
+            // The way down: each is safe to repeat, and to find half done.
+            Self::StopServices
+            | Self::Leave(_)
+            | Self::Flip(_, Target::Spare)
+            | Self::ReportReleased => false,
+            // Questions, to this node's own voter too.
+            Self::AskPeer
+            | Self::AskPacemaker
+            | Self::AskPromotion
+            | Self::StopPeer
+            | Self::ConfirmVoter => false,
+            // Pacemaker's own: its record, which is safe to repeat, and its fencing, which it remembers.
+            Self::RemoveConstraint(_) | Self::FencePeer => false,
+            // Writes stand still until it is done. Should the agent end between its halves, DRBD
+            // stays disconnected without a note of why; that is seen, and said.
+            Self::AskFencePeer => false,
+            Self::ProtectMountPoint
+            | Self::MoveOntoVolume
+            | Self::RememberEpoch(_)
+            | Self::KeepIdentity(_)
+            | Self::KeepOriginal(_)
+            | Self::Flip(_, Target::Volume)
+            | Self::BeginEpoch
+            | Self::FetchLogs
+            | Self::RenewEpoch(_)
+            | Self::Recover(_)
+            | Self::Rejoin(_)
+            | Self::StartServices => true,
+        }
+    }
+
     /// In words, for `STATUS=`, the journal and `plan`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -3,13 +3,20 @@
 
 use std::path::Path;
 
-const COMPONENTS: [(&str, &[&str]); 7] = [
+const COMPONENTS: [(&str, &[&str]); 8] = [
     ("drbd-8.4", &["drbd", "--drbd", "8.4"]),
     ("drbd-9", &["drbd", "--drbd", "9"]),
     ("corosync", &["corosync"]),
-    ("cib", &["pacemaker"]),
-    ("crm", &["pacemaker", "--format", "crm"]),
-    ("pcs", &["pacemaker", "--format", "pcs"]),
+    ("cib", &["pacemaker", "--resource-agents", "4.13"]),
+    ("cib-4.12", &["pacemaker", "--resource-agents", "4.12"]),
+    (
+        "crm",
+        &["pacemaker", "--resource-agents", "4.13", "--format", "crm"],
+    ),
+    (
+        "pcs",
+        &["pacemaker", "--resource-agents", "4.13", "--format", "pcs"],
+    ),
     ("multipath", &["multipath"]),
 ];
 

@@ -4,12 +4,14 @@
 //! `snap start k8s` starts every service, disabled ones too. A drop-in with a condition holds
 //! whoever asks, and survives a refresh of the snap.
 
+use std::path::Path;
+
 use two_node_ha_config::Config;
 
 use super::Origin;
 use crate::salvage::Salvage;
 use crate::tree::Tree;
-use crate::unit::{DROP_IN, Refused, Unit};
+use crate::unit::{DROP_IN, Refused, Unit, argument, value};
 
 /// Exists only while the agent allows the services of the snap to run.
 pub const TOKEN: &str = "/run/two-node-ha/k8s.allowed";
@@ -17,11 +19,19 @@ pub const TOKEN: &str = "/run/two-node-ha/k8s.allowed";
 /// The service that hands its role to another node when it is asked to stop.
 const HANDS_OVER: &str = "k8s-dqlite";
 
-/// The services to gate, their names checked.
+/// The section that `two-node-ha failover --release` reads: the way down finds by it what to kill,
+/// whatever has become of the configuration. systemd ignores what begins with `X-`.
+const FOR_US: &str = "X-TwoNodeHA";
+
+/// The services to gate, their names and paths checked.
 pub struct Services<'a> {
     snap: &'a str,
     all: Vec<&'a str>,
     datastore: Vec<&'a str>,
+    /// State directories by service, each as an argument and as a value.
+    directories: Vec<(&'static str, String, String)>,
+    /// Of the volume's device, where it is known.
+    minor: Option<u32>,
 }
 
 impl<'a> Services<'a> {
@@ -44,10 +54,19 @@ impl<'a> Services<'a> {
                 )));
             }
         }
+        let directory = |service, key: &str, path: &Path| {
+            let path = path.to_string_lossy();
+            Ok((service, argument(key, &path)?, value(key, &path)?))
+        };
         Ok(Self {
             snap: &k8s.snap,
             all,
             datastore: k8s.datastore_services.iter().map(String::as_str).collect(),
+            directories: vec![
+                directory(HANDS_OVER, "k8s.k8s_dqlite_dir", &k8s.k8s_dqlite_dir)?,
+                directory("k8sd", "k8s.k8sd_dir", &k8s.k8sd_dir)?,
+            ],
+            minor: Some(config.volume.minor),
         })
     }
 
@@ -61,6 +80,9 @@ impl<'a> Services<'a> {
                 .iter()
                 .map(String::as_str)
                 .collect(),
+            // A wrong directory would be worse than none: the gate then goes by the volume alone.
+            directories: Vec::new(),
+            minor: None,
         }
     }
 }
@@ -81,12 +103,12 @@ pub fn write(tree: &mut Tree, services: &Services<'_>, origin: Origin<'_>) {
         let datastore = services.datastore.contains(service);
         tree.file(
             format!("snap.{}.{service}.service.d/{DROP_IN}", services.snap),
-            gate(service, datastore, origin),
+            gate(service, datastore, services, origin),
         );
     }
 }
 
-fn gate(service: &str, datastore: bool, origin: Origin<'_>) -> String {
+fn gate(service: &str, datastore: bool, services: &Services<'_>, origin: Origin<'_>) -> String {
     let mut unit = Unit::new(
         origin.source,
         "This service starts only once two-node-ha has settled which node is the voter.",
@@ -101,8 +123,30 @@ fn gate(service: &str, datastore: bool, origin: Origin<'_>) -> String {
         // Not after Pacemaker: its stop, and with it the failover, would wait for all of them.
         unit.set("After", "two-node-ha-k8s.service");
     }
+    if !datastore {
+        return unit.finish();
+    }
+    let directory = services
+        .directories
+        .iter()
+        .find(|(of, ..)| *of == service)
+        .map(|(_, argument, value)| (argument, value));
+    unit.section("Service");
+    unit.comment(
+        "The token says what the agent wanted when it gave it. This asks the kernel, at the very\n\
+         start: is the volume mounted here, and does the failover unit hold the role?",
+    );
+    let mut ask = String::from(":+/usr/bin/two-node-ha gate");
+    if let Some((argument, _)) = directory {
+        ask.push_str(" --database ");
+        ask.push_str(argument);
+    }
+    if let Some(minor) = services.minor {
+        ask.push_str(" --minor ");
+        ask.push_str(&minor.to_string());
+    }
+    unit.set("ExecCondition", &ask);
     if service == HANDS_OVER {
-        unit.section("Service");
         unit.comment(
             "Asked to stop, it would make the other node the voter, and new writes would go to\n\
              a disk that is not replicated. Killed, it leaves the volume as a power cut does.",
@@ -113,6 +157,12 @@ fn gate(service: &str, datastore: bool, origin: Origin<'_>) -> String {
         unit.set("SuccessExitStatus", "SIGKILL");
         unit.comment("Killed by someone else it shall come back, success or not.");
         unit.set("RestartForceExitStatus", "SIGKILL");
+    }
+    unit.section(FOR_US);
+    unit.comment("Killed by `two-node-ha failover --release` before the volume is unmounted.");
+    unit.set("WritesDatabase", "yes");
+    if let Some((_, value)) = directory {
+        unit.set("StateDirectory", value);
     }
     unit.finish()
 }

@@ -46,17 +46,13 @@ pub fn write(tree: &mut Tree, config: &Config, origin: Origin<'_>) -> Result<(),
     let mut failover = Unit::new(origin.source, "The voter's role, run by Pacemaker only.");
     failover.section("Service");
     failover.comment(
-        "A little less than Pacemaker gives its operations, so that it hears of a failure and\n\
-         its reason, and not of its own time running out.",
+        "A little less than Pacemaker gives its start, so that it hears of a failure and its\n\
+         reason, and not of its own time running out. The stop has no limit but Pacemaker's.",
     );
     let pacemaker = &config.pacemaker;
     failover.set(
         "TimeoutStartSec",
         &span(within(pacemaker.failover_start_timeout)),
-    );
-    failover.set(
-        "TimeoutStopSec",
-        &span(within(pacemaker.failover_stop_timeout)),
     );
     environment(&mut failover, origin)?;
     tree.file(format!("{FAILOVER}.d/{DROP_IN}"), failover.finish());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Error as CommandError, Exit, Output, Runner};
 
 use super::bench::{Bench, NAMES, Node};
-use super::snap;
+use super::{pause, snap};
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
 use crate::daemon::asking::{Questions, has_not_heard};
@@ -236,7 +236,8 @@ impl Door {
         let index = Bench::other(self.index);
         let other = &self.bench.nodes[index];
         let shared = other.shared.borrow().clone();
-        let Some(shared) = shared.filter(|_| self.bench.alive(index)) else {
+        let answers = self.bench.alive(index) && !pause::is_paused(index);
+        let Some(shared) = shared.filter(|_| answers) else {
             return Err(self.silent());
         };
         let answer = power::of_node(index, || match request {
@@ -280,7 +281,8 @@ impl Peer for Door {
     ) -> Result<Response, PeerError> {
         let index = Bench::other(self.index);
         let shared = self.bench.nodes[index].shared.borrow().clone();
-        let Some(shared) = shared.filter(|_| self.bench.alive(index)) else {
+        let answers = self.bench.alive(index) && !pause::is_paused(index);
+        let Some(shared) = shared.filter(|_| answers) else {
             return Err(self.silent());
         };
         // The bundles are small enough for the socket's buffer.
@@ -317,10 +319,11 @@ impl Questions for Door {
     }
 
     fn ask_pacemaker(&self) {
-        let node = if self.bench.alive(Bench::other(self.index)) {
+        let other = Bench::other(self.index);
+        let node = if self.bench.alive(other) && !pause::is_paused(other) {
             PeerNode::Online
         } else {
-            // Fenced.
+            // Fenced, or so Pacemaker was told.
             PeerNode::Down
         };
         self.tell(Event::PacemakerAnswered(Ok(node)));

@@ -11,8 +11,10 @@ mod bench;
 mod configuration;
 mod disk;
 mod doors;
+mod full;
 mod handover;
 mod invariants;
+mod pause;
 mod raft;
 mod snap;
 mod wedged;
@@ -109,34 +111,42 @@ impl Bench {
     fn whole(&self) -> Result<(), Cut> {
         match power::off() {
             Some((index, _)) => Err(Cut(index)),
-            None => Ok(()),
+            None => pause::whole(),
         }
     }
 
     /// Every agent hears what happened and turns; with `later`, after its time to look again.
     fn turn_all(&self, later: bool) -> Result<(), Cut> {
         for index in [0, 1] {
-            let node = &self.nodes[index];
-            power::of_node(index, || {
-                let mut daemon = node.daemon.borrow_mut();
-                let Some(daemon) = daemon.as_mut() else {
-                    return;
-                };
-                // Questions are answered at once, as events.
-                for _ in 0..10 {
-                    daemon.drain_events();
-                    daemon.turn();
-                    if power::off().is_some() || !daemon.knows_something_new() {
-                        break;
-                    }
-                }
-                if later && daemon.retry.is_some() && power::off().is_none() {
-                    daemon.look_again();
-                }
-            });
-            self.whole()?;
-            self.hear(index);
+            self.turn_one(index, later)?;
         }
+        Ok(())
+    }
+
+    fn turn_one(&self, index: usize, later: bool) -> Result<(), Cut> {
+        let node = &self.nodes[index];
+        power::of_node(index, || {
+            // One that is paused is in the middle of its turn.
+            let Ok(mut daemon) = node.daemon.try_borrow_mut() else {
+                return;
+            };
+            let Some(daemon) = daemon.as_mut() else {
+                return;
+            };
+            // Questions are answered at once, as events.
+            for _ in 0..10 {
+                daemon.drain_events();
+                daemon.turn();
+                if power::off().is_some() || !daemon.knows_something_new() {
+                    break;
+                }
+            }
+            if later && daemon.retry.is_some() && power::off().is_none() {
+                daemon.look_again();
+            }
+        });
+        self.whole()?;
+        self.hear(index);
         Ok(())
     }
 
@@ -248,6 +258,16 @@ fn cut_everywhere(bench: &Rc<Bench>, act: Goal, then: Then, losses: &[Loss]) {
             invariants::at_rest(bench, act.holder);
             drop(tell);
         }
+    }
+}
+
+/// Which of an act's changes are tried: each `nth`, or with `TWO_NODE_HA_TEST_ALL` set every one, which
+/// takes some minutes.
+fn some(nth: usize) -> usize {
+    if std::env::var_os("TWO_NODE_HA_TEST_ALL").is_some() {
+        1
+    } else {
+        nth
     }
 }
 

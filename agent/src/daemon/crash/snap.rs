@@ -16,6 +16,8 @@ use super::bench::{Bench, Node, Running};
 use super::raft;
 use crate::database::Database;
 use crate::files::effects;
+use crate::gate;
+use crate::observe::Request;
 
 /// What a program says when it refuses; the outer error is the power's.
 type Said = io::Result<Result<(), String>>;
@@ -35,6 +37,9 @@ pub fn start(bench: &Bench, index: usize, service: &str) -> Said {
         voter: false,
     };
     if let Some(database) = Database::ALL.into_iter().find(|d| d.name() == service) {
+        if !gate_opens(node, database) {
+            return Ok(Ok(()));
+        }
         let state = node.state(database);
         if database == Database::K8sd {
             if let Err(why) = consume_bundle(&state)? {
@@ -60,6 +65,22 @@ pub fn start(bench: &Bench, index: usize, service: &str) -> Said {
     }
     node.running.borrow_mut().insert(service.into(), running);
     Ok(Ok(()))
+}
+
+/// What the gate's own command says at the very start of the service.
+fn gate_opens(node: &Node, database: Database) -> bool {
+    let state = match database {
+        Database::K8sDqlite => &node.config.k8s.k8s_dqlite_dir,
+        Database::K8sd => &node.config.k8s.k8sd_dir,
+    };
+    let minor = Some(node.config.volume.minor);
+    let mut view = gate::look(&node.paths, Some(state), minor).unwrap();
+    // The failover unit's process has the lock until it is asked to stop.
+    let shared = node.shared.borrow();
+    view.held = shared
+        .as_ref()
+        .is_some_and(|s| s.request() == Request::Hold);
+    view.judge().is_ok()
 }
 
 /// dqlite opens its directory; whether as a voter.

@@ -29,6 +29,10 @@ pub enum Loss {
 /// Called after each change with what it was, and with the node that made it.
 pub type Watch = dyn Fn(usize, &Change<'_>);
 
+/// Called before each change with whose it is and what it is: it may do what the world does meanwhile,
+/// or refuse the change, as a full disk does.
+pub type Hook = dyn Fn(usize, &Change<'_>) -> io::Result<()>;
+
 /// The power of a test's nodes.
 pub struct Supply {
     loss: Loss,
@@ -46,6 +50,7 @@ pub struct Supply {
     contents: Vec<(usize, File)>,
     protected: BTreeSet<PathBuf>,
     watch: Option<Rc<Watch>>,
+    hook: Option<Rc<Hook>>,
     last: String,
 }
 
@@ -91,9 +96,15 @@ pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>, flags: BTreeSet<PathB
         contents: Vec::new(),
         protected: flags,
         watch: Some(watch),
+        hook: None,
         last: String::new(),
     };
     SUPPLY.with(|slot| *slot.borrow_mut() = Some(supply));
+}
+
+/// Has `hook` called before each change from now on.
+pub fn before_each(hook: Option<Rc<Hook>>) {
+    with(|s| s.hook = hook);
 }
 
 /// The immutable flags that are set.
@@ -163,6 +174,9 @@ pub fn pass<T>(change: Change<'_>, take: impl FnOnce() -> io::Result<T>) -> io::
     };
     if !on {
         return Err(io::Error::other("the power is off"));
+    }
+    if let Some((Some(hook), node)) = with(|s| (s.hook.clone(), s.node)) {
+        hook(node, &change)?;
     }
     let before = with(|s| s.before(&change)).flatten();
     let result = take();
@@ -375,8 +389,24 @@ impl Before {
     }
 }
 
+/// The paths whose content or names a change is about; none for what is beside the disk.
+pub fn paths(change: &Change<'_>) -> Vec<PathBuf> {
+    match change {
+        Change::Rename(one, other) | Change::Exchange(one, other) => {
+            vec![one.to_path_buf(), other.to_path_buf()]
+        }
+        Change::Make(path)
+        | Change::Remove(path)
+        | Change::RemoveTree(path)
+        | Change::SyncDirectory(path)
+        | Change::SyncAll(path)
+        | Change::Other(_, path) => vec![path.to_path_buf()],
+        Change::Write(file) | Change::Sync(file) => vec![path_of(file)],
+    }
+}
+
 /// In words, for whoever looks for the cut that something did not survive.
-fn describe(change: &Change<'_>) -> String {
+pub fn describe(change: &Change<'_>) -> String {
     let (what, path) = match change {
         Change::Rename(_, to) => ("rename to", to.to_path_buf()),
         Change::Exchange(one, _) => ("exchange", one.to_path_buf()),

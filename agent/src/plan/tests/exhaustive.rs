@@ -310,7 +310,12 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
         }
     }
     if d.steps.contains(&Step::ReportReleased) {
-        ensure(stopped, "Pacemaker may unmount only when nothing runs")?;
+        // A token that cannot be taken away opens no gate once nobody holds the role.
+        let token_stays = o.own_disk.is_some() && o.services == Services::Stopped;
+        ensure(
+            stopped || token_stays,
+            "Pacemaker may unmount only when nothing runs",
+        )?;
     }
     Ok(())
 }
@@ -330,6 +335,18 @@ fn no_observation_leads_to_a_decision_that_breaks_an_invariant() {
         } else {
             &[&stonith]
         };
+        // What the peer and Pacemaker say does not matter to who leaves.
+        let alone = o.peer_report == Asked::NotYet && !o.peer_stopped;
+        if o.request == Request::Release && alone {
+            let full = Observation {
+                own_disk: Some("the disk is full".into()),
+                ..o.clone()
+            };
+            let decision = plan(&full, &stonith);
+            if let Err(broken) = invariants(&full, &stonith, &decision) {
+                panic!("{broken}\n{full:#?}\n{decision:#?}");
+            }
+        }
         for config in configs {
             let decision = plan(o, config);
             if let Err(broken) = invariants(o, config, &decision) {

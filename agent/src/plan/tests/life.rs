@@ -125,6 +125,26 @@ fn a_voter_that_returns_from_the_dead_leaves_the_mount_point_and_rejoins_as_spar
 }
 
 #[test]
+fn a_node_whose_own_disk_takes_no_change_is_off_the_volume_once_nothing_runs_there() {
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    o.services = Services::Running;
+    o.token = true;
+    each(&mut o, |d| d.leads = Leads::ToVolume);
+    o.request = Request::Release;
+    o.own_disk = Some("could not lead it: the disk is full".into());
+    assert_eq!(decide(&o).steps[0], Step::StopServices);
+    o.services = Services::Stopped;
+    // Neither a token that stays nor a link that cannot be changed.
+    let decision = decide(&o);
+    assert_eq!(decision.steps, [Step::ReportReleased]);
+    assert!(decision.warnings[0].contains("the disk is full"));
+    o.request = Request::None;
+    o.services = Services::Partly;
+    assert_eq!(decide(&o).steps[0], Step::StopServices);
+}
+
+#[test]
 fn a_release_stops_the_voter_and_leaves_the_volume_before_pacemaker_hears_of_it() {
     let mut o = booted();
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));

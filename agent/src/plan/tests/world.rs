@@ -88,6 +88,7 @@ pub fn booted() -> Observation {
         peer_patience_over: false,
         peer_logs_fetched: false,
         split_brain: None,
+        own_disk: None,
         failure: None,
         configuration: None,
         differences: Vec::new(),

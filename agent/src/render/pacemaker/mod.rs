@@ -8,6 +8,7 @@
 //!   guide's, so that applying this to a cluster set up by it turns its constraint round.
 //! - Monitors everywhere, and time-outs from the configuration: an operation without one has 20 s.
 //! - One failed start is not fatal; `migration-threshold` says how many are.
+//! - The file system's agent asks nobody to end: k8s-dqlite hands its role over when it is asked.
 
 pub mod cib;
 pub mod crm;
@@ -38,6 +39,17 @@ const UNIT_MONITOR: Duration = Duration::from_secs(30);
 const FENCE_MONITOR_INTERVAL: Duration = Duration::from_secs(60);
 const FENCE_MONITOR: Duration = Duration::from_secs(60);
 const FENCE_START: Duration = Duration::from_secs(60);
+
+/// What `ocf:heartbeat:Filesystem` can be told about the processes that it finds on the volume when it
+/// unmounts it. By the time it does, the failover unit has seen to it that there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmounting {
+    /// resource-agents 4.13 and later: which signals it sends first (`term_signals`).
+    Signals,
+    /// Before: SIGTERM comes first, always. So none at all may be sent, and it tries for as long as its
+    /// stop may take.
+    NoSignals,
+}
 
 /// A name and its value.
 type Pair = (String, String);
@@ -179,10 +191,10 @@ fn stop(c: &Config, timeout: Duration) -> Operation {
 
 /// The cluster that a configuration asks for.
 #[must_use]
-pub fn model(c: &Config) -> Model {
+pub fn model(c: &Config, unmounting: Unmounting) -> Model {
     let p = &c.pacemaker;
     let stonith = c.fencing.mode == FencingMode::Stonith;
-    let mut resources = vec![drbd(c), file_system(c), failover(c)];
+    let mut resources = vec![drbd(c), file_system(c, unmounting), failover(c)];
     let mut constraints = vec![
         Constraint::Colocation {
             id: "fs_drbd_colo",
@@ -276,7 +288,7 @@ fn drbd(c: &Config) -> Resource {
     }
 }
 
-fn file_system(c: &Config) -> Resource {
+fn file_system(c: &Config, unmounting: Unmounting) -> Resource {
     let v = &c.volume;
     let mut params = vec![
         pair("device", v.device.to_string_lossy()),
@@ -285,6 +297,13 @@ fn file_system(c: &Config) -> Resource {
     ];
     if !v.mount_options.is_empty() {
         params.push(pair("options", v.mount_options.join(",")));
+    }
+    match unmounting {
+        Unmounting::Signals => params.push(pair("term_signals", "KILL")),
+        // Without `fast_stop` it gives up after six seconds.
+        Unmounting::NoSignals => {
+            params.extend([pair("force_unmount", "false"), pair("fast_stop", "no")]);
+        }
     }
     Resource {
         id: c.pacemaker.fs_resource.clone(),
