@@ -44,16 +44,25 @@ pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> 
     Ok((kernel, system))
 }
 
-/// The whole of it: images, disks, supervisor, both nodes booted.
+/// The kernel and both disks, made where they are not cached.
 ///
 /// # Errors
-/// When any of it fails; nothing is left running then.
-pub fn bring(places: &Places, plan: &Plan) -> Result<Lab> {
+/// When one cannot be made.
+pub fn prepare(places: &Places, plan: &Plan) -> Result<(image::Kernel, [PathBuf; 2])> {
     let (kernel, system) = images(places, plan)?;
     let disks = match plan.package {
         Some(_) => form::disks(places, plan, &kernel, &system)?,
         None => [system.clone(), system],
     };
+    Ok((kernel, disks))
+}
+
+/// The whole of it: images, disks, supervisor, both nodes booted.
+///
+/// # Errors
+/// When any of it fails; nothing is left running then.
+pub fn bring(places: &Places, plan: &Plan) -> Result<Lab> {
+    let (kernel, disks) = prepare(places, plan)?;
     let lab = lay_out(places, plan, &kernel, [&disks[0], &disks[1]])?;
     boot(&lab, &NODES).inspect_err(|_| artefacts::collect(&lab, &places.name))?;
     Ok(lab)
@@ -94,6 +103,7 @@ pub fn lay_out(
     }
     let spec = Spec {
         kernel: kernel.program(),
+        preload: kernel.preload(),
         memory: plan.memory,
         instance: places.name.clone(),
         dir: places.instance.clone(),
