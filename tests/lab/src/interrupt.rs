@@ -73,6 +73,14 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// Returns where nothing has interrupted this process. Where something has, it does not: the listening
+/// thread ends the process, with the exit code that tells so.
+pub fn give_way() {
+    while interrupted() {
+        std::thread::park();
+    }
+}
+
 /// Starts to listen. Programs that this process started are told by the kernel when it ends.
 ///
 /// # Errors

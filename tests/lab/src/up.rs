@@ -6,7 +6,8 @@ use crate::image::{self, Parts};
 use crate::places::Places;
 use crate::supervisor::protocol::Spec;
 use crate::supervisor::try_lock;
-use crate::{artefacts, form, host, progress, wait};
+use crate::wait::{self, Seen};
+use crate::{artefacts, form, host, progress};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -183,8 +184,8 @@ pub fn hands(lab: &Lab, node: Node) -> Result<()> {
             bail!("{node} went down while it started: {why}");
         }
         Ok(match &status.boot_id {
-            Some(_) => wait::Seen::Ready(()),
-            None => wait::Seen::NotYet("its hands have not reported yet".to_owned()),
+            Some(_) => Seen::Ready(()),
+            None => Seen::NotYet("its hands have not reported yet".to_owned()),
         })
     })
 }
@@ -194,25 +195,29 @@ pub fn hands(lab: &Lab, node: Node) -> Result<()> {
 /// # Errors
 /// When it takes too long; says which jobs are left.
 pub fn settled(lab: &Lab, node: Node) -> Result<()> {
-    let state = lab.try_run(
-        node,
-        &["systemctl", "is-system-running", "--wait"],
+    let asked = ["systemctl", "is-system-running", "--wait"];
+    wait::quietly(
+        &format!("{node} to finish its start"),
         BOOT_LIMIT,
-    );
-    match state {
-        Ok(output) if ["running", "degraded"].contains(&output.out.trim()) => Ok(()),
-        other => {
-            let jobs = lab.try_run(
-                node,
-                &["systemctl", "list-jobs", "--no-pager"],
-                Duration::from_secs(20),
-            );
-            let jobs = jobs.map_or_else(|e| format!("{e:#}"), |o| o.out);
-            let seen = other.map_or_else(|e| format!("{e:#}"), |o| format!("{}{}", o.out, o.err));
-            bail!(
-                "{node} has not finished its start: {}\njobs under way:\n{jobs}",
-                seen.trim()
-            )
-        }
-    }
+        || match lab.try_run(node, &asked, BOOT_LIMIT) {
+            Ok(output) if ["running", "degraded"].contains(&output.out.trim()) => {
+                Ok(Seen::Ready(()))
+            }
+            // It has ended without a word at the very moment when the start was finished: ask again.
+            Ok(output) => Ok(Seen::NotYet(format!(
+                "exit {}: {}{}",
+                output.code, output.out, output.err
+            ))),
+            Err(error) => Err(error),
+        },
+    )
+    .or_else(|error| {
+        let jobs = lab.try_run(
+            node,
+            &["systemctl", "list-jobs", "--no-pager"],
+            Duration::from_secs(20),
+        );
+        let jobs = jobs.map_or_else(|e| format!("{e:#}"), |o| o.out);
+        bail!("{error:#}\njobs under way:\n{jobs}")
+    })
 }

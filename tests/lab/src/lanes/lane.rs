@@ -14,18 +14,29 @@ use std::io::BufRead as _;
 /// failed one is followed by a fresh lab, so that each verdict is its own.
 ///
 /// # Errors
-/// When a lab cannot be brought up: this lane is of no use then.
+/// When a lab cannot be brought up, twice in a row: this lane is of no use then.
 pub fn main(places: &Places, plan: &up::Plan, length: Length, keep: bool) -> Result<i32> {
     // SIGTERM and not SIGKILL: it ends its lab then. Where that comes too late, the lab's own
     // lifeline ends it.
     prctl::set_pdeathsig(Signal::SIGTERM).context("ask to be told of the parent's death")?;
-    let mut stage = None;
+    let (mut stage, mut raised) = (None, true);
     for name in std::io::stdin().lock().lines() {
         let scenario = scenario::find(name.context("hear what to run")?.trim())?;
         let mut on = match stage.take() {
             Some(stage) => stage,
-            None => Stage::raise(places, plan, length)?,
+            None => match Stage::raise(places, plan, length) {
+                Ok(stage) => stage,
+                Err(error) if raised => {
+                    raised = false;
+                    let error = error.context("bring the lab up");
+                    eprintln!("{}: {error:#}", scenario.name);
+                    println!("{}", Line::Failed(format!("{error:#}")).encode());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
         };
+        raised = true;
         match scenario::play(scenario, &mut on) {
             Ok(()) => {
                 // Some end the lab themselves.

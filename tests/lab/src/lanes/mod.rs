@@ -95,6 +95,7 @@ pub fn run(places: &Places, plan: &up::Plan, order: &Order) -> Result<i32> {
             });
         }
     });
+    interrupt::give_way();
     let mut board = board.into_inner().unwrap_or_else(PoisonError::into_inner);
     for scenario in &board.waiting {
         let why = board.over.as_deref().unwrap_or("no lane is left to run it");

@@ -13,21 +13,30 @@ mod fenced_late;
 mod fencing;
 mod fencing_fails;
 mod first_start;
+mod full_disk;
 mod handler_hangs;
+mod handover;
 mod hooks;
 mod idle_agent;
 pub mod link;
 mod link_flaps;
+mod lone_voter;
 mod move_back;
 mod nothing_left;
 mod partition;
+mod paused_agent;
 mod power_cut;
 mod return_as_spare;
+mod service;
 mod services_gated;
 mod shutdown_order;
+mod silent_agent;
 mod slow_and_full;
 mod spare_dies;
 mod split_brain;
+mod stubborn;
+mod typo;
+mod wedged;
 
 pub use return_as_spare::in_sync;
 
@@ -77,17 +86,25 @@ impl Length {
 }
 
 /// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 21] = [
+pub static SCENARIOS: [Scenario; 29] = [
     first_start::SCENARIO,
     idle_agent::SCENARIO,
     power_cut::SCENARIO,
     return_as_spare::SCENARIO,
     move_back::SCENARIO,
     spare_dies::SCENARIO,
+    handover::SCENARIO,
+    lone_voter::SCENARIO,
+    silent_agent::SCENARIO,
+    full_disk::SCENARIO,
+    wedged::SCENARIO,
+    typo::SCENARIO,
+    stubborn::SCENARIO,
     slow_and_full::SCENARIO,
     copy_refused::SCENARIO,
     disk_fails::SCENARIO,
     link_flaps::SCENARIO,
+    paused_agent::SCENARIO,
     handler_hangs::SCENARIO,
     partition::SCENARIO,
     fencing_fails::SCENARIO,

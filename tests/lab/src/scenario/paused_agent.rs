@@ -1,0 +1,105 @@
+//! An agent that is about to take the constraint of DRBD's handler away is paused, the link is lost
+//! meanwhile, and the agent goes on with what it knew.
+
+use super::link::{CUT, HEAL};
+use super::{COMMAND, SETTLE, Scenario, Stage};
+use crate::agent;
+use crate::cluster::NODES;
+use crate::demo::writer::Writer;
+use crate::progress;
+use anyhow::Result;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub const SCENARIO: Scenario = Scenario {
+    name: "paused-agent",
+    proves: "an agent that is paused at random under a flapping link never takes the constraint away while the copies differ",
+    run,
+};
+
+/// In CI, and in a campaign.
+const FLAPS: [u32; 2] = [6, 50];
+
+fn run(stage: &mut Stage) -> Result<()> {
+    let lab = &stage.lab;
+    let voter = agent::voter(lab, SETTLE)?;
+    let before = lab.status()?;
+    let writer = Writer::start(before.supervisor, "paused");
+    writer.wait_count(20, Duration::from_secs(120))?;
+    let count = stage.length.choose(FLAPS[0], FLAPS[1]);
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |d| d.as_secs() % 32768);
+    // Both may take it away; the voter's is where the handler relies on it.
+    for node in NODES {
+        lab.sh(
+            node,
+            "test -d /proc/$(systemctl show -P MainPID two-node-ha-k8s)",
+            COMMAND,
+        )?;
+    }
+    let held = progress::step(
+        &format!("{count} flaps of DRBD's link with the agent paused, seed {seed}"),
+        || {
+            lab.run(
+                voter,
+                &["bash", "-euc", &script(count, seed), "flaps"],
+                Duration::from_secs(1800),
+            )
+        },
+    );
+    // Where a flap has failed it may still be cut, and the agent still be paused.
+    let _ = lab.sh(voter, HEAL, COMMAND);
+    lab.sh(
+        voter,
+        "kill -CONT $(systemctl show -P MainPID two-node-ha-k8s)",
+        COMMAND,
+    )?;
+    eprintln!("{}", held?.trim());
+    stage.acks.extend(writer.stop());
+    super::whole_again(&stage.lab, voter, &before, 0)?;
+    stage.check_writes()
+}
+
+/// Each flap: the copies become equal and the constraint superfluous, the agent is stopped somewhere on
+/// its way to taking it away, the link goes, the handler answers, the agent goes on. From there until
+/// the link is healed nothing but the constraint keeps the other copy, which misses writes, from being
+/// promoted.
+fn script(count: u32, seed: u64) -> String {
+    format!(
+        "RANDOM={seed}
+        agent=$(systemctl show -P MainPID two-node-ha-k8s)
+        state() {{ grep -o 'cs:[A-Za-z]* ro:[^ ]* ds:[^ ]* . [^ ]*' /proc/drbd; }}
+        until_() {{
+            n=0
+            until state | grep -q \"$@\"; do
+                n=$((n + 1))
+                [ $n -lt 2400 ] || {{ echo \"flap $flap: waited for $*, and it is $(state)\" >&2; exit 1; }}
+                sleep 0.05
+            done
+        }}
+        stands() {{ cibadmin -Q -o constraints | grep -q drbd-fence-by-handler; }}
+        paused=0
+        for flap in $(seq {count}); do
+            sleep $((RANDOM % 4)).$((RANDOM % 10))
+            kill -STOP $agent
+            stood=no; ! stands || stood=yes
+            {CUT}
+            # Frozen (s) until the handler has answered.
+            until_ 'ro:Primary/Unknown ds:UpToDate/Outdated . r'
+            kill -CONT $agent
+            [ $stood = no ] || paused=$((paused + 1))
+            # Time for the agent to do what it had in mind; and the claim of a constraint is only good
+            # where the copies differ before and after the look.
+            sleep 2
+            until_ 'ro:Primary/Unknown ds:UpToDate/Outdated . r'
+            if ! stands; then
+                state | grep -q 'ro:Primary/Unknown ds:UpToDate/Outdated' || continue
+                echo \"flap $flap: the copies differ, and no constraint keeps the other from promotion\" >&2
+                exit 1
+            fi
+            {HEAL}
+            until_ 'cs:Connected .* ds:UpToDate/UpToDate'
+        done
+        echo \"the agent was paused in {count} flaps, in $paused of them beside a constraint that stood\""
+    )
+}
