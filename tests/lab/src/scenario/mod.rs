@@ -241,3 +241,34 @@ pub fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
         .filter(|s| only.is_empty() || only.iter().any(|name| name == s.name))
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scenario_is_found_by_its_name_and_fits_its_column() {
+        for scenario in &SCENARIOS {
+            let found = find(scenario.name).unwrap();
+            assert!(std::ptr::eq(found, scenario), "{} twice", scenario.name);
+            assert!(scenario.name.len() <= 16, "{}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn the_first_start_is_taken_by_a_fresh_lab_and_what_ends_a_lab_comes_last() {
+        assert_eq!(SCENARIOS[0].name, first_start::SCENARIO.name);
+        assert_eq!(
+            SCENARIOS[SCENARIOS.len() - 1].name,
+            nothing_left::SCENARIO.name
+        );
+    }
+
+    #[test]
+    fn scenarios_asked_for_run_in_the_order_of_the_table() {
+        let chosen = choose(&["planned-move".to_owned(), "first-start".to_owned()]).unwrap();
+        let names: Vec<&str> = chosen.iter().map(|s| s.name).collect();
+        assert_eq!(names, ["first-start", "planned-move"]);
+        assert!(choose(&["no-such".to_owned()]).is_err());
+    }
+}
