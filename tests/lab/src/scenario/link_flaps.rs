@@ -5,7 +5,7 @@ use super::return_as_spare::in_sync;
 use super::{COMMAND, SETTLE, Scenario, Stage};
 use crate::agent;
 use crate::client::Lab;
-use crate::cluster::{NODES, Node};
+use crate::cluster::Node;
 use crate::demo::writer::Writer;
 use crate::progress;
 use crate::wait::{self, Seen};
@@ -20,10 +20,6 @@ pub const SCENARIO: Scenario = Scenario {
 
 /// In CI, and in a campaign.
 const FLAPS: [u32; 2] = [10, 50];
-
-/// DRBD's defaults would take some ten seconds to see that the link is gone, and as many to try it
-/// again.
-const HASTE: &str = "timeout 10; ping-int 2; ping-timeout 5; connect-int 2;";
 
 fn run(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
@@ -71,13 +67,6 @@ fn run(stage: &mut Stage) -> Result<()> {
 /// Cuts the link, waits until both have seen it, and then until the copies are equal again, each time
 /// without a pause.
 fn flaps(lab: &Lab, spare: Node, count: u32) -> Result<()> {
-    let options = |edit: String| {
-        NODES.into_iter().try_for_each(|node| {
-            let script = format!("sed -i '{edit}' /etc/drbd.d/r0.res && drbdadm adjust r0");
-            lab.sh(node, &script, COMMAND).map(drop)
-        })
-    };
-    options(format!("s/protocol C;/& {HASTE}/"))?;
     let script = format!(
         "state() {{ grep -o 'cs:[A-Za-z]* ro:[^ ]* ds:[^ ]*' /proc/drbd; }}
         until_() {{
@@ -95,9 +84,10 @@ fn flaps(lab: &Lab, spare: Node, count: u32) -> Result<()> {
             until_ 'cs:Connected .* ds:UpToDate/UpToDate'
         done"
     );
-    let result = lab.sh(spare, &script, Duration::from_secs(1200));
-    // Where a flap has failed it may still be cut.
-    let _ = lab.sh(spare, HEAL, COMMAND);
-    options(format!("s/ {HASTE}//"))?;
-    result.map(drop)
+    link::hastily(lab, || {
+        let result = lab.sh(spare, &script, Duration::from_secs(1200));
+        // Where a flap has failed it may still be cut.
+        let _ = lab.sh(spare, HEAL, COMMAND);
+        result.map(drop)
+    })
 }
