@@ -54,7 +54,7 @@ fn describe(command: &Command) -> String {
 }
 
 /// As [`run_command`], for a program that takes long: told to end if the lab is killed meanwhile.
-/// Call it from the main thread: it is that thread's death the program is told of.
+/// It is the calling thread's death the program is told of, and that thread waits for it here.
 ///
 /// # Errors
 /// As [`run`].

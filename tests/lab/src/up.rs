@@ -30,14 +30,22 @@ pub struct Plan {
 /// # Errors
 /// When one cannot be made.
 pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> {
-    let kernel = image::kernel(places)?;
+    // Side by side: the one is waiting for a mirror, the other compiles.
+    let (kernel, base, standins) = std::thread::scope(|scope| {
+        let standins = scope.spawn(|| {
+            let there = places.guest().join("standins/build.sh").is_file();
+            there.then(|| image::standins(places)).transpose()
+        });
+        let made = image::kernel(places).and_then(|kernel| Ok((kernel, image::base(places)?)));
+        let standins = standins
+            .join()
+            .unwrap_or_else(|_| bail!("the making of the stand-ins panicked"));
+        let (kernel, base) = made?;
+        anyhow::Ok((kernel, base, standins?))
+    })?;
     let parts = Parts {
-        base: image::base(places)?,
-        standins: if places.guest().join("standins/build.sh").is_file() {
-            Some(image::standins(places)?)
-        } else {
-            None
-        },
+        base,
+        standins,
         package: plan.package.clone(),
         kernel: kernel.clone(),
     };
