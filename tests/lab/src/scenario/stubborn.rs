@@ -1,6 +1,6 @@
 //! Somebody's program holds a file on the volume, and ignores every signal that can be ignored.
 
-use super::{COMMAND, SETTLE, Scenario, Stage};
+use super::{COMMAND, SETTLE, Scenario, Stage, link};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "stubborn",
-    proves: "a process that holds a file on the volume and ignores all but SIGKILL does not stop a planned move, and nobody is fenced",
+    proves: "a process that holds a file on the volume and ignores all but SIGKILL does not hold up a planned move; nobody is asked by SIGTERM, or fenced",
     run,
 };
 
@@ -28,6 +28,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     let writer = Writer::start(before.supervisor, "held");
     writer.wait_count(20, Duration::from_secs(120))?;
     hold(lab, from)?;
+    let end = link::end_of_journal(lab, from)?;
     crate::progress::step(&format!("moving the voter to {to}"), || {
         lab.run(to, &["two-node-ha", "move", to.name()], SETTLE)
             .map(drop)
@@ -41,6 +42,16 @@ fn run(stage: &mut Stage) -> Result<()> {
     ensure!(
         left.out.trim() != "active",
         "the process that held a file of the volume still runs on {from}"
+    );
+    // What ends on SIGTERM may be k8s-dqlite, which hands its role over first.
+    let asked = lab.sh(
+        from,
+        &format!("journalctl --after-cursor='{end}' -q -o cat --no-pager | grep 'sending signal TERM' || true"),
+        COMMAND,
+    )?;
+    ensure!(
+        asked.trim().is_empty(),
+        "Pacemaker's Filesystem agent has sent SIGTERM:\n{asked}"
     );
     lab.run(to, &["rm", "-f", "/mnt/drbd0/held"], COMMAND)?;
     super::whole_again(lab, to, &before, 0)?;
