@@ -6,6 +6,7 @@ use crate::client::Lab;
 use crate::cluster::Node;
 use crate::demo::writer::Writer;
 use crate::trouble;
+use crate::wait::{self, Seen};
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,9 @@ pub const SCENARIO: Scenario = Scenario {
     proves: "a voter whose / is full is left by a planned move, one whose / is read-only by a power cut, and nothing is lost",
     run,
 };
+
+/// The unit and the file that keep / full.
+const FULL: &str = "two-node-ha-lab-full.service";
 
 fn run(stage: &mut Stage) -> Result<()> {
     full(stage)?;
@@ -38,13 +42,39 @@ fn full(stage: &mut Stage) -> Result<()> {
     let writer = Writer::start(before.supervisor, "full");
     writer.wait_count(20, Duration::from_secs(120))?;
     trouble::fill(lab, voter, "/")?;
-    let moved = moved(lab, to, &writer);
+    let moved = keep_full(lab, voter).and_then(|()| moved(lab, to, &writer));
+    lab.try_run(voter, &["systemctl", "stop", FULL], COMMAND)?;
+    lab.run(voter, &["rm", "-f", &format!("/{FULL}")], COMMAND)?;
     trouble::unfill(lab, voter, "/")?;
     moved?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
     super::whole_again(lab, to, &before, 0)?;
     stage.check_writes()
+}
+
+/// Takes each block that becomes free: whoever replaces a file, and journald when it is told that the
+/// disk is full, gives some back.
+fn keep_full(lab: &Lab, node: Node) -> Result<()> {
+    let script = format!(
+        "while :; do dd if=/dev/zero of=/{FULL} oflag=append conv=notrunc bs=4096; sleep 0.1; done 2>/dev/null"
+    );
+    let unit = format!("--unit={FULL}");
+    lab.run(
+        node,
+        &["systemd-run", "--collect", &unit, "sh", "-c", &script],
+        COMMAND,
+    )?;
+    let write = "dd if=/dev/zero of=/var/lib/two-node-ha/x bs=4096 count=1 2>&1
+        rm -f /var/lib/two-node-ha/x";
+    wait::quietly("the last block of / to be taken", COMMAND, || {
+        let said = lab.try_run(node, &["sh", "-c", write], COMMAND)?.out;
+        Ok(if said.contains("No space left") {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet(said)
+        })
+    })
 }
 
 fn read_only(stage: &mut Stage, leave: Leave) -> Result<()> {
