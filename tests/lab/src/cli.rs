@@ -24,7 +24,7 @@ use std::time::Duration;
 #[derive(Parser)]
 #[command(name = "two-node-ha-lab", version, disable_help_subcommand = true)]
 struct Cli {
-    /// Name of the instance; several may run side by side [default: default, demo or smoke]
+    /// Name of the instance; several may run side by side [default: default, demo, smoke or campaign]
     #[arg(long, global = true, value_name = "NAME")]
     instance: Option<String>,
     #[command(subcommand)]
