@@ -50,7 +50,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     stage.check_writes()
 }
 
-/// Each flap is two. The link is away while nobody writes: DRBD 8.4 calls no handler when it is back with
+/// Each flap is two. The link is away while nobody can write: DRBD 8.4 calls no handler when it is back with
 /// nothing to sync, the constraint stays, and it is for the agent to take it away. The agent is stopped
 /// somewhere on its way to that, the link goes again, the handler answers, there is a write, the agent
 /// goes on. From there until the link is healed nothing but the constraint keeps the other copy, which
@@ -70,13 +70,17 @@ fn script(count: u32, seed: u64) -> String {
         }}
         stands() {{ cibadmin -Q -o constraints | grep -q drbd-fence-by-handler; }}
         paused=0
+        trap 'fsfreeze -u /mnt/drbd0 2>/dev/null || true' EXIT
         for flap in $(seq {count}); do
+            # The stand-ins write every few seconds without being asked.
+            fsfreeze -f /mnt/drbd0
             {CUT}
             # Frozen (s) until the handler has answered.
             until_ 'ro:Primary/Unknown ds:UpToDate/Outdated . r'
             {HEAL}
             until_ 'cs:Connected .* ds:UpToDate/UpToDate'
-            sleep $((RANDOM % 4)).$((RANDOM % 10))
+            fsfreeze -u /mnt/drbd0
+            sleep $((RANDOM % 2)).$((RANDOM % 10))
             kill -STOP $agent
             stood=no; ! stands || stood=yes
             {CUT}
