@@ -12,6 +12,9 @@ use crate::database::Database;
 /// Environment variable that roots everything elsewhere, for tests.
 pub const ROOT_VARIABLE: &str = "TWO_NODE_HA_ROOT";
 
+/// How the directories of fetched logs begin; a node's name follows.
+pub const PEER_LOG: &str = "peer-log-";
+
 /// Where things are on this node.
 #[derive(Debug, Clone)]
 pub struct Paths {
@@ -56,6 +59,12 @@ impl Paths {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.at(Path::new("/var/lib/two-node-ha"))
+    }
+
+    /// The configuration that was accepted last.
+    #[must_use]
+    pub fn accepted(&self) -> PathBuf {
+        self.at(Path::new(two_node_ha_config::ACCEPTED))
     }
 
     /// What this node remembers: identity, highest epoch, step in progress.
@@ -164,6 +173,14 @@ impl Paths {
     #[must_use]
     pub fn volume_bundle(&self, config: &Config, epoch: u64) -> PathBuf {
         self.volume_corner(config).join(format!("bundle-{epoch}"))
+    }
+
+    /// The log of a database as `peer` had it when its databases stopped for this node, which is about
+    /// to be the voter.
+    #[must_use]
+    pub fn peer_log(&self, config: &Config, peer: &str, database: Database) -> PathBuf {
+        let directory = self.volume_corner(config).join(format!("{PEER_LOG}{peer}"));
+        directory.join(database.name())
     }
 
     /// Where the snap expects a database: a real directory on the first day, a link afterwards.

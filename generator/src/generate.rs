@@ -9,7 +9,7 @@ mod volume;
 pub use gates::is_name;
 pub use invalid::Problem;
 
-use two_node_ha_config::Config;
+use two_node_ha_config::{Config, Fallback};
 
 use crate::salvage::Salvage;
 use crate::tree::Tree;
@@ -45,6 +45,21 @@ pub fn valid(config: &Config, origin: Origin<'_>) -> Result<Output, Refused> {
     gates::write(&mut output.gates, &services, origin);
     volume::write(&mut output.units, &config.volume, origin)?;
     k8s::write(&mut output.units, config, origin)?;
+    Ok(output)
+}
+
+/// The tree of the configuration that was accepted last, while the file cannot be used: all of it, as
+/// nothing that runs may change, and the error unit.
+///
+/// # Errors
+/// As [`valid`].
+pub fn accepted(
+    config: &Config,
+    fallback: &Fallback,
+    origin: Origin<'_>,
+) -> Result<Output, Refused> {
+    let mut output = valid(config, origin)?;
+    invalid::write_beside(&mut output.units, fallback, origin);
     Ok(output)
 }
 

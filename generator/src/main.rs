@@ -1,8 +1,9 @@
 //! The systemd generator: from one TOML file to the units of this boot.
 //!
 //! systemd runs it at boot and at every daemon-reload, before it loads units, and waits for it:
-//! no other process, no D-Bus, nothing below `/var`. Pacemaker reloads at each start and stop of a
-//! `systemd:` resource, so its time is part of every failover.
+//! no other process, no D-Bus. Pacemaker reloads at each start and stop of a `systemd:` resource, so
+//! its time is part of every failover; and what it leaves out then, a voter that runs is without. So
+//! while the file cannot be used, the units are those of the configuration that was accepted last.
 
 mod env;
 mod escape;
@@ -36,11 +37,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let log = KernLog::new(&env.rooted("/dev/kmsg"));
-    let output = match source::read(&env) {
-        Source::None => Output::default(),
-        Source::Valid(config) => output(&env, &config, &log),
-        Source::Invalid { problem, text } => invalid(&env, &problem, &Salvage::read(&text), &log),
-    };
+    let output = output(&env, source::find(&env), &log);
     match write(&env, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -52,13 +49,30 @@ fn main() -> ExitCode {
     }
 }
 
-/// The tree of a valid configuration, or that of an invalid one if a value fits no unit.
-fn output(env: &Env, config: &two_node_ha_config::Config, log: &KernLog) -> Output {
-    generate::valid(config, origin(env)).unwrap_or_else(|refused| {
-        let problem = Problem::Other(refused.to_string());
-        let salvage = Salvage::of(config);
-        invalid(env, &problem, &salvage, log)
-    })
+/// The tree of what was found, or that of an invalid configuration if a value fits no unit.
+fn output(env: &Env, source: Source, log: &KernLog) -> Output {
+    match source {
+        Source::None => Output::default(),
+        Source::Valid(config) => generate::valid(&config, origin(env)).unwrap_or_else(|refused| {
+            let problem = Problem::other(refused.to_string());
+            invalid(env, &problem, &Salvage::of(&config), log)
+        }),
+        Source::Accepted { config, fallback } => {
+            let problem = Problem::new(fallback.broken.clone());
+            match generate::accepted(&config, &fallback, origin(env)) {
+                Ok(output) => {
+                    log.error(&problem.lines(PATH));
+                    log.error(&format!(
+                        "{PATH}: the units are of {}",
+                        fallback.accepted_in_words()
+                    ));
+                    output
+                }
+                Err(_) => invalid(env, &problem, &Salvage::of(&config), log),
+            }
+        }
+        Source::Invalid { problem, text } => invalid(env, &problem, &Salvage::read(&text), log),
+    }
 }
 
 /// The tree of an invalid configuration, and its errors in the kernel's log.

@@ -2,7 +2,7 @@
 //! gates and masks would stand at the wrong units.
 
 use toml::de::{DeTable, DeValue};
-use two_node_ha_config::Config;
+use two_node_ha_config::{Config, readable};
 
 use crate::generate::is_name;
 
@@ -65,18 +65,26 @@ impl Salvage {
     #[must_use]
     pub fn read(text: &str) -> Self {
         let mut salvage = Self::default();
+        salvage.take(text);
+        // The parser gives up what follows a line that is no `key = value`; without the broken lines
+        // it finds the rest. Both, as the one may find what the other does not.
+        salvage.take(&readable(text));
+        salvage
+    }
+
+    fn take(&mut self, text: &str) {
         let (table, _errors) = DeTable::parse_recoverable(text);
         let table = table.get_ref();
         if let Some(k8s) = table_at(table, "k8s") {
             if let Some(snap) = name_at(k8s, "snap") {
-                salvage.snap = snap.to_owned();
+                self.snap = snap.to_owned();
             }
             let datastore = names_at(k8s, "datastore_services");
             for name in names_at(k8s, "services").iter().chain(&datastore) {
-                add(&mut salvage.services, name);
+                add(&mut self.services, name);
             }
             for name in datastore {
-                add(&mut salvage.datastore_services, name);
+                add(&mut self.datastore_services, name);
             }
         }
         if let Some(resource) = table_at(table, "volume")
@@ -84,9 +92,8 @@ impl Salvage {
             // Escaped before it becomes part of a name, so that its length is all that matters.
             .filter(|resource| !resource.is_empty() && resource.len() <= 48)
         {
-            salvage.resource = resource.to_owned();
+            self.resource = resource.to_owned();
         }
-        salvage
     }
 }
 
@@ -154,6 +161,15 @@ mod tests {
         assert_eq!(salvage.snap, "k8s-edge");
         assert_eq!(salvage.resource, "data");
         assert_eq!(salvage.services.len(), 9);
+        assert_eq!(salvage.services.last().unwrap(), "etcd");
+    }
+
+    #[test]
+    fn names_are_read_past_a_line_of_nonsense() {
+        let text = "[volume]\nthis is nonsense\nresource = \"data\"\n[k8s]\n\
+                    services = [\"etcd\", \"k8sd\"]\n";
+        let salvage = Salvage::read(text);
+        assert_eq!(salvage.resource, "data");
         assert_eq!(salvage.services.last().unwrap(), "etcd");
     }
 

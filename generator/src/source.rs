@@ -1,20 +1,28 @@
-//! Reading the configuration of this host.
+//! Finding the configuration of this host.
 
-use std::fs;
-use std::io;
+use std::path::Path;
 
-use two_node_ha_config::{Config, Diagnostics, Host, PATH, decode, parse};
+use two_node_ha_config::{
+    ACCEPTED, Broken, Chosen, Config, Content, Fallback, Found, Host, Neither, PATH, choose, read,
+};
 
 use crate::env::Env;
 use crate::generate::Problem;
 
 /// What stands at the configuration's place.
 pub enum Source {
-    /// Nothing: the package is installed and not configured.
+    /// Nothing, and no agent has ever accepted one: the package is installed and not configured.
     None,
     /// A configuration for this host.
     Valid(Box<Config>),
-    /// A file that cannot be used.
+    /// A file that cannot be used, or none, on a node where an agent has accepted one.
+    Accepted {
+        /// The accepted one.
+        config: Box<Config>,
+        /// Why it is gone on with.
+        fallback: Box<Fallback>,
+    },
+    /// A file that cannot be used, and nothing in its place.
     Invalid {
         /// Why.
         problem: Problem,
@@ -25,43 +33,53 @@ pub enum Source {
 
 /// Reads the configuration and finds out which of its nodes this host is.
 #[must_use]
-pub fn read(env: &Env) -> Source {
-    let path = env.rooted(PATH);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        // A link to a place that is not mounted yet is not "no configuration".
-        Err(e) if e.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
-            return Source::None;
-        }
-        Err(e) => {
-            let mut why = format!("cannot read {PATH}: {e}");
-            if e.kind() == io::ErrorKind::NotFound {
-                why.push_str("; it is a link, and this early only the root file system is there");
+pub fn find(env: &Env) -> Source {
+    let present = read(&env.rooted(PATH), PATH);
+    let hostname;
+    let host = match &env.node {
+        Some(node) => Host::Node(node),
+        None => match nix::unistd::gethostname() {
+            Ok(name) => {
+                hostname = name.to_string_lossy().into_owned();
+                Host::Hostname(&hostname)
             }
-            return invalid(Problem::Other(why), "");
-        }
+            Err(error) => {
+                let why = format!("cannot read this host's name: {error}");
+                return invalid(Problem::new(Broken::Unusable(why)), &present);
+            }
+        },
     };
-    match text(env, &bytes) {
-        Ok(config) => Source::Valid(Box::new(config)),
-        Err(problem) => invalid(problem, &String::from_utf8_lossy(&bytes)),
+    match choose(&present, || accepted(env), host) {
+        Ok(Chosen {
+            config, fallback, ..
+        }) => {
+            let config = Box::new(config);
+            match fallback {
+                None => Source::Valid(config),
+                Some(fallback) => Source::Accepted {
+                    config,
+                    fallback: Box::new(fallback),
+                },
+            }
+        }
+        Err(Neither {
+            broken: Broken::Missing { .. },
+            ..
+        }) => Source::None,
+        Err(neither) => invalid(Problem::from(neither), &present),
     }
 }
 
-fn text(env: &Env, bytes: &[u8]) -> Result<Config, Problem> {
-    let diagnostics = |d: Diagnostics| Problem::Diagnostics(d);
-    let text = decode(bytes, PATH).map_err(diagnostics)?;
-    if let Some(node) = &env.node {
-        return parse(text, PATH, Host::Node(node)).map_err(diagnostics);
-    }
-    let hostname = nix::unistd::gethostname()
-        .map_err(|e| Problem::Other(format!("cannot read this host's name: {e}")))?;
-    let hostname = hostname.to_string_lossy();
-    parse(text, PATH, Host::Hostname(&hostname)).map_err(diagnostics)
+/// The accepted one. Early in a boot `/var` may not be mounted; then there is none, until the next
+/// daemon-reload.
+fn accepted(env: &Env) -> Found {
+    read(Path::new(&env.rooted(ACCEPTED)), ACCEPTED)
 }
 
-fn invalid(problem: Problem, text: &str) -> Source {
-    Source::Invalid {
-        problem,
-        text: text.to_owned(),
-    }
+fn invalid(problem: Problem, present: &Found) -> Source {
+    let text = match &present.content {
+        Content::Read { bytes, .. } => String::from_utf8_lossy(bytes).into_owned(),
+        Content::Missing | Content::Unreadable(_) => String::new(),
+    };
+    Source::Invalid { problem, text }
 }

@@ -1,7 +1,7 @@
 //! Whole trees: what the real binary makes of a configuration, compared file by file.
 //!
-//! `tests/cases/NN-name/` holds `in/etc/` (what is on the system), `expected/` (the tree; nothing
-//! is expected where it is missing), and where they matter `env` (variables), `log` (the kernel's
+//! `tests/cases/NN-name/` holds `in/etc/` and `in/var/` (what is on the system), `expected/` (the
+//! tree; nothing is expected where it is missing), and where they matter `env` (variables), `log` (the kernel's
 //! log) and `arguments` (`1` for a single directory). `UPDATE_GOLDEN=1 cargo test -p
 //! two-node-ha-generator --test golden` writes what the binary does into the cases, to be looked
 //! at with `git diff`.
@@ -12,6 +12,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use common::{Case, Entry, Tree, assert_run, make_dirs, read_tree};
 
@@ -136,6 +137,79 @@ fn no_file_of_an_earlier_configuration_stays() {
             "{}",
             case.name
         );
+    }
+}
+
+#[test]
+fn with_a_line_of_nonsense_in_the_file_every_unit_of_the_accepted_one_stays_as_it_is() {
+    let case = Case::named("50-broken-with-an-accepted");
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let accepted = case.dir.join("in/var/lib/two-node-ha/accepted.toml");
+    fs::copy(accepted, root.path().join("etc/two-node-ha.toml")).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    make_dirs(out.path());
+    let mut command = case.command(out.path());
+    command.env("TWO_NODE_HA_ROOT", root.path());
+    assert_run("before", &command.output().unwrap(), "");
+    let before = read_tree(&out.path().join("normal"));
+    assert!(case.command(out.path()).status().unwrap().success());
+    let mut after = read_tree(&out.path().join("normal"));
+    let error = after.remove("two-node-ha-config-error.service");
+    let Some(Entry::File(_, error)) = error else {
+        panic!("no error unit")
+    };
+    assert!(error.contains("accepted on 2026-11-24 20:30:15 UTC"));
+    after.remove("multi-user.target.wants/two-node-ha-config-error.service");
+    assert_eq!(before, after);
+}
+
+#[test]
+fn nothing_that_is_written_or_said_tells_a_password() {
+    for case in Case::all() {
+        let out = tempfile::tempdir().unwrap();
+        make_dirs(out.path());
+        let output = case.command(out.path()).output().unwrap();
+        let all = format!(
+            "{:?}{}",
+            read_tree(out.path()),
+            String::from_utf8(output.stderr).unwrap()
+        );
+        for secret in ["correct horse", "battery staple"] {
+            assert!(!all.contains(secret), "{}: {all}", case.name);
+        }
+    }
+}
+
+#[test]
+fn what_never_ends_in_the_place_of_the_configuration_holds_up_no_boot() {
+    for accepted in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(if accepted {
+            "var/lib/two-node-ha/accepted.toml"
+        } else {
+            "etc/two-node-ha.toml"
+        });
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        if accepted {
+            fs::write(root.path().join("etc/two-node-ha.toml"), "nonsense").unwrap();
+        }
+        let fifo = Command::new("mkfifo").arg(&path).status();
+        assert!(fifo.unwrap().success());
+        for _ in ["a FIFO", "zeroes"] {
+            let out = tempfile::tempdir().unwrap();
+            make_dirs(out.path());
+            let mut command = Case::named("01-example").command(out.path());
+            command.env("TWO_NODE_HA_ROOT", root.path());
+            let output = command.output().unwrap();
+            assert!(output.status.success());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains("not a regular file"), "{said}");
+            assert!(out.path().join("normal/snap.k8s.k8sd.service.d").is_dir());
+            fs::remove_file(&path).unwrap();
+            symlink("/dev/zero", &path).unwrap();
+        }
     }
 }
 

@@ -23,6 +23,7 @@ struct Run {
 /// Runs a case on a host of that name; `None`, loudly, where there is no bubblewrap.
 fn run(case: &str, hostname: &str) -> Option<Run> {
     let case = Case::named(case);
+    case.set_time_of_acceptance();
     let place = tempfile::tempdir().unwrap();
     let run = place.path().join("run");
     make_dirs(&run);
@@ -43,6 +44,10 @@ fn run(case: &str, hostname: &str) -> Option<Run> {
         ("--bind", run.to_str().unwrap(), "/run/systemd"),
     ] {
         command.args([option, from, to]);
+    }
+    let var = case.dir.join("in/var");
+    if var.exists() {
+        command.args(["--ro-bind", var.to_str().unwrap(), "/var"]);
     }
     command
         .args(["--unshare-uts", "--hostname", hostname])
@@ -138,6 +143,20 @@ fn in_systemds_sandbox_errors_go_to_the_kernels_log_one_record_each() {
             );
         }
     }
+}
+
+#[test]
+fn in_systemds_sandbox_the_accepted_configuration_is_read() {
+    let name = "50-broken-with-an-accepted";
+    let Some(run) = run(name, "haone") else {
+        return;
+    };
+    assert_run(name, &run.output, "");
+    assert_eq!(run.kmsg.lines().count(), 2, "{}", run.kmsg);
+    assert_eq!(
+        normal(&run.tree, "normal/"),
+        normal(&Case::named(name).expected(), "")
+    );
 }
 
 #[test]

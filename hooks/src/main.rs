@@ -77,6 +77,9 @@ fn main() -> ExitCode {
     call.intend(settings.loss_action(&call.request.handler));
     call.fall_back_to(settings.fallback(&call.request.handler));
     assert!(!call.root.panics(), "the failpoint");
+    while call.root.hangs() {
+        std::thread::park();
+    }
     let answer = handlers::answer(&call, &settings);
     finish::finish(&call, &answer, &settings)
 }

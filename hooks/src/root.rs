@@ -36,6 +36,11 @@ impl Root {
         !self.is_real() && std::env::var_os("TWO_NODE_HA_HOOK_PANIC").is_some()
     }
 
+    /// `TWO_NODE_HA_HOOK_HANG`: another one, for a handler that never comes to an answer.
+    pub fn hangs(&self) -> bool {
+        !self.is_real() && std::env::var_os("TWO_NODE_HA_HOOK_HANG").is_some()
+    }
+
     /// Whether this is the machine itself.
     pub fn is_real(&self) -> bool {
         self.0 == Path::new("/")

@@ -1,12 +1,11 @@
 //! What the configuration says about the hooks.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use two_node_ha_config::{
-    Config, FencingMode, Host, LossAction, NoCopyPolicy, PATH, decode, parse,
+    ACCEPTED, Chosen, Config, FencingMode, Found, Host, LossAction, Neither, NoCopyPolicy, PATH,
+    choose, read,
 };
 
 use crate::answer::{Code, Resync};
@@ -14,56 +13,52 @@ use crate::handler::Handler;
 use crate::request::Request;
 use crate::root::Root;
 
-/// Bytes of the largest file that is read.
-const SIZE_LIMIT: u64 = 1024 * 1024;
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
-/// The settings, or the defaults where the configuration cannot be used.
+/// The settings, or the defaults where no configuration can be used.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The configuration; `None` when it is absent or invalid.
+    /// The configuration, or, while that cannot be used, the one that an agent has accepted last;
+    /// `None` when there is neither.
     config: Option<Config>,
-    /// Why it is `None`.
+    /// What is wrong with the configuration, which is said in the record.
     pub problem: Option<String>,
+}
+
+/// The file that is at that path on a node.
+fn at(root: &Root, path: &str) -> Found {
+    let path = root.path(path);
+    read(&path, &path.to_string_lossy())
 }
 
 impl Settings {
     /// Reads the configuration. An invalid one must not keep a handler from answering: the kernel
     /// waits, and the defaults are safe.
     pub fn load(root: &Root) -> Self {
-        match Self::read(root) {
-            Ok(config) => Self {
+        let present = at(root, PATH);
+        let accepted = || at(root, ACCEPTED);
+        let host = std::fs::read_to_string(root.path(HOSTNAME)).unwrap_or_default();
+        let chosen = choose(&present, accepted, Host::Hostname(host.trim_end()))
+            // A host name that changed must not turn off the configured deadlines.
+            .or_else(|_| choose(&present, accepted, Host::Any));
+        match chosen {
+            Ok(Chosen {
+                config, fallback, ..
+            }) => Self {
                 config: Some(config),
-                problem: None,
+                problem: fallback.map(|fallback| fallback.warning()),
             },
-            Err(problem) => Self {
-                config: None,
-                problem: Some(problem),
-            },
+            Err(Neither { broken, accepted }) => {
+                let accepted = accepted.map_or_else(String::new, |why| format!("; {why}"));
+                Self {
+                    config: None,
+                    problem: Some(format!(
+                        "{}{accepted}; run `two-node-ha check`",
+                        broken.brief()
+                    )),
+                }
+            }
         }
-    }
-
-    fn read(root: &Root) -> Result<Config, String> {
-        let path = root.path(PATH);
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(SIZE_LIMIT).read_to_end(&mut bytes))
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => format!("{} is not there", path.display()),
-                _ => format!("cannot read {}: {error}", path.display()),
-            })?;
-        let name = path.to_string_lossy();
-        // A host name that changed must not turn off the configured deadlines.
-        decode(&bytes, &name)
-            .and_then(|text| parse(text, &name, Host::Any))
-            .map_err(|diagnostics| {
-                let first = diagnostics.items().first();
-                let line = first.map_or(0, |item| item.line);
-                let message = first.map_or_else(String::new, |item| item.message.clone());
-                format!(
-                    "{name} is invalid ({} errors; line {line}: {message}); run `two-node-ha check`",
-                    diagnostics.errors()
-                )
-            })
     }
 
     /// How long a handler may take.

@@ -12,6 +12,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use machine::{CONFIG, DRBDADM_84, Machine};
+use two_node_ha_command::{Call, Output, Runner, System};
+use two_node_ha_pacemaker::fence::{self, ChangeError};
+use two_node_ha_pacemaker::{FencingConstraint, query};
 
 const CIB: &str = include_str!("../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
 const ID: &str = "drbd-fence-by-handler-r0-drbd_master_slave";
@@ -70,7 +73,10 @@ impl Node {
     fn file(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        // In one step: a handler may be reading it.
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
     }
 
     fn program(&self, name: &str, script: &str) {
@@ -83,9 +89,13 @@ impl Node {
     }
 
     fn drbd(&self, connection: &str, disks: &str) {
+        self.drbd_with(connection, "Primary/Unknown", disks);
+    }
+
+    fn drbd_with(&self, connection: &str, roles: &str, disks: &str) {
         let text = format!(
-            "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:{connection} ro:Primary/Unknown \
-             ds:{disks} C s-----\n"
+            "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:{connection} ro:{roles} ds:{disks} C \
+             s-----\n"
         );
         self.file("proc/drbd", &text);
     }
@@ -119,6 +129,16 @@ impl Node {
         (status.code(), event.decision, event.reason)
     }
 
+    /// What the agent does to take the constraint away, in its three steps.
+    fn agent(&self) -> Agent {
+        Agent {
+            cib: self.path("cib.xml"),
+            proc: self.path("proc/drbd"),
+            read: None,
+            ready: None,
+        }
+    }
+
     /// The real cibadmin.
     fn cibadmin(&self, args: &[&str]) -> bool {
         let status = Command::new("cibadmin")
@@ -138,6 +158,48 @@ impl Node {
         let from = text.find(&format!("id=\"{ID}\""))?;
         let end = text[from..].find("</rsc_location>").unwrap();
         Some(text[from..from + end].to_owned())
+    }
+}
+
+/// The agent's sweep, as it is in `act/sweep.rs`: it can be left alone after each step.
+struct Agent {
+    cib: PathBuf,
+    proc: PathBuf,
+    read: Option<FencingConstraint>,
+    ready: Option<FencingConstraint>,
+}
+
+/// The real programs, on the CIB in a file.
+#[derive(Debug)]
+struct Programs(PathBuf);
+
+impl Runner for Programs {
+    fn run(&self, call: &Call) -> Result<Output, two_node_ha_command::Error> {
+        System::new().run(&call.clone().env("CIB_file", &self.0))
+    }
+
+    fn read(&self, path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+}
+
+impl Agent {
+    fn step(&mut self) -> Option<Result<(), ChangeError>> {
+        let programs = Programs(self.cib.clone());
+        if let Some(read) = self.ready.take() {
+            return Some(fence::remove_and_look(
+                &programs,
+                &read,
+                Duration::from_secs(5),
+            ));
+        }
+        if let Some(read) = self.read.take() {
+            let proc = fs::read_to_string(&self.proc).unwrap();
+            self.ready = proc.contains("UpToDate/UpToDate").then_some(read);
+            return None;
+        }
+        self.read = query::fencing_constraints(&programs, "r0").unwrap().pop();
+        None
     }
 }
 
@@ -305,6 +367,34 @@ fn a_peer_that_is_lost_for_good_is_answered_at_the_deadline_and_by_policy() {
 }
 
 #[test]
+fn an_old_entry_of_the_peers_name_that_is_cleanly_down_does_not_make_a_lost_peer_outdated() {
+    const TWO: &str =
+        include_str!("../../crates/pacemaker/tests/fixtures/two-entries-of-one-name.cib.xml");
+    let present = "id=\"2\" uname=\"beta\" in_ccm=\"false\" crmd=\"offline\" join=\"member\" \
+                   expected=\"member\"";
+    assert!(TWO.contains(present));
+    for (cib, code, decision) in [
+        (TWO.to_owned(), 1, "undecided"),
+        // Once the present one was fenced.
+        (
+            TWO.replace(present, &present.replace("\"member\"", "\"down\"")),
+            7,
+            "fenced",
+        ),
+    ] {
+        let node = Node::new("stonith", "4s");
+        node.file("cib.xml", &cib);
+        let answer = node.call("fence-peer");
+        assert_eq!(
+            (answer.0, answer.1.as_str()),
+            (Some(code), decision),
+            "{}",
+            answer.2
+        );
+    }
+}
+
+#[test]
 fn a_peer_that_only_seems_alive_is_not_claimed_to_be_and_leaves_no_constraint() {
     let node = Node::new("stonith", "4s");
     node.program("crmadmin", SILENT);
@@ -463,4 +553,126 @@ fn drbd_nine_is_asked_by_events_and_its_answer_is_the_same() {
         .status();
     let event = node.machine.events().pop().unwrap();
     assert_eq!(status.unwrap().code(), Some(4), "{}", event.reason);
+}
+
+#[test]
+fn a_constraint_that_a_handler_relies_on_stays_wherever_the_agent_was_stopped() {
+    let node = Node::new("stonith", "60s");
+    assert!(node.cibadmin(&["-C", "-o", "constraints", "-X", &of_the_script("alpha")]));
+    let mut renewed = 0;
+    for flap in 0..50 {
+        node.drbd("Connected", "UpToDate/UpToDate");
+        let mut agent = node.agent();
+        // Stopped before it has read anything, after that, after it has seen that the copies are the
+        // same: by turns.
+        for _ in 0..flap % 3 {
+            assert!(agent.step().is_none());
+        }
+        node.drbd("WFConnection", "UpToDate/DUnknown");
+        let (code, _, reason) = node.call("fence-peer");
+        assert_eq!(code, Some(4), "flap {flap}: {reason}");
+        // It goes on while the handler's answer holds.
+        for _ in flap % 3..3 {
+            match agent.step() {
+                None => {}
+                Some(result) => {
+                    assert!(
+                        matches!(result, Err(ChangeError::Renewed)),
+                        "flap {flap}: {result:?}"
+                    );
+                    renewed += 1;
+                }
+            }
+        }
+        let stands = node.constraint();
+        assert!(stands.is_some(), "flap {flap}: the constraint is gone");
+    }
+    assert_eq!(renewed, 16);
+    // Undisturbed it takes it away.
+    node.drbd("Connected", "UpToDate/UpToDate");
+    let mut agent = node.agent();
+    assert!(agent.step().is_none() && agent.step().is_none());
+    assert!(matches!(agent.step(), Some(Ok(()))));
+    assert_eq!(node.constraint(), None);
+}
+
+#[test]
+fn unfence_that_names_an_old_mark_takes_nothing_away_and_says_what_stays() {
+    const STORED: &str = "var/lib/pacemaker/cib/cib.xml";
+    let node = Node::new("stonith", "20s");
+    assert_eq!(node.call("fence-peer").0, Some(4));
+    // The file on the disk is behind by one renewal.
+    node.file(STORED, &fs::read_to_string(node.path("cib.xml")).unwrap());
+    assert_eq!(node.call("fence-peer").0, Some(4));
+    let stands = node.constraint().unwrap();
+    node.drbd("Connected", "UpToDate/UpToDate");
+    let (code, _, reason) = node.call("unfence-peer");
+    assert_eq!(code, Some(0));
+    assert_eq!(node.constraint(), Some(stands), "{reason}");
+    assert!(reason.contains("renewed in this moment stays"), "{reason}");
+}
+
+#[test]
+fn unfence_leaves_the_constraint_of_a_primary_peer_to_that_peer() {
+    let node = Node::new("stonith", "20s");
+    assert!(node.cibadmin(&["-C", "-o", "constraints", "-X", &of_the_script("beta")]));
+    node.drbd_with("Connected", "Secondary/Primary", "UpToDate/UpToDate");
+    let (code, decision, reason) = node.call("unfence-peer");
+    assert_eq!((code, decision.as_str()), (Some(0), "recorded"));
+    assert!(reason.contains("left to beta"), "{reason}");
+    assert!(node.constraint().is_some());
+    node.drbd_with("Connected", "Primary/Secondary", "UpToDate/UpToDate");
+    assert_eq!(node.call("unfence-peer").1, "unfenced");
+    assert_eq!(node.constraint(), None);
+}
+
+#[test]
+fn a_constraint_that_cannot_be_renewed_supports_no_answer() {
+    let node = Node::new("stonith", "4s");
+    assert!(node.cibadmin(&["-C", "-o", "constraints", "-X", &of_the_script("alpha")]));
+    node.program(
+        "cibadmin",
+        "case $1 in --replace) echo 'Call failed: Timer expired' >&2; exit 124;; \
+         *) exec /usr/sbin/cibadmin \"$@\";; esac",
+    );
+    let (code, decision, reason) = node.call("fence-peer");
+    assert_eq!((code, decision.as_str()), (Some(1), "undecided"));
+    assert!(
+        reason.contains("cannot be renewed") && reason.contains("Timer expired"),
+        "{reason}"
+    );
+    assert!(node.constraint().is_some());
+    // One whose answer was lost was renewed all the same, and is known as its own.
+    node.program(
+        "cibadmin",
+        "case $1 in --replace) /usr/sbin/cibadmin \"$@\"; exit 124;; \
+         *) exec /usr/sbin/cibadmin \"$@\";; esac",
+    );
+    assert_eq!(node.call("fence-peer").0, Some(4));
+}
+
+#[test]
+fn a_stopped_process_that_holds_the_lock_does_not_keep_fence_peer_from_answering_in_time() {
+    let node = Node::new("stonith", "12s");
+    fs::create_dir_all(node.path("run/two-node-ha")).unwrap();
+    let mut holder = Command::new("flock")
+        .args(["--exclusive", "--no-fork"])
+        .arg(node.path("run/two-node-ha/fence.r0.lock"))
+        .args(["sleep", "100"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let stop = Command::new("kill")
+        .args(["-STOP", &holder.id().to_string()])
+        .status();
+    assert!(stop.unwrap().success());
+    let since = Instant::now();
+    let (code, decision, reason) = node.call("fence-peer");
+    let took = since.elapsed();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!((code, decision.as_str()), (Some(4), "excluded"), "{reason}");
+    // A quarter of the deadline is waited for the lock; the answer comes before the deadline.
+    assert!(took >= Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
 }

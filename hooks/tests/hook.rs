@@ -210,6 +210,73 @@ fn an_invalid_configuration_is_named_and_the_handler_answers_all_the_same() {
 }
 
 #[test]
+fn a_fifo_in_the_place_of_the_configuration_does_not_hold_up_the_answer() {
+    let machine = Machine::new();
+    let path = machine.root.path().join("etc/two-node-ha.toml");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = machine.call(&["fence-peer", "r0"], &DRBDADM_84);
+    assert_eq!(output.status.code(), Some(1));
+    let record = &machine.records()[0];
+    assert!(record["TWO_NODE_HA_CONFIG"].contains("not a regular file"));
+    assert_ne!(record["TWO_NODE_HA_DECISION"], "deadline");
+}
+
+#[test]
+fn while_the_configuration_is_broken_or_gone_the_accepted_one_holds_and_the_record_says_so() {
+    let accepted = CONFIG.replace("[volume]", "[volume]\nresource = \"accepted\"");
+    let others = CONFIG.replace("alpha", "gamma");
+    for text in [
+        Some("nonsense\npassword = \"correct horse\"\n"),
+        Some(others.as_str()),
+        None,
+    ] {
+        let machine = Machine::new();
+        let at = |path: &str| machine.root.path().join(path);
+        fs::create_dir_all(at("proc/sys/kernel")).unwrap();
+        fs::write(at("proc/sys/kernel/hostname"), "alpha\n").unwrap();
+        if let Some(text) = text {
+            fs::write(at("etc/two-node-ha.toml"), text).unwrap();
+        }
+        fs::create_dir(at("var/lib/two-node-ha")).unwrap();
+        fs::write(at("var/lib/two-node-ha/accepted.toml"), &accepted).unwrap();
+        // The minor alone: only the configuration tells whose it is.
+        let output = machine.call(&["pri-lost"], &[("DRBD_MINOR", "0")]);
+        assert_eq!(output.status.code(), Some(0));
+        let [record] = &machine.records()[..] else {
+            panic!("not one record")
+        };
+        assert_eq!(record["TWO_NODE_HA_RESOURCE"], "accepted", "{record:?}");
+        let said = &record["TWO_NODE_HA_CONFIG"];
+        assert!(said.contains("was accepted on"), "{said}");
+        assert!(!format!("{record:?}").contains("correct horse"));
+
+        fs::write(at("etc/two-node-ha.toml"), CONFIG).unwrap();
+        machine.call(&["pri-lost"], &[("DRBD_MINOR", "0")]);
+        let record = &machine.records()[0];
+        assert_eq!(record["TWO_NODE_HA_RESOURCE"], "r0");
+        assert!(!record.contains_key("TWO_NODE_HA_CONFIG"), "{record:?}");
+    }
+}
+
+#[test]
+fn a_damaged_accepted_configuration_is_none_and_the_handler_answers_all_the_same() {
+    let machine = Machine::configured("nonsense");
+    let state = machine.root.path().join("var/lib/two-node-ha");
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("accepted.toml"), &CONFIG[..CONFIG.len() / 2]).unwrap();
+    let output = machine.call(&["fence-peer", "r0"], &DRBDADM_84);
+    assert_eq!(output.status.code(), Some(1));
+    let record = &machine.records()[0];
+    assert!(record["TWO_NODE_HA_CONFIG"].contains("accepted.toml is invalid"));
+}
+
+#[test]
 fn without_a_journal_the_kernels_log_takes_the_message() {
     let machine = Machine::configured(CONFIG);
     fs::remove_file(machine.root.path().join("run/systemd/journal/socket")).unwrap();
@@ -248,19 +315,11 @@ fn an_event_that_cannot_be_kept_is_in_the_journal_and_the_answer_stands() {
 
 #[test]
 fn a_handler_that_hangs_is_answered_for_at_its_deadline() {
-    // Opening a FIFO that nobody writes to hangs for ever: the configuration cannot be read.
     for (handler, code) in [("fence-peer", 1), ("before-resync-target", 0)] {
         let machine = Machine::new();
-        let path = machine.root.path().join("etc/two-node-ha.toml");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&path)
-                .status()
-                .unwrap()
-                .success()
-        );
         let mut child = machine
             .command(&[handler], &DRBDADM_84)
+            .env("TWO_NODE_HA_HOOK_HANG", "1")
             .env("TWO_NODE_HA_HOOK_DEADLINE_MS", "300")
             .spawn()
             .unwrap();

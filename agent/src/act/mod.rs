@@ -2,10 +2,12 @@
 //! before it destroys anything: between the observation and the step the world may have changed.
 
 mod before;
+mod fence_node;
 mod fence_peer;
 mod first_day;
 mod guard;
 mod identity;
+mod logs;
 mod recover;
 mod rejoin;
 mod services;
@@ -32,7 +34,7 @@ use crate::plan::{Step, Target};
 use crate::store::{self, Epoch, Journal};
 use crate::systemd::{self, Units};
 
-pub use services::gated_units;
+pub use services::{gated_units, is_raft_file};
 
 /// What Pacemaker starts and stops.
 pub const FAILOVER_UNIT: &str = "two-node-ha-k8s-failover.service";
@@ -139,6 +141,10 @@ pub enum Outcome {
     FencePeerAsked,
     /// A fencing constraint is gone.
     ConstraintRemoved,
+    /// The peer's logs are on the volume.
+    LogsFetched,
+    /// Pacemaker has fenced the peer.
+    PeerFenced,
 }
 
 impl Actor {
@@ -178,6 +184,9 @@ impl Actor {
             Step::KeepOriginal(database) => self.keep_original(*database, progress),
             Step::Flip(database, target) => self.flip(*database, *target),
             Step::BeginEpoch => self.begin_epoch(),
+            Step::FencePeer => self.fence_peer(progress),
+            Step::FetchLogs => self.fetch_logs(progress),
+            Step::RenewEpoch(epoch) => self.renew_epoch(*epoch),
             Step::Recover(database) => self.recover(*database, progress),
             Step::Rejoin(epoch) => self.rejoin(*epoch, progress),
             Step::StartServices => self.start_services(progress),
@@ -270,8 +279,31 @@ impl Actor {
         if now.owner == self.node.name {
             return Ok(Outcome::Done);
         }
+        self.next_epoch(&now)
+    }
+
+    /// This node goes on, in an epoch of its own, from a log that was written off the volume.
+    fn renew_epoch(&mut self, epoch: u64) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        self.volume_mounted()?;
+        let Known::Present(now) = self.read_epoch() else {
+            return Err(Error::Guard("the volume's record cannot be read".into()));
+        };
+        if now.epoch >= epoch {
+            return Ok(Outcome::Done);
+        }
+        if now.owner != self.node.name || now.epoch.checked_add(1) != Some(epoch) {
+            return Err(Error::Guard(format!(
+                "the volume has epoch {} of {}, which {epoch} does not follow",
+                now.epoch, now.owner
+            )));
+        }
+        self.next_epoch(&now)
+    }
+
+    fn next_epoch(&mut self, now: &Epoch) -> Result<Outcome, Error> {
         let next = now.taken_over_by(&self.node.name);
-        self.carry_interrupted(&now, next.epoch)?;
+        self.carry_interrupted(now, next.epoch)?;
         next.write(&self.paths.epoch(&self.config))?;
         self.journal.saw_epoch(next.epoch);
         tracing::info!(

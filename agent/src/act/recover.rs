@@ -56,6 +56,9 @@ impl Actor {
                 self.node.name
             );
         }
+        // The volume has all of it now, and a log beside it that names this node as the voter would have
+        // to be compared with the volume's for ever.
+        self.retire_own_log(database)?;
         // Also after a crash that came between the bundle and this: k8sd would take the tarball for
         // a newer database than its own at any later start, and every write since would be lost.
         self.clear_the_way(database)?;
@@ -64,6 +67,7 @@ impl Actor {
         self.end_attempt(database, epoch.epoch)?;
         self.drop_old(epoch.epoch)?;
         if epoch.complete() {
+            self.drop_fetched_logs()?;
             self.drop_old_copies(epoch.epoch)?;
         }
         Ok(Outcome::Done)
@@ -76,6 +80,7 @@ impl Actor {
         kept: &Path,
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
+        self.take_base(database)?;
         self.install_identity(database)?;
         self.clear_the_way(database)?;
         let before = self.tarballs(database)?;

@@ -14,10 +14,10 @@ use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
 use crate::files::{self, atomic, effects, tree};
-use crate::peer::protocol::Response;
+use crate::peer::protocol::{Request, Response, VERSION};
 
 /// How long a bundle may travel. A big datastore has some hundred megabytes.
-const FETCH: Duration = Duration::from_secs(300);
+pub(super) const FETCH: Duration = Duration::from_secs(300);
 
 impl Actor {
     /// Fetches the bundle, builds both directories, exchanges them.
@@ -32,7 +32,11 @@ impl Actor {
             "fetching the bundle of epoch {epoch} from {}",
             self.peer.name
         ));
-        match self.client.fetch(epoch, &staging, FETCH)? {
+        let request = Request::Bundle {
+            version: VERSION,
+            epoch,
+        };
+        match self.client.fetch(&request, &staging, FETCH)? {
             Response::Bundle { epoch: of, .. } if of == epoch => {}
             Response::Bundle { epoch: of, .. } => {
                 return Err(Error::Unfit(format!(

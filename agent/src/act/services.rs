@@ -132,7 +132,8 @@ impl Actor {
 }
 
 /// Whether a name is one of raft's files, which a change of hands does not carry over.
-pub(super) fn is_raft_file(name: &str) -> bool {
+#[must_use]
+pub fn is_raft_file(name: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     name == "metadata1"
         || name == "metadata2"

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Selection, load};
+use super::{Selection, choose};
 use crate::exit;
 use crate::paths::Paths;
 use crate::{daemon, logging};
@@ -11,15 +11,15 @@ use crate::{daemon, logging};
 #[must_use]
 pub fn run(selection: &Selection) -> ExitCode {
     let paths = Paths::from_env();
-    let config = match load(selection, &paths) {
-        Ok(config) => config,
+    let chosen = match choose(selection, &paths) {
+        Ok(chosen) => chosen,
         Err(diagnostic) => {
             eprintln!("{diagnostic}");
             return exit::CONFIG.into();
         }
     };
-    logging::start("two-node-ha", config.agent.log_level);
-    match daemon::run(config, paths) {
+    logging::start("two-node-ha", chosen.config.agent.log_level);
+    match daemon::run(chosen, paths) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

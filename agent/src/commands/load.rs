@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use two_node_ha_config::{Config, Diagnostics, Host, Parsed, decode, parse_with_warnings};
+use two_node_ha_config::{
+    ACCEPTED, Chosen, Config, Diagnostics, Host, Parsed, decode, parse_with_warnings,
+};
 
 use crate::paths::Paths;
 
@@ -14,9 +16,12 @@ pub struct Selection {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Take this host for that node instead of asking `uname -n`
-    #[arg(long, value_name = "NAME", env = "TWO_NODE_HA_NODE")]
+    #[arg(long, value_name = "NAME", env = NODE_VARIABLE)]
     pub node: Option<String>,
 }
+
+/// Environment variable that says which of the two nodes this is.
+const NODE_VARIABLE: &str = "TWO_NODE_HA_NODE";
 
 /// Why a file gave no configuration.
 #[derive(Debug)]
@@ -54,12 +59,27 @@ pub fn read(file: &Path, host: Host<'_>) -> Result<Parsed, Refused> {
 }
 
 /// Reads the configuration of this node for a command that needs a valid one; the error is the
-/// whole diagnostic, ready to be printed.
+/// whole diagnostic, ready to be printed. While the file in `/etc` cannot be used, it is the one that
+/// was accepted last, and standard error says so.
 ///
 /// # Errors
-/// When the file cannot be read, is not valid, or does not name this host.
+/// When neither can be used.
 pub fn load(selection: &Selection, paths: &Paths) -> Result<Config, String> {
-    let file = selection.config.clone().unwrap_or_else(|| paths.config());
+    let Chosen {
+        config, fallback, ..
+    } = choose(selection, paths)?;
+    if let Some(fallback) = fallback {
+        eprint!("warning: {}\n{}", fallback.warning(), fallback.difference());
+    }
+    Ok(config)
+}
+
+/// Which configuration this node goes on with. A file that was named on the command line is judged
+/// by itself.
+///
+/// # Errors
+/// When there is none that can be used: the whole diagnostic, ready to be printed.
+pub fn choose(selection: &Selection, paths: &Paths) -> Result<Chosen, String> {
     let hostname;
     let host = match &selection.node {
         Some(name) => Host::Node(name),
@@ -69,9 +89,45 @@ pub fn load(selection: &Selection, paths: &Paths) -> Result<Config, String> {
             Host::Hostname(&hostname)
         }
     };
-    match read(&file, host) {
-        Ok(parsed) => Ok(parsed.config),
-        Err(refused) => Err(refused.to_string()),
+    if let Some(file) = &selection.config {
+        return match read(file, host) {
+            Ok(parsed) => Ok(Chosen {
+                config: parsed.config,
+                bytes: Vec::new(),
+                fallback: None,
+            }),
+            Err(refused) => Err(refused.to_string()),
+        };
+    }
+    let at = |path: &str| {
+        let path = paths.at(Path::new(path));
+        two_node_ha_config::read(&path, &path.display().to_string())
+    };
+    let present = at(two_node_ha_config::PATH);
+    two_node_ha_config::choose(&present, || at(ACCEPTED), host)
+        .map_err(|neither| neither.to_string())
+}
+
+/// For a command that asks only the agent: what is wrong with the configuration now, if anything,
+/// which an agent that has run since before cannot know. Nothing of what is in `said` already.
+pub fn warn_beside(paths: &Paths, said: &[String]) {
+    let selection = Selection {
+        config: None,
+        node: std::env::var(NODE_VARIABLE).ok(),
+    };
+    match choose(&selection, paths) {
+        Ok(Chosen { fallback: None, .. }) => {}
+        Ok(Chosen {
+            fallback: Some(fallback),
+            ..
+        }) => {
+            let warning = fallback.warning();
+            if !said.contains(&warning) {
+                eprintln!("warning: {warning}");
+            }
+            eprint!("{}", fallback.difference());
+        }
+        Err(diagnostic) => eprint!("{diagnostic}"),
     }
 }
 

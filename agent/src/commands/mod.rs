@@ -17,4 +17,4 @@ pub mod status;
 mod connect;
 mod load;
 
-pub use load::{Selection, load};
+pub use load::{Selection, choose, load};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::{Call, Runner, System};
-use two_node_ha_config::Config;
+use two_node_ha_config::{Config, Difference};
 
 use super::connect::Connection;
 use super::{Selection, load};
@@ -12,7 +12,7 @@ use crate::daemon::control::{Request, Response, Status};
 use crate::exit;
 use crate::observe::{Asked, Drbd, Promotion, live};
 use crate::paths::Paths;
-use crate::plan::State;
+use crate::plan::{State, configuration};
 
 /// Arguments of `move`.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,9 +54,13 @@ fn go(args: &Args) -> Result<(), String> {
         ));
     }
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
-    if there(&paths, &args.target)?.arrived {
+    let now = there(&paths, &args.target)?;
+    if now.arrived {
         println!("{} is the voter already", args.target);
         return Ok(());
+    }
+    if let Some(parted) = now.parted {
+        return Err(parted);
     }
     let runner = System::new();
     let other = config.nodes.iter().find(|node| node.name != args.target);
@@ -130,10 +134,24 @@ fn crm(arguments: &[&str]) -> Result<(), String> {
 struct There {
     arrived: bool,
     words: String,
+    /// Why the other node would refuse the role, if it would.
+    parted: Option<String>,
+}
+
+/// The node that the role goes to would see the same differences, and refuse it.
+fn parted(differences: &[Difference], peer: &str) -> Option<String> {
+    let matter: Vec<_> = differences.iter().filter(|d| d.matters).collect();
+    (!matter.is_empty()).then(|| {
+        format!(
+            "the two nodes run with different configurations, and nothing was moved: {}. Make \
+             /etc/two-node-ha.toml the same on both; see two-node-ha(8), WHAT TO TYPE WHEN",
+            configuration::in_words(matter.into_iter(), peer)
+        )
+    })
 }
 
 fn there(paths: &Paths, target: &str) -> Result<There, String> {
-    let (status, voter_there) = match Connection::open(paths, &Request::Plan)?.answer()? {
+    let (status, voter_there, parted) = match Connection::open(paths, &Request::Plan)?.answer()? {
         Response::Plan {
             observation,
             decision,
@@ -153,13 +171,18 @@ fn there(paths: &Paths, target: &str) -> Result<There, String> {
                 decision.state,
                 decision.reasons.join("; ")
             );
-            (words, arrived)
+            (
+                words,
+                arrived,
+                parted(&observation.differences, &observation.peer),
+            )
         }
         other => return Err(format!("the agent answered with {other:?}")),
     };
     Ok(There {
         arrived: voter_there,
         words: status,
+        parted,
     })
 }
 
@@ -212,6 +235,21 @@ mod tests {
             alone: false,
             summary: "Primary UpToDate, peer Connecting".into(),
         }
+    }
+
+    #[test]
+    fn a_move_between_two_configurations_is_refused_where_the_difference_matters() {
+        let mut difference = Difference {
+            key: "volume.mount_point".into(),
+            mine: "/mnt/a".into(),
+            theirs: "/mnt/b".into(),
+            matters: false,
+        };
+        assert_eq!(parted(&[], "hatwo"), None);
+        assert_eq!(parted(std::slice::from_ref(&difference), "hatwo"), None);
+        difference.matters = true;
+        let error = parted(&[difference], "hatwo").unwrap();
+        assert!(error.contains("/mnt/b on hatwo"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::connect::Connection;
+use super::load::warn_beside;
 use super::{Selection, load};
 use crate::daemon::control::{Request, Response};
 use crate::exit;
@@ -61,7 +62,10 @@ fn decide(args: &Args) -> Result<(Observation, Decision), String> {
             Response::Plan {
                 observation,
                 decision,
-            } => Ok((*observation, *decision)),
+            } => {
+                warn_beside(&paths, &decision.warnings);
+                Ok((*observation, *decision))
+            }
             other => Err(format!("the agent answered with {other:?}")),
         };
     };

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::connect::Connection;
+use super::load::warn_beside;
 use super::plan::code;
 use crate::daemon::control::{Request, Response, Status};
 use crate::exit;
@@ -41,12 +42,17 @@ fn show(args: &Args) -> Result<ExitCode, String> {
     } else {
         Request::Status
     };
-    let mut connection = Connection::open(&Paths::from_env(), &request)?;
+    let paths = Paths::from_env();
+    let mut connection = Connection::open(&paths, &request)?;
+    let mut looked = false;
     loop {
         let status = match connection.answer()? {
             Response::Status(status) => status,
             other => return Err(format!("the agent answered with {other:?}")),
         };
+        if !std::mem::replace(&mut looked, true) {
+            warn_beside(&paths, &status.warnings);
+        }
         let text = if args.json {
             serde_json::to_string(&status).map_err(|error| error.to_string())? + "\n"
         } else {

@@ -3,15 +3,15 @@
 
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
-use two_node_ha_config::{Config, Node};
+use two_node_ha_config::{Config, Facts, Node};
 
 use super::{Daemon, Event};
 use crate::observe::{Asked, live};
 use crate::peer::client::{Client, Peer};
-use crate::peer::protocol::{Request, Response, VERSION};
+use crate::peer::protocol::{Request, Response, VERSION, digest};
 use crate::plan::Step;
 
 /// On top of ssh's connect time-out: a guest that is busy booting answers slowly.
@@ -37,6 +37,7 @@ pub(super) struct Threads {
     peer: String,
     resource: String,
     within: Duration,
+    facts: Facts,
     sender: Sender<Event>,
 }
 
@@ -53,20 +54,51 @@ impl Threads {
             peer: peer.name.clone(),
             resource: config.volume.resource.clone(),
             within: config.peer.connect_timeout + ANSWER,
+            facts: two_node_ha_config::facts(config),
             sender,
         }
+    }
+}
+
+/// Whether the peer that answers so is to be told this node's configuration: a settled voter asks
+/// nobody, and would not hear of it otherwise. An older agent would not understand.
+pub(super) fn has_not_heard(answer: &Response, facts: &Facts) -> bool {
+    match answer {
+        Response::Report(report) => {
+            !report.config.is_empty() && report.heard.as_ref() != Some(&digest(facts))
+        }
+        Response::Stopped
+        | Response::Bundle { .. }
+        | Response::Side(_)
+        | Response::Taken
+        | Response::Compared
+        | Response::Woken
+        | Response::Refused { .. } => false,
     }
 }
 
 impl Questions for Threads {
     fn ask_peer(&self) {
         let (client, within, sender) = (self.client.clone(), self.within, self.sender.clone());
+        let facts = self.facts.clone();
         thread::spawn(move || {
             let answer = client.ask(&Request::Report { version: VERSION }, within);
+            let tell = answer
+                .as_ref()
+                .is_ok_and(|answer| has_not_heard(answer, &facts));
             // The loop may have ended.
             let _ = sender.send(Event::PeerAnswered(
                 answer.map_err(|error| error.to_string()),
             ));
+            if tell {
+                let request = Request::Configuration {
+                    version: VERSION,
+                    config: facts,
+                };
+                if let Err(error) = client.ask(&request, within) {
+                    tracing::debug!(%error, "the peer does not hear this node's configuration");
+                }
+            }
         });
     }
 
@@ -122,6 +154,11 @@ impl Daemon {
 
     pub(super) fn peer_answered(&mut self, answer: Result<Response, String>) {
         self.knowledge.asking_peer = false;
+        if let Ok(Response::Report(report)) = &answer {
+            // Whoever it says that it is: names are part of what is compared.
+            self.compare(&report.config);
+            self.hear_of_fencing(report.fenced.as_deref());
+        }
         self.knowledge.report = match answer {
             Ok(Response::Report(report)) if report.node == self.actor.peer.name => {
                 Asked::Answer(report)
@@ -133,6 +170,24 @@ impl Daemon {
             Ok(other) => Asked::Silent(format!("it answered with {other:?}")),
             Err(why) => Asked::Silent(why),
         };
+        match &self.knowledge.report {
+            Asked::Answer(_) | Asked::NotYet => self.knowledge.silent_since = None,
+            Asked::Silent(_) => {
+                self.knowledge.silent_since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// A node that was fenced cannot write down why; it hears it from the other when it is back.
+    fn hear_of_fencing(&mut self, why: Option<&str>) {
+        if let Some(why) = why.filter(|why| self.heard_of_fencing.as_deref() != Some(*why)) {
+            tracing::warn!(
+                "{} has had this node fenced: {}",
+                self.actor.peer.name,
+                one_line(why)
+            );
+            self.heard_of_fencing = Some(why.to_owned());
+        }
     }
 
     /// The peer is about to be the voter: stops the databases here.
@@ -147,7 +202,38 @@ impl Daemon {
         let notify = &self.notify;
         self.actor
             .take(&Step::StopServices, &mut |_| notify.alive())
-            .map(|_| ())
+            .map(|_| self.shared.databases_stopped())
             .map_err(|error| error.to_string())
+    }
+}
+
+/// What another node says, as it may stand in a line of the journal.
+fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(300).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::State;
+    use crate::plan::tests::world::{config, report};
+
+    #[test]
+    fn a_peer_is_told_once_and_one_that_would_not_understand_never() {
+        let facts = two_node_ha_config::facts(&config());
+        let mut report = report(State::PrimaryRunning, 1);
+        let asks = |report: &crate::peer::protocol::Report| {
+            has_not_heard(&Response::Report(report.clone()), &facts)
+        };
+        // Of before there was such a request.
+        assert!(!asks(&report));
+        report.config = facts.clone();
+        assert!(asks(&report));
+        report.heard = Some("another, of before a restart".into());
+        assert!(asks(&report));
+        report.heard = Some(digest(&facts));
+        assert!(!asks(&report));
+        assert!(!has_not_heard(&Response::Woken, &facts));
     }
 }

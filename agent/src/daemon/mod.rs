@@ -5,6 +5,7 @@
 //! agent has no timer but systemd's watchdog.
 
 mod asking;
+mod configuration;
 pub mod control;
 #[cfg(test)]
 mod crash;
@@ -16,14 +17,15 @@ mod split_brain;
 mod turn;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
-use two_node_ha_config::Config;
+use two_node_ha_config::{Chosen, Facts};
 
 use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::observe::{Asked, PeerNode, Promotion, Request};
 use crate::paths::Paths;
@@ -33,6 +35,7 @@ use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
 use asking::{Questions, Threads};
+use configuration::{Compared, Standing};
 use notify::Notify;
 use shared::Shared;
 
@@ -46,6 +49,8 @@ pub enum Event {
     LinkChanged,
     /// The peer's agent says that something changed there.
     PeerWoke,
+    /// The peer tells what its configuration is.
+    PeerConfiguration(Facts),
     /// The peer's answer to a question, or why there is none.
     PeerAnswered(Result<Response, String>),
     /// Pacemaker's answer.
@@ -76,6 +81,13 @@ struct Knowledge {
     node: Asked<PeerNode>,
     promotion: Asked<Promotion>,
     stopped: bool,
+    /// Since when it has been silent, while this node is to be the voter.
+    silent_since: Option<Instant>,
+    /// Whether its logs were fetched after that.
+    logs_fetched: bool,
+    /// What it has last told of its configuration, and when does not matter: it holds until it tells
+    /// another.
+    configuration: Compared,
     /// Whether DRBD holds writes back for an answer of fence-peer.
     frozen: bool,
     /// Whether it has asked in this round.
@@ -94,6 +106,9 @@ impl Knowledge {
             node: Asked::NotYet,
             promotion: Asked::NotYet,
             stopped: false,
+            silent_since: None,
+            logs_fetched: false,
+            configuration: Compared::default(),
             frozen: false,
             fence_peer_asked: false,
             asking_peer: false,
@@ -108,8 +123,18 @@ impl Knowledge {
         self.report = Asked::NotYet;
         self.node = Asked::NotYet;
         self.stopped = false;
+        self.logs_fetched = false;
         self.fence_peer_asked = false;
         self.forget_promotion();
+    }
+
+    /// What it said of its databases before holds, but that they run.
+    fn peer_has_stopped(&mut self) {
+        self.stopped = true;
+        self.logs_fetched = false;
+        if let Asked::Answer(report) = &mut self.report {
+            report.datastore_running = false;
+        }
     }
 
     /// DRBD holds writes back now, or does not. It has asked at the moment when it began to, and the
@@ -139,10 +164,18 @@ struct Daemon {
     notify: Notify,
     /// The look at the volume.
     volume: Reader,
+    /// What was seen of the logs there, and of those on this node's own disk. Apart, since a look at
+    /// the volume may not come back.
+    volume_looks: Arc<Mutex<Looks>>,
+    looks: Looks,
     /// The warnings that were said, each once until all is well.
     warned: Vec<String>,
     /// What Pacemaker asked when it was last looked at.
     request: Request,
+    /// Why this node has had its peer fenced, if it has.
+    fenced: Option<String>,
+    /// What the peer has said of having this node fenced.
+    heard_of_fencing: Option<String>,
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
     /// Why the last attempt to be the voter failed; gone with the hold.
@@ -151,6 +184,10 @@ struct Daemon {
     retry: Option<Instant>,
     /// How long until the retry after the next one.
     patience: Duration,
+    /// What is compared of this node's configuration.
+    facts: Facts,
+    /// What is wrong with this node's configuration, in words.
+    trouble: Option<String>,
     /// Set when the loop is to end, with what is to be said of it.
     end: Option<Result<(), String>>,
 }
@@ -167,8 +204,9 @@ const FROZEN_RETRY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the agent cannot even begin: in words, with what to do.
-pub fn run(config: Config, paths: Paths) -> Result<(), String> {
-    let config = Arc::new(config);
+pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
+    let standing = Standing::of(&chosen);
+    let config = Arc::new(chosen.config);
     let (Some(node), Some(peer)) = (config.this_node().cloned(), config.peer_node().cloned())
     else {
         return Err("this host is none of the two nodes".into());
@@ -209,6 +247,8 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
     let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());
     sources::hooks(&paths, responder, sender.clone())?;
     let questions = Threads::new(&config, client.clone(), (&node, &peer), sender);
+    // Now that an agent runs with it.
+    let trouble = standing.accept(&paths);
     let actor = Actor {
         config,
         paths,
@@ -220,6 +260,7 @@ pub fn run(config: Config, paths: Paths) -> Result<(), String> {
         journal,
     };
     let mut daemon = Daemon::new(actor, shared, Box::new(questions), events);
+    daemon.trouble = trouble;
     daemon.turn();
     daemon.notify.ready();
     daemon.work();
@@ -236,6 +277,8 @@ impl Daemon {
         events: Receiver<Event>,
     ) -> Self {
         Self {
+            facts: two_node_ha_config::facts(&actor.config),
+            trouble: None,
             actor,
             shared,
             questions,
@@ -243,8 +286,12 @@ impl Daemon {
             knowledge: Knowledge::nothing(),
             notify: Notify::new(),
             volume: Reader::default(),
+            volume_looks: Arc::default(),
+            looks: Looks::default(),
             warned: Vec::new(),
             request: Request::None,
+            fenced: None,
+            heard_of_fencing: None,
             confirmed: false,
             failure: None,
             retry: None,
@@ -311,6 +358,7 @@ impl Daemon {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;
             }
+            Event::PeerConfiguration(theirs) => self.compare(&theirs),
             Event::PeerAnswered(answer) => self.peer_answered(answer),
             Event::PacemakerAnswered(answer) => {
                 self.knowledge.asking_pacemaker = false;

@@ -201,6 +201,10 @@ impl server::Agent for Shared {
         };
         match request {
             PeerRequest::Report { .. } => PeerResponse::Report(report),
+            PeerRequest::Configuration { config, .. } => {
+                self.send(Event::PeerConfiguration(config));
+                PeerResponse::Compared
+            }
             PeerRequest::Wake { .. } => {
                 self.send(Event::PeerWoke);
                 PeerResponse::Woken
@@ -232,12 +236,21 @@ impl server::Agent for Shared {
                 Ok(()) => PeerResponse::Taken,
                 Err(reason) => refused(reason),
             },
-            // Served before it comes here.
-            PeerRequest::Bundle { .. } => refused("a bundle is not an answer".into()),
+            // Served before they come here.
+            PeerRequest::Bundle { .. } | PeerRequest::Log { .. } => {
+                refused("a bundle is not an answer".into())
+            }
         }
     }
 
     fn bundle(&self, epoch: u64) -> Result<Vec<(Database, String, std::path::PathBuf)>, String> {
         Shared::bundle(self, epoch)
+    }
+
+    fn log(
+        &self,
+        database: Database,
+    ) -> Result<Vec<(Database, String, std::path::PathBuf)>, String> {
+        Shared::log(self, database)
     }
 }

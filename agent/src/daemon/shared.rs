@@ -10,6 +10,7 @@ use two_node_ha_config::{Config, Node};
 
 use super::Event;
 use super::control::{Response, Status};
+use crate::act::is_raft_file;
 use crate::database::Database;
 use crate::observe::{Observation, Request};
 use crate::paths::Paths;
@@ -180,6 +181,13 @@ impl Shared {
         }
     }
 
+    /// The databases are stopped, before the next turn says so: their logs may be asked for at once.
+    pub fn databases_stopped(&self) {
+        if let Some(report) = &mut self.lock().report {
+            report.datastore_running = false;
+        }
+    }
+
     /// The files of the bundle of `epoch`.
     ///
     /// # Errors
@@ -211,6 +219,42 @@ impl Shared {
                 }
             }
         }
+        Ok(files)
+    }
+}
+
+impl Shared {
+    /// raft's files of a database, for a peer that is about to be the voter.
+    ///
+    /// # Errors
+    /// Why this node does not give them.
+    pub fn log(&self, database: Database) -> Result<Vec<(Database, String, PathBuf)>, String> {
+        let report = self.report().ok_or("the agent has only just started")?;
+        let node = &self.node.name;
+        if report.voter || report.wants_voter {
+            return Err(format!("{node} is {} itself", report.state));
+        }
+        // While it runs, it may write more than what is sent.
+        if report.datastore_running || self.paths.token().exists() {
+            return Err(format!("{database} on {node} is not stopped"));
+        }
+        let directory = database.raft_directory(&self.paths.spare(database));
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            // A member that has no log.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(format!("reading {}: {error}", directory.display())),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry =
+                entry.map_err(|error| format!("reading {}: {error}", directory.display()))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_raft_file(&name) && name != "dqlite-lock" && entry.path().is_file() {
+                files.push((database, name, entry.path()));
+            }
+        }
+        files.sort();
         Ok(files)
     }
 }

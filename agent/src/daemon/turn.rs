@@ -1,6 +1,7 @@
 //! One turn: observe, decide, take the first step, and again, until there is nothing to do.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use two_node_ha_pacemaker::lock;
@@ -8,10 +9,12 @@ use two_node_ha_pacemaker::lock;
 use super::control::{Response, Status};
 use super::{Daemon, FROZEN_RETRY, LONGEST_RETRY, SHORTEST_RETRY};
 use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
+use crate::database::Database;
 use crate::observe::{
-    Asked, FencePeer, Frozen, Known, Mount, Observation, Request, Services, live, volume,
+    Asked, Directories, FencePeer, Frozen, Known, Mount, Observation, Request, Services, live,
+    volume,
 };
-use crate::peer::protocol::Report;
+use crate::peer::protocol::{Report, SpareLog};
 use crate::plan::{Decision, State, Step, plan};
 use crate::systemd::UnitState;
 
@@ -118,7 +121,12 @@ impl Daemon {
                 match outcome {
                     Outcome::Done => {}
                     Outcome::VoterConfirmed => self.confirmed = true,
-                    Outcome::PeerStopped => self.knowledge.stopped = true,
+                    Outcome::PeerStopped => self.knowledge.peer_has_stopped(),
+                    Outcome::PeerFenced => {
+                        self.fenced = Some(decision.reasons.join("; "));
+                        self.knowledge.forget();
+                    }
+                    Outcome::LogsFetched => self.knowledge.logs_fetched = true,
                     Outcome::FencePeerAsked => self.knowledge.fence_peer_asked = true,
                     Outcome::ConstraintRemoved => {
                         self.knowledge.forget_promotion();
@@ -145,8 +153,12 @@ impl Daemon {
             _ if self.actor.systemd.shutting_down() => {}
             // It says nothing about the voter here, which cannot write as it is.
             (Step::AskFencePeer, _) => {}
+            // Fencing that failed is tried again; the fencer's history tells why it did.
+            (Step::FencePeer, _) => {}
             // A peer that does not answer may be dead: Pacemaker knows.
-            (Step::StopPeer, _) => self.knowledge.report = Asked::Silent(error.to_string()),
+            (Step::StopPeer | Step::FetchLogs, _) => {
+                self.knowledge.report = Asked::Silent(error.to_string())
+            }
             _ if observation.request == Request::Hold => {
                 let reason = format!("could not {}: {error}", step.describe());
                 self.failure = Some(reason.clone());
@@ -196,11 +208,14 @@ impl Daemon {
             actor,
             knowledge,
             volume,
+            looks,
+            volume_looks,
             ..
         } = self;
         if request != Request::Hold {
-            // A failure belongs to the hold that it ended.
+            // A failure belongs to the hold that it ended, and so does the patience with a peer.
             self.failure = None;
+            knowledge.silent_since = None;
         }
         let (paths, config) = (&actor.paths, &actor.config);
         let mount = match live::mount(paths, config) {
@@ -231,8 +246,11 @@ impl Daemon {
         let connected = drbd.connected;
         let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
             let (paths, config) = (paths.clone(), Arc::clone(config));
+            let looks = Arc::clone(volume_looks);
             volume.look(drbd.frozen.is_some(), volume::PATIENCE, move || {
-                live::volume(&paths, &config)
+                // One look at a time; one that panicked has left plain values behind.
+                let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
+                live::volume(&paths, &config, &mut looks)
             })
         } else {
             (volume.unmounted(), false)
@@ -256,7 +274,7 @@ impl Daemon {
             failover_unit,
             shutting_down: actor.systemd.shutting_down(),
             journal: actor.journal.clone(),
-            databases: live::databases(paths, config, &on_volume),
+            databases: live::databases(paths, config, &on_volume, looks),
             epoch: on_volume.epoch,
             volume_silent,
             fence_peer,
@@ -267,8 +285,14 @@ impl Daemon {
             peer_node: knowledge.node.clone(),
             promotion: knowledge.promotion.clone(),
             peer_stopped: knowledge.stopped,
+            peer_patience_over: knowledge
+                .silent_since
+                .is_some_and(|since| since.elapsed() >= config.peer.silent_timeout),
+            peer_logs_fetched: knowledge.logs_fetched,
             split_brain: live::split_brain(paths, connected),
             failure: self.failure.clone(),
+            configuration: self.trouble.clone(),
+            differences: knowledge.configuration.differences.clone(),
             mount,
         }
     }
@@ -318,6 +342,10 @@ impl Daemon {
             peer_state: match &o.peer_report {
                 Asked::NotYet => "not asked".into(),
                 Asked::Silent(why) => format!("silent: {why}"),
+                Asked::Answer(report) if report.config.is_empty() => format!(
+                    "{} (epoch {}); of an older version, which does not tell its configuration",
+                    report.state, report.epoch
+                ),
                 Asked::Answer(report) => format!("{} (epoch {})", report.state, report.epoch),
             },
         };
@@ -334,6 +362,10 @@ impl Daemon {
             datastore_running: o.services != Services::Stopped || o.token,
             wants_voter: o.request == Request::Hold,
             original_voter: original_voter(o),
+            logs: logs(o),
+            fenced: self.fenced.clone(),
+            config: self.facts.clone(),
+            heard: self.knowledge.configuration.heard.clone(),
         };
         self.shared.publish(status, (o.clone(), d.clone()), report);
     }
@@ -345,6 +377,16 @@ fn original_voter(o: &Observation) -> Option<bool> {
     let mut all = o.databases.values().map(|d| d.original_voter);
     let first = all.next()??;
     all.all(|other| other == Some(first)).then_some(first)
+}
+
+/// The logs in this node's own directories. One whose epoch an operator has given up is of no account.
+fn logs(o: &Observation) -> BTreeMap<Database, SpareLog> {
+    let log = |(database, d): (&Database, &Directories)| {
+        let end = d.spare_log.end()?.clone();
+        let epoch = *o.journal.spare_epoch.get(database)?;
+        Some((*database, SpareLog { epoch, end }))
+    };
+    o.databases.iter().filter_map(log).collect()
 }
 
 fn announce(decision: &Decision) {

@@ -9,9 +9,11 @@ use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 
+use super::logs::Looks;
+use super::volume::{Logs, View};
 use super::{
-    Directories, Drbd, Frozen, Holds, Known, Leads, Mount, MountPoint, PeerNode, Promotion, Role,
-    Services, SplitBrain, mounts, volume::View,
+    Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
+    Role, Services, SplitBrain, Standing, mounts,
 };
 use crate::database::Database;
 use crate::files::{immutable, link};
@@ -144,13 +146,15 @@ pub fn mount_point(paths: &Paths, config: &Config, mount: &Mount) -> MountPoint 
 
 /// What is on the mounted volume.
 #[must_use]
-pub fn volume(paths: &Paths, config: &Config) -> View {
+pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
     let epoch = match Epoch::read(&paths.epoch(config)) {
         Ok(Some(epoch)) => Known::Present(epoch),
         Ok(None) => Known::Absent,
         Err(error) => Known::Unreadable(error.to_string()),
     };
-    let look = |database: Database| {
+    let mut databases = BTreeMap::new();
+    let mut logs = BTreeMap::new();
+    for database in Database::ALL {
         // An interrupted takeover may have left anything; the next one begins with the copy.
         let copy = match &epoch {
             Known::Present(known) if known.phase(database) == Phase::Pending => {
@@ -159,10 +163,62 @@ pub fn volume(paths: &Paths, config: &Config) -> View {
             Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,
         };
         let directory = copy.unwrap_or_else(|| paths.on_volume(config, database));
-        (database, holds(&directory, database))
-    };
-    let databases = Database::ALL.into_iter().map(look).collect();
-    View { epoch, databases }
+        databases.insert(database, holds(&directory, database));
+        let peer = config.peer_node();
+        let fetched = peer.map(|peer| paths.peer_log(config, &peer.name, database));
+        let fetched = fetched.filter(|path| path.is_dir());
+        let raft = database.raft_directory(&directory);
+        // While the databases are this node's own, so is the identity beside them.
+        let mine = matches!(&epoch, Known::Present(known) if known.phase(database) == Phase::Done
+            && config.this_node().is_some_and(|node| node.name == known.owner));
+        let me = own_id(paths, config, database).or_else(|| {
+            let info = dqlite::read_info(&raft).ok().flatten().filter(|_| mine);
+            info.map(|info| info.id)
+        });
+        let spare = database.raft_directory(&paths.spare(database));
+        let others = (spare.as_path(), fetched.as_deref());
+        logs.insert(database, volume_logs(&raft, others, me, looks));
+    }
+    View {
+        epoch,
+        databases,
+        logs,
+    }
+}
+
+fn volume_logs(
+    raft: &Path,
+    (spare, fetched): (&Path, Option<&Path>),
+    me: Option<u64>,
+    looks: &mut Looks,
+) -> Logs {
+    let log = looks.log(raft, me);
+    let own = looks.log(spare, me);
+    let own = looks.standing((raft, &log), (spare, &own));
+    let fetched = fetched.map(|peer| match looks.log(peer, me) {
+        // Unlike this node's own, it was asked for because it may have more.
+        Log::Unreadable(why) => Standing::Unknown(why),
+        Log::None => Standing::Within,
+        there @ Log::Ends(_) => looks.standing((raft, &log), (peer, &there)),
+    });
+    Logs { log, own, fetched }
+}
+
+/// This node's id in a database: what its spare directory says, or the note beside it, or on the first
+/// day the directory that has not become a link yet.
+#[must_use]
+pub fn own_id(paths: &Paths, config: &Config, database: Database) -> Option<u64> {
+    let mut directories = vec![
+        database.raft_directory(&paths.spare(database)),
+        paths.identity(database),
+    ];
+    if leads(paths, config, database) == Leads::Directory {
+        directories.push(database.raft_directory(&paths.state_directory(config, database)));
+    }
+    let info = directories
+        .iter()
+        .find_map(|raft| dqlite::read_info(raft).ok()?);
+    info.map(|info| info.id)
 }
 
 /// Whether a split brain waits to be resolved.
@@ -188,11 +244,19 @@ pub fn databases(
     paths: &Paths,
     config: &Config,
     on_volume: &View,
+    looks: &mut Looks,
 ) -> BTreeMap<Database, Directories> {
     let look = |database: Database| {
         let mut found = directories(paths, config, database, false);
         if let Some(holds) = on_volume.databases.get(&database) {
             found.volume = holds.clone();
+        }
+        let spare = database.raft_directory(&paths.spare(database));
+        found.spare_log = looks.log(&spare, own_id(paths, config, database));
+        if let Some(logs) = on_volume.logs.get(&database) {
+            found.volume_log = logs.log.clone();
+            found.own = logs.own.clone();
+            found.fetched = logs.fetched.clone();
         }
         (database, found)
     };
@@ -210,7 +274,7 @@ pub fn directories(
     let leads = leads(paths, config, database);
     let state = paths.state_directory(config, database);
     let (original, original_voter) = if leads == Leads::Directory {
-        (holds(&state, database), voter_by_yaml(&state, database))
+        (holds(&state, database), voter_by_raft(&state, database))
     } else {
         (Holds::Missing, None)
     };
@@ -224,6 +288,10 @@ pub fn directories(
             Holds::Missing
         },
         original_voter,
+        spare_log: Log::None,
+        volume_log: Log::None,
+        own: Standing::Within,
+        fetched: None,
     }
 }
 
@@ -274,14 +342,22 @@ fn holds(state: &Path, database: Database) -> Holds {
     }
 }
 
-/// Whether the node's own cluster.yaml calls it the voter. It is a cache and can be stale, which
-/// is why the peer's is asked as well.
-fn voter_by_yaml(state: &Path, database: Database) -> Option<bool> {
+/// Whether raft's last configuration makes the node the voter, and no other; `None` where that cannot
+/// be told, as between the two halves of a handover. (cluster.yaml is a cache: after a handover it
+/// goes on naming the node that has handed over.)
+fn voter_by_raft(state: &Path, database: Database) -> Option<bool> {
     let raft = database.raft_directory(state);
     let me = dqlite::read_info(&raft).ok()??;
-    let members = dqlite::read_cluster(&raft).ok()??;
-    let mine = members.iter().find(|member| member.id == me.id)?;
-    Some(mine.role == dqlite::Role::Voter)
+    match Looks::default().log(&raft, Some(me.id)) {
+        // A member that has always been a spare has no log.
+        Log::None => Some(false),
+        Log::Unreadable(_) => None,
+        Log::Ends(end) => match (end.voters.here, end.voters.elsewhere) {
+            (true, false) => Some(true),
+            (false, _) => Some(false),
+            (true, true) => None,
+        },
+    }
 }
 
 /// The services, reduced to what decides.

@@ -4,17 +4,20 @@
 //! it is the same on any machine.
 
 pub mod live;
+pub mod logs;
 mod mounts;
 pub mod volume;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use two_node_ha_config::Difference;
 
 use crate::database::Database;
 use crate::peer::protocol::Report;
 use crate::store::{Epoch, Journal};
 
+pub use logs::{End, Log, Standing, Voters};
 pub use mounts::Mount;
 
 /// Everything a decision rests on.
@@ -67,12 +70,25 @@ pub struct Observation {
     pub promotion: Asked<Promotion>,
     /// Whether the peer confirmed in this round that its databases are stopped.
     pub peer_stopped: bool,
+    /// Whether the peer's agent has been silent for `peer.silent_timeout` since Pacemaker asked this
+    /// node to be the voter.
+    #[serde(default)]
+    pub peer_patience_over: bool,
+    /// Whether the peer's logs were fetched in this round, after its databases had stopped.
+    #[serde(default)]
+    pub peer_logs_fetched: bool,
     /// A split brain that DRBD has reported and nobody has resolved, or whose resolution is under
     /// way.
     #[serde(default)]
     pub split_brain: Option<SplitBrain>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
+    /// What is wrong with this node's configuration, in words for the administrator.
+    #[serde(default)]
+    pub configuration: Option<String>,
+    /// In what the peer's configuration, as its agent has last told, differs from this node's.
+    #[serde(default)]
+    pub differences: Vec<Difference>,
 }
 
 /// What holds the volume's I/O back.
@@ -257,8 +273,20 @@ pub struct Directories {
     pub spare: Holds,
     /// The directory on the volume, while it is mounted here.
     pub volume: Holds,
-    /// On the first day: whether the local cluster.yaml calls this node the voter.
+    /// On the first day: whether raft's last configuration there makes this node the voter.
     pub original_voter: Option<bool>,
+    /// The log in this node's own spare directory.
+    #[serde(default)]
+    pub spare_log: Log,
+    /// The log on the volume, while it is mounted here.
+    #[serde(default)]
+    pub volume_log: Log,
+    /// How the log in this node's own spare directory stands to the volume's.
+    #[serde(default)]
+    pub own: Standing,
+    /// How the peer's log stands to the volume's, where it was fetched.
+    #[serde(default)]
+    pub fetched: Option<Standing>,
 }
 
 /// The snap's services, reduced to what decides.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use super::{Holds, Known};
+use super::{Holds, Known, Log, Standing};
 use crate::database::Database;
 use crate::store::Epoch;
 
@@ -22,6 +22,19 @@ pub struct View {
     pub epoch: Known<Epoch>,
     /// What the databases' directories there hold.
     pub databases: BTreeMap<Database, Holds>,
+    /// Their logs.
+    pub logs: BTreeMap<Database, Logs>,
+}
+
+/// A database's log on the volume, and how others stand to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logs {
+    /// The log.
+    pub log: Log,
+    /// How that in this node's own spare directory stands to it.
+    pub own: Standing,
+    /// How the peer's stands to it, where it was fetched.
+    pub fetched: Option<Standing>,
 }
 
 impl View {
@@ -31,6 +44,7 @@ impl View {
         Self {
             epoch: Known::Absent,
             databases: BTreeMap::new(),
+            logs: BTreeMap::new(),
         }
     }
 
@@ -42,6 +56,7 @@ impl View {
                 .into_iter()
                 .map(|database| (database, Holds::Trap(why.clone())))
                 .collect(),
+            logs: BTreeMap::new(),
         }
     }
 }
@@ -116,6 +131,7 @@ mod tests {
         View {
             epoch: Known::Present(record),
             databases: BTreeMap::new(),
+            logs: BTreeMap::new(),
         }
     }
 

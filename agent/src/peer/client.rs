@@ -62,12 +62,17 @@ pub trait Peer: std::fmt::Debug {
     /// See [`Error`]. A refusal is an answer: [`Response::Refused`].
     fn ask(&self, request: &Request, within: Duration) -> Result<Response, Error>;
 
-    /// Fetches a bundle into `directory`, which is emptied first; each file is 0600 from its
-    /// first byte, verified against its announced length and digest, and durable.
+    /// Fetches a bundle, or a log, into `directory`, which is emptied first; each file is 0600 from
+    /// its first byte, verified against its announced length and digest, and durable.
     ///
     /// # Errors
     /// See [`Error`]; then `directory` holds nothing to rely on.
-    fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error>;
+    fn fetch(
+        &self,
+        request: &Request,
+        directory: &Path,
+        within: Duration,
+    ) -> Result<Response, Error>;
 }
 
 /// The channel to the peer.
@@ -190,14 +195,15 @@ impl Peer for Client {
         self.call(request, within, |_, _| Ok(()))
     }
 
-    fn fetch(&self, epoch: u64, directory: &Path, within: Duration) -> Result<Response, Error> {
-        let request = Request::Bundle {
-            version: super::protocol::VERSION,
-            epoch,
-        };
+    fn fetch(
+        &self,
+        request: &Request,
+        directory: &Path,
+        within: Duration,
+    ) -> Result<Response, Error> {
         let directory = directory.to_path_buf();
         let host = self.host.clone();
-        self.call(&request, within, move |response, stream| {
+        self.call(request, within, move |response, stream| {
             receive_all(&host, response, stream, &directory)
         })
     }

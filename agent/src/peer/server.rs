@@ -22,6 +22,11 @@ pub trait Agent {
     /// # Errors
     /// Why not, in words.
     fn bundle(&self, epoch: u64) -> Result<Vec<(Database, String, PathBuf)>, String>;
+    /// raft's files of a database that is stopped here.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn log(&self, database: Database) -> Result<Vec<(Database, String, PathBuf)>, String>;
 }
 
 /// Serves one connection: one request, one response.
@@ -54,19 +59,31 @@ pub fn serve(stream: UnixStream, agent: &dyn Agent) -> io::Result<()> {
                 ),
             },
         )?,
-        Ok(Request::Bundle { epoch, .. }) => match agent.bundle(epoch).and_then(open) {
-            Err(reason) => respond(&mut out, &Response::Refused { reason })?,
-            Ok(opened) => {
-                let files = opened.iter().map(|(file, _)| file.clone()).collect();
-                respond(&mut out, &Response::Bundle { epoch, files })?;
-                for (file, content) in opened {
-                    io::copy(&mut content.take(file.length), &mut out)?;
-                }
-            }
-        },
+        Ok(Request::Bundle { epoch, .. }) => send(&mut out, epoch, agent.bundle(epoch))?,
+        // The number of an epoch means nothing here.
+        Ok(Request::Log { database, .. }) => send(&mut out, 0, agent.log(database))?,
         Ok(request) => respond(&mut out, &agent.answer(request))?,
     }
     out.flush()
+}
+
+/// Announces files, and sends them.
+fn send(
+    out: &mut impl Write,
+    epoch: u64,
+    files: Result<Vec<(Database, String, PathBuf)>, String>,
+) -> io::Result<()> {
+    match files.and_then(open) {
+        Err(reason) => respond(out, &Response::Refused { reason }),
+        Ok(opened) => {
+            let files = opened.iter().map(|(file, _)| file.clone()).collect();
+            respond(out, &Response::Bundle { epoch, files })?;
+            for (file, content) in opened {
+                io::copy(&mut content.take(file.length), out)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn respond(out: &mut impl Write, response: &Response) -> io::Result<()> {

@@ -4,7 +4,9 @@
 //! fresh observation, so a step it names later in the list is an announcement and not a promise.
 //! That is what makes a crash at any point harmless: nothing is remembered but what can be seen.
 
+pub mod configuration;
 mod drain;
+mod evidence;
 mod frozen;
 mod peer;
 mod reason;
@@ -194,6 +196,7 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
             Request::None => spare::plan(o, config),
         }
     };
+    configuration::warn(o, &mut decision);
     reason::warn(o, config, &mut decision);
     decision
 }

@@ -57,12 +57,12 @@ pub(super) fn verdict(o: &Observation, config: &Config, epoch: &Epoch) -> Verdic
                 o.peer
             ),
         )),
-        Asked::NotYet | Asked::Silent(_) => without_report(o, config),
+        Asked::NotYet | Asked::Silent(_) => without_report(o, config, epoch),
     }
 }
 
 /// The peer's agent has said nothing (yet): Pacemaker may know more.
-fn without_report(o: &Observation, config: &Config) -> Verdict {
+fn without_report(o: &Observation, config: &Config, epoch: &Epoch) -> Verdict {
     let silent = match &o.peer_report {
         Asked::Silent(why) => Some(why),
         Asked::NotYet | Asked::Answer(_) => None,
@@ -83,21 +83,60 @@ fn without_report(o: &Observation, config: &Config) -> Verdict {
             vec![Step::AskPeer],
             format!("first it must be known what {} is doing", o.peer),
         )),
-        (Asked::Answer(PeerNode::Online), Some(why)) => not(Decision::blocked(
-            format!(
-                "{} is in the cluster, but its agent does not answer: {why}",
-                o.peer
-            ),
-            format!(
-                "on {}: `systemctl status two-node-ha-k8s`; from here: `two-node-ha status`, and \
-                 `two-node-ha peer setup` on both nodes if ssh refuses",
-                o.peer
-            ),
-        )),
+        (Asked::Answer(PeerNode::Online), Some(why)) => online_and_silent(o, config, epoch, why),
         (Asked::Answer(PeerNode::Lost | PeerNode::Unknown) | Asked::Silent(_), Some(why)) => {
             by_policy(o, config, why)
         }
     }
+}
+
+/// The peer's node lives, and its agent does not: whatever it is that keeps it from answering would
+/// keep the datastore away for as long as nobody looks. So it is waited for, and then fenced.
+fn online_and_silent(o: &Observation, config: &Config, epoch: &Epoch, why: &str) -> Verdict {
+    let peer = &o.peer;
+    if epoch.owner == o.node && epoch.complete() && voter_by_raft(o) {
+        // A second primary beside this one is what Pacemaker and DRBD keep from a member of the
+        // cluster, and a voter off the volume would be named by raft.
+        return Verdict::Safe(format!(
+            "raft names this node as the only voter, and {peer} is in the cluster, although its agent \
+             does not answer ({why})"
+        ));
+    }
+    let silent = format!("{peer} is in the cluster, but its agent does not answer: {why}");
+    let limit = config.peer.silent_timeout;
+    let look = format!(
+        "on {peer}: `systemctl status two-node-ha-k8s`; from here: `two-node-ha status`, and \
+         `two-node-ha peer setup` on both nodes if ssh refuses"
+    );
+    if config.fencing.mode != FencingMode::Stonith {
+        return not(Decision::blocked(silent, look));
+    }
+    if !o.peer_patience_over {
+        return not(Decision::wait(
+            State::PrimaryPrep,
+            format!(
+                "{silent}. It is fenced if that lasts for {} s (peer.silent_timeout)",
+                limit.as_secs()
+            ),
+        )
+        .warning(format!("{silent}. What to look at: {look}")));
+    }
+    not(Decision::act(
+        State::PrimaryPrep,
+        vec![Step::FencePeer],
+        format!(
+            "{silent}, for {} s now (peer.silent_timeout), and without its word only fencing makes sure \
+             that it writes no more",
+            limit.as_secs()
+        ),
+    ))
+}
+
+/// Whether raft's own configuration of every database on the volume names this node alone.
+pub(super) fn voter_by_raft(o: &Observation) -> bool {
+    o.databases
+        .values()
+        .all(|d| d.volume_log.end().is_some_and(|end| end.voters.only_here()))
 }
 
 /// Nobody knows whether the peer still writes: only the operator's policy can decide.

@@ -2,8 +2,11 @@
 
 use two_node_ha_config::Config;
 
-use super::{Decision, State, Step, Target, stop_if_needed, sweep};
-use crate::observe::{Asked, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services};
+use super::{Decision, State, Step, Target, configuration, evidence, stop_if_needed, sweep};
+use crate::database::Database;
+use crate::observe::{
+    Asked, End, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services,
+};
 use crate::peer::protocol::Report;
 
 pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
@@ -105,6 +108,9 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         .map(|(d, _)| *d)
         .collect();
     if !originals.is_empty() {
+        if let Some(blocked) = configuration::parted(o) {
+            return blocked;
+        }
         if let Some((database, why)) =
             o.databases
                 .iter()
@@ -164,6 +170,9 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
             "the state directories lead elsewhere",
         );
     }
+    if let Some((database, end)) = evidence::voter_off_the_volume(o) {
+        return off_the_volume(o, database, end);
+    }
     if o.services != Services::Running || !o.token {
         return Decision::act(
             State::Syncing,
@@ -220,4 +229,23 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
             ),
         ),
     }
+}
+
+/// k8s-dqlite on the voter's node was asked to stop, and has handed its role to this node's own disk.
+/// The voter's agent fetches what was written here; until then nothing here is changed, and a database
+/// that is stopped stays so: started, it would accept more.
+fn off_the_volume(o: &Observation, database: Database, end: &End) -> Decision {
+    let index = end.last.index;
+    let reason = format!(
+        "raft has made this node the voter of {database}, off the volume: its log has come to index \
+         {index}, on this disk only"
+    );
+    let warning = format!(
+        "the voter role of {database} was handed over to this node's own disk, which is not replicated \
+         (somebody or something has asked k8s-dqlite on {0} to stop). The agent on {0} takes what was \
+         written here, up to index {index}, onto the volume and becomes the voter again. Until then a \
+         loss of this node loses writes",
+        o.peer
+    );
+    Decision::wait(State::Syncing, reason).warning(warning)
 }

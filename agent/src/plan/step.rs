@@ -49,7 +49,16 @@ pub enum Step {
     Flip(Database, Target),
     /// Record on the volume that this node takes over, every database pending.
     BeginEpoch,
-    /// Put this node's identity in place, tell raft that it is the only voter, keep the bundle
+    /// Have Pacemaker fence the peer, which is in the cluster and whose agent has been silent for too
+    /// long.
+    FencePeer,
+    /// Copy the logs of the peer, whose databases are stopped, onto the volume, to be compared.
+    FetchLogs,
+    /// Record on the volume that this node, its owner, goes on in this epoch from a log that was
+    /// written off the volume, every database pending.
+    RenewEpoch(u64),
+    /// Take the log that goes on from the volume's as the base, if there is one; put this node's
+    /// identity in place, tell raft that it is the only voter, keep the bundle
     /// for the peer, record the database as done.
     Recover(Database),
     /// Fetch the bundle of this epoch and make this node's spare directories from it.
@@ -91,6 +100,11 @@ impl Step {
                 format!("lead {database} to this node's spare directory")
             }
             Self::BeginEpoch => "record on the volume that this node takes over".into(),
+            Self::FencePeer => "have Pacemaker fence the peer, whose agent is silent".into(),
+            Self::FetchLogs => "fetch the peer's logs".into(),
+            Self::RenewEpoch(epoch) => {
+                format!("record on the volume that epoch {epoch} goes on from the newer log")
+            }
             Self::Recover(database) => format!("recover {database} with this node as only voter"),
             Self::Rejoin(epoch) => format!("rejoin as the spare of epoch {epoch}"),
             Self::StartServices => "start the k8s services".into(),

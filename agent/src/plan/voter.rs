@@ -2,8 +2,9 @@
 
 use two_node_ha_config::Config;
 
-use super::peer::{Verdict, verdict};
-use super::{Decision, State, Step, Target, frozen, stop_if_needed, sweep};
+use super::evidence::{self, Evidence};
+use super::peer::{Verdict, verdict, voter_by_raft};
+use super::{Decision, State, Step, Target, configuration, frozen, stop_if_needed, sweep};
 use crate::database::Database;
 use crate::observe::{Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services};
 use crate::store::{Epoch, Phase};
@@ -142,6 +143,9 @@ fn first_start(o: &Observation) -> Decision {
              nodes, and see two-node-ha(8), section FIRST START",
         ),
         Asked::Answer(report) => {
+            if let Some(blocked) = configuration::parted(o) {
+                return blocked;
+            }
             let mut steps = Vec::new();
             if report.datastore_running && !o.peer_stopped {
                 steps.push(Step::StopPeer);
@@ -204,7 +208,8 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 /// The volume holds databases of a known epoch.
 fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
-    if mine && epoch.complete() && running(o) {
+    let astray = evidence::astray(o, epoch);
+    if mine && epoch.complete() && running(o) && !astray {
         return sweep::arrived(
             o,
             State::PrimaryRunning,
@@ -218,10 +223,45 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
             "an older volume must be recognisable from now on",
         );
     }
+    // Before the peer's databases are stopped for it. One that was begun goes on: half of it is worse.
+    if !mine {
+        if let Some(blocked) = configuration::parted(o) {
+            return blocked.only_here();
+        }
+    }
+    if mine && epoch.complete() && !astray && started(o) && voter_by_raft(o) {
+        // An agent that was restarted beside its voter. Whoever started that had made sure of the peer,
+        // which may be silent or dead by now: nothing of it is needed to see that the voter works.
+        return Decision::act(
+            State::Recovering,
+            vec![Step::ConfirmVoter],
+            format!(
+                "the services of the voter of epoch {} run here already",
+                epoch.epoch
+            ),
+        );
+    }
     let peer = match verdict(o, config, epoch) {
         Verdict::Safe(why) => why,
         Verdict::Not(decision) => return *decision,
     };
+    let continued = match evidence::weigh(o, epoch) {
+        Evidence::Complete => None,
+        Evidence::Continued(why) => Some(why),
+        Evidence::Not(decision) => return *decision,
+    };
+    if mine && epoch.complete() && continued.is_some() {
+        // The role was handed over behind our back. What was written since becomes the base of a new
+        // epoch, of which the peer is the spare again.
+        let next = epoch.epoch.saturating_add(1);
+        let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
+        steps.push(Step::RenewEpoch(next));
+        steps.extend(flips(o, epoch));
+        steps.extend(Database::ALL.map(Step::Recover));
+        steps.extend([Step::StartServices, Step::ConfirmVoter]);
+        return Decision::act(State::Recovering, steps, continued.unwrap_or_default())
+            .because(peer);
+    }
     let (mut steps, reason) = if mine && epoch.complete() {
         (
             Vec::new(),
@@ -255,13 +295,21 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         all.extend([Step::StartServices, Step::ConfirmVoter]);
         steps = all;
     }
-    Decision::act(State::Recovering, steps, reason).because(peer)
+    let decision = Decision::act(State::Recovering, steps, reason).because(peer);
+    match continued {
+        Some(why) => decision.because(why),
+        None => decision,
+    }
 }
 
 pub(super) fn running(o: &Observation) -> bool {
+    started(o) && o.confirmed
+}
+
+/// The databases' services run on the volume.
+fn started(o: &Observation) -> bool {
     o.services == Services::Running
         && o.token
-        && o.confirmed
         && o.databases.values().all(|d| d.leads == Leads::ToVolume)
 }
 
@@ -281,14 +329,18 @@ fn flips(o: &Observation, epoch: &Epoch) -> Vec<Step> {
         if d.leads == Leads::ToVolume {
             continue;
         }
-        if d.leads == Leads::Directory && d.spare == Holds::Missing {
+        if d.leads == Leads::Directory {
             // The first day is not over: on the voter its identity is on the volume, on the
             // other it is in the directory that the link is about to replace.
-            steps.push(if epoch.owner == o.node {
-                Step::KeepIdentity(*database)
-            } else {
-                Step::KeepOriginal(*database)
-            });
+            match (&d.spare, epoch.owner == o.node) {
+                // Half kept, where a crash came between: kept again.
+                (Holds::Missing | Holds::Trap(_), true) => {
+                    steps.push(Step::KeepIdentity(*database));
+                }
+                (Holds::Missing, false) => steps.push(Step::KeepOriginal(*database)),
+                (Holds::Trap(_), false)
+                | (Holds::Database | Holds::Waiting | Holds::IdentityOnly, _) => {}
+            }
         }
         steps.push(Step::Flip(*database, Target::Volume));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use two_node_ha_dqlite::Position;
 
 use super::{Error, FORMAT};
 use crate::database::Database;
@@ -28,6 +29,13 @@ pub struct Epoch {
     pub owner: String,
     /// Each database's progress in this epoch.
     pub databases: BTreeMap<Database, Phase>,
+    /// The owner of the epoch before, whose identity a pending database still carries. The same node
+    /// where it goes on from a log that its peer had written meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Where each log ended when the voter was last confirmed to work: the volume's never ends before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub confirmed: BTreeMap<Database, Position>,
 }
 
 impl Epoch {
@@ -40,7 +48,12 @@ impl Epoch {
     /// The epoch that begins when `owner` takes over.
     #[must_use]
     pub fn taken_over_by(&self, owner: &str) -> Self {
-        Self::new(self.epoch + 1, owner, Phase::Pending)
+        Self {
+            from: Some(self.owner.clone()),
+            confirmed: self.confirmed.clone(),
+            // No number of takeovers reaches the end; a record that was tampered with may.
+            ..Self::new(self.epoch.saturating_add(1), owner, Phase::Pending)
+        }
     }
 
     fn new(epoch: u64, owner: &str, phase: Phase) -> Self {
@@ -49,6 +62,8 @@ impl Epoch {
             epoch,
             owner: owner.to_owned(),
             databases: Database::ALL.into_iter().map(|d| (d, phase)).collect(),
+            from: None,
+            confirmed: BTreeMap::new(),
         }
     }
 
@@ -59,6 +74,17 @@ impl Epoch {
             .get(&database)
             .copied()
             .unwrap_or(Phase::Pending)
+    }
+
+    /// The node that raft's configuration on the volume names as the only voter of `database`, unless
+    /// the role was handed over behind our back.
+    #[must_use]
+    pub fn expected_voter(&self, database: Database) -> Option<&str> {
+        match self.phase(database) {
+            Phase::Done => Some(&self.owner),
+            // A record of before this was noted: the other node, of which there is one.
+            Phase::Pending => self.from.as_deref(),
+        }
     }
 
     /// Whether every database carries the owner's identity.

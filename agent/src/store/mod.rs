@@ -1,8 +1,10 @@
-//! The two records this project keeps: `epoch.json` on the volume, `journal.json` on the node.
+//! The two records this project keeps: `epoch.json` on the volume, `journal.json` on the node; and
+//! the configuration that was accepted last.
 //!
 //! Both carry a format number and are replaced atomically, so that a power cut leaves the old or
 //! the new record and never a part of one.
 
+pub mod accepted;
 pub mod before;
 mod epoch;
 mod journal;

@@ -16,6 +16,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -42,7 +44,35 @@ pub struct Call {
     pub deadline: Duration,
     /// How many bytes each of its two outputs may have.
     pub output_limit: usize,
+    /// What may end the call before its deadline.
+    pub interrupt: Option<Interrupt>,
 }
+
+/// A flag by which another thread ends what takes long. Its clones are one flag.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Raises the flag, or takes it down.
+    pub fn set(&self, raised: bool) {
+        self.0.store(raised, Ordering::SeqCst);
+    }
+
+    /// Whether it is raised.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The same flag, not one that stands alike.
+impl PartialEq for Interrupt {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Interrupt {}
 
 impl Call {
     /// A call of `program`, which may take as long as `deadline`.
@@ -53,7 +83,15 @@ impl Call {
             env: Vec::new(),
             deadline,
             output_limit: OUTPUT_LIMIT,
+            interrupt: None,
         }
+    }
+
+    /// The call ends as soon as this flag is raised, and the program is killed.
+    #[must_use]
+    pub fn interrupted_by(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = Some(interrupt.clone());
+        self
     }
 
     /// Adds arguments.
@@ -180,6 +218,12 @@ pub enum Error {
         call: String,
         /// What it had been given.
         deadline: Duration,
+    },
+    /// Somebody wanted it to end, and it was killed, with all that it had started.
+    #[error("`{call}` was interrupted and killed: what it was for is wanted no more")]
+    Interrupted {
+        /// The command line.
+        call: String,
     },
     /// It was not even started: whoever runs programs here does not run this one.
     #[error("`{call}` was not run: {why}")]

@@ -5,12 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::{Call, Error, Exit, Output, Runner, SEARCH_PATH, rooted};
+use crate::{Call, Error, Exit, Interrupt, Output, Runner, SEARCH_PATH, rooted};
+
+/// How often a call that may be interrupted looks whether it is.
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// Runs programs of this machine.
 #[derive(Debug, Clone)]
@@ -96,6 +99,15 @@ impl Running {
                     call: call.to_string(),
                     deadline: call.deadline,
                 });
+            };
+            if call.interrupt.as_ref().is_some_and(Interrupt::is_set) {
+                return Err(Error::Interrupted {
+                    call: call.to_string(),
+                });
+            }
+            let left = match call.interrupt {
+                Some(_) => left.min(LOOK_UP),
+                None => left,
             };
             let timeout = Timespec {
                 tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
@@ -210,8 +222,6 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn sh(script: &str, deadline: Duration) -> Call {
@@ -242,6 +252,22 @@ mod tests {
     fn a_program_that_hangs_is_killed_at_its_deadline() {
         let error = System::new().run(&sh("exec sleep 1000", Duration::from_millis(100)));
         assert!(matches!(error, Err(Error::Deadline { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn a_call_ends_when_it_is_interrupted_and_not_before() {
+        let interrupt = Interrupt::default();
+        let call = sh("sleep 0.3; echo done", AMPLE).interrupted_by(&interrupt);
+        assert_eq!(System::new().run(&call).unwrap().stdout, b"done\n");
+        let other = interrupt.clone();
+        let raised = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(150));
+            other.set(true);
+        });
+        let call = sh("exec sleep 1000", AMPLE).interrupted_by(&interrupt);
+        let error = System::new().run(&call);
+        assert!(matches!(error, Err(Error::Interrupted { .. })), "{error:?}");
+        raised.join().unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The schema of `/etc/two-node-ha.toml`: types, defaults and validation; nothing here touches
-//! the system.
+//! The schema of `/etc/two-node-ha.toml`: types, defaults and validation, and the choice between the
+//! file and the one that was accepted last. Nothing here touches the system but [`read`], which
+//! reads one file.
 //!
 //! ```
 //! use two_node_ha_config::{Host, PATH, parse};
@@ -17,7 +18,11 @@
 //! assert!(errors.to_string().contains("did you mean `mount_point`?"));
 //! ```
 
+mod accepted;
+mod compare;
 mod diag;
+mod difference;
+mod file;
 mod keys;
 mod names;
 mod parse;
@@ -29,11 +34,14 @@ mod suggest;
 mod syntax;
 mod units;
 
+pub use accepted::{ACCEPTED, Broken, Chosen, Fallback, Neither, choose};
+pub use compare::{Difference, Facts, differences, facts};
 pub use diag::{Diagnostic, Diagnostics, Severity};
+pub use file::{Content, Found, read};
 pub use keys::{KEYS, Key, Kind, TABLES, Table, key};
-pub use parse::{Host, Parsed, decode, parse, parse_with_warnings};
+pub use parse::{Host, Parsed, decode, parse, parse_with_warnings, readable};
 pub use schema::*;
-pub use units::{format_duration, format_size};
+pub use units::{format_duration, format_size, format_time};
 
 /// Where the file lies on a node.
 pub const PATH: &str = "/etc/two-node-ha.toml";

@@ -339,6 +339,7 @@ pub(crate) fn backing_device(text: &str) -> Result<(), Fault> {
     if text.starts_with("/dev/drbd") {
         return Err(format!("`{text}` is a DRBD device itself").into());
     }
+    fits_a_unit(text, "", ".device")?;
     conf_string(text)
 }
 
@@ -399,7 +400,32 @@ pub(crate) fn backing_file(text: &str) -> Result<(), Fault> {
     if let Some(dir) = NOT_KEPT.iter().find(|dir| within(text, dir)) {
         return Err(format!("`{text}`: what lies in {dir} does not last").into());
     }
-    Ok(())
+    fits_a_unit(text, "two-node-ha-loop@", ".service")
+}
+
+/// Whether systemd has a unit for a path: the name of one has 255 characters at most, and each that
+/// is neither a letter, a digit nor one of `:_.` takes four of them.
+fn fits_a_unit(path: &str, before: &str, after: &str) -> Result<(), Fault> {
+    const MOST: usize = 255;
+    let escaped: usize = path
+        .trim_start_matches('/')
+        .bytes()
+        .enumerate()
+        .map(|(i, byte)| match byte {
+            b'/' | b':' | b'_' => 1,
+            b'.' if i > 0 => 1,
+            byte if byte.is_ascii_alphanumeric() => 1,
+            _ => 4,
+        })
+        .sum();
+    let length = before.len() + escaped + after.len();
+    if length <= MOST {
+        return Ok(());
+    }
+    Err(Fault::from(format!(
+        "the path is too long: the name of its unit has {length} characters, and systemd takes {MOST}"
+    ))
+    .help("move it to a shorter path, or one without such characters as `-`, each of which takes four"))
 }
 
 /// Whether `path` is `dir` or lies in it. Both are in their shortest form.

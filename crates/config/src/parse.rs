@@ -81,6 +81,16 @@ pub fn parse_with_warnings(text: &str, name: &str, host: Host<'_>) -> Result<Par
     }
 }
 
+/// The text without the lines that are not TOML, for whoever looks for what can still be read.
+#[must_use]
+pub fn readable(text: &str) -> String {
+    let errors = DeTable::parse_recoverable(text).1;
+    if errors.is_empty() {
+        return text.to_owned();
+    }
+    syntax::report(&Source::new(text), &errors, &mut Vec::new()).1
+}
+
 /// Reads the bytes of a configuration as UTF-8.
 ///
 /// # Errors
@@ -378,6 +388,9 @@ fn peer(r: &mut Reader<'_>, s: &Section<'_>) -> Peer {
             .unwrap_or_default(),
         ready_timeout: r
             .duration(s, "ready_timeout", SECOND, HOUR)
+            .unwrap_or_default(),
+        silent_timeout: r
+            .duration(s, "silent_timeout", SECOND, HOUR)
             .unwrap_or_default(),
     }
 }

@@ -285,6 +285,9 @@ pub struct Peer {
     /// How long to wait for the peer before saying so loudly (the script's
     /// `PEER_READY_TIMEOUT`); the agent goes on trying. Default 60 s.
     pub ready_timeout: Duration,
+    /// How long a node that is to be the voter waits for a peer that is in the cluster and whose agent
+    /// is silent, before it has it fenced. Default 60 s.
+    pub silent_timeout: Duration,
 }
 
 /// How much the agent says.

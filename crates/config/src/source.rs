@@ -142,6 +142,13 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Whether a line may hold a secret, as far as its words tell.
+pub(crate) fn smells_of_a_secret(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    let harmless = HARMLESS.iter().any(|h| lower.trim_start().starts_with(h));
+    !harmless && SECRET_WORDS.iter().any(|word| lower.contains(word))
+}
+
 /// Everything behind the first `=` that follows a word that smells of a secret. It serves lines that
 /// could not be parsed, where no span is known; hiding too much costs nothing.
 fn guessed_secret(line: &str) -> Range<usize> {

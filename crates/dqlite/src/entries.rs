@@ -9,12 +9,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::assess::assess;
 use crate::batch::{MOST_ENTRIES, PREAMBLE, Window};
 use crate::bytes::Bytes;
 use crate::crc::{Crc, crc32};
 use crate::metadata::FORMAT;
 use crate::report::{Loss, Report};
-use crate::scan::{Scan, ScanError, io_error};
+use crate::scan::{Scan, ScanError, io_error, scan};
 use crate::segment::EntryType;
 
 /// One entry of a log.
@@ -89,6 +90,21 @@ pub(crate) fn range(parts: &[Part]) -> Option<Loss> {
         first: parts.first()?.first,
         last: parts.last()?.last(),
     })
+}
+
+/// All entries of a log that are still in segments, with what is in them: for a log that fits into
+/// the memory. Its node may be running.
+///
+/// # Errors
+/// When the directory cannot be read or changes too fast.
+pub fn entries(dir: &Path) -> Result<Vec<Entry>, ScanError> {
+    let parts = loaded(&assess(&scan(dir)?));
+    let mut log = Entries::new(dir, parts, 0);
+    let mut all = Vec::new();
+    while let Some(entry) = log.next()? {
+        all.push(entry);
+    }
+    Ok(all)
 }
 
 /// The entries of some segments, in the order of their indexes. Holds one batch's header and one

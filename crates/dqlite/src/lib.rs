@@ -15,6 +15,7 @@ mod configuration;
 mod crc;
 mod damage;
 mod directory;
+mod encode;
 mod entries;
 mod large;
 mod listing;
@@ -29,6 +30,7 @@ mod report;
 mod scan;
 mod segment;
 mod snapshot;
+mod tail;
 mod trap;
 mod yaml;
 
@@ -39,6 +41,8 @@ pub use configuration::{ConfigurationFault, Server, decode_configuration};
 pub use crc::{Crc, crc32};
 pub use damage::{Damage, Nature};
 pub use directory::{Directory, InspectError, inspect};
+pub use encode::{encode_batch, encode_configuration, encode_meta};
+pub use entries::{Entry, entries};
 pub use metadata::{Metadata, MetadataFault};
 pub use name::SnapshotName;
 pub use node::{BOOTSTRAP_ID, NodeInfo, Role};
@@ -50,6 +54,7 @@ pub use report::{
 pub use scan::{Closed, Open, Scan, ScanError, Snapshot, scan};
 pub use segment::{Change, End, EntryType, Fall, Segment, Terms, read_segment};
 pub use snapshot::{Data, DataFault, Database, Meta, MetaFault, decode_meta, read_data, read_meta};
+pub use tail::{Found, Tail, TailCache, tail};
 pub use trap::{Trap, identity_trap};
 pub use yaml::{
     CLUSTER_FILE, INFO_FILE, ReadError, WriteError, YamlError, format_cluster, format_info,

@@ -171,7 +171,7 @@ pub struct Note {
 }
 
 /// A point in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Its term.
     pub term: u64,

@@ -172,28 +172,49 @@ impl Scan {
 /// When it cannot be read, is of the unsupported format, or changes too fast. Whatever is wrong
 /// with the content is part of the answer.
 pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
-    let mut cache = Cache::default();
+    scan_with(dir, &mut Cache::default(), Depth::Whole)
+}
+
+/// How much of a directory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Every byte that dqlite would read.
+    Whole,
+    /// What lies behind the newest snapshot, of which the data half is taken on trust.
+    Tail,
+}
+
+/// The same, remembering what was read in `cache`, which is for one directory and one depth.
+pub(crate) fn scan_with(dir: &Path, cache: &mut Cache, depth: Depth) -> Result<Scan, ScanError> {
+    let list = |cache: &mut Cache| -> Result<Listing, ScanError> {
+        let mut listing = list(dir)?;
+        if depth == Depth::Tail {
+            cache.leave_what_precedes(&mut listing);
+        }
+        Ok(listing)
+    };
     let mut doubted = Vec::new();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             std::thread::sleep(PAUSE * attempt);
         }
-        let listing = list(dir)?;
+        let listing = list(cache)?;
         let Some(sources) = open(dir, &listing)? else {
             continue;
         };
-        if !alike(&listing, &list(dir)?) {
+        if !alike(&listing, &list(cache)?) {
             continue;
         }
-        let Some(scan) = read(dir, &listing, sources, &mut cache)? else {
+        let Some(scan) = read(dir, &listing, sources, cache)? else {
             continue;
         };
         let damaged = scan.open.iter().filter(|open| is_doubtful(&open.content));
         let damaged: Vec<_> = damaged.cloned().collect();
-        if !damaged.is_empty() && (damaged != doubted || list(dir)? != listing) {
+        if !damaged.is_empty() && (damaged != doubted || list(cache)? != listing) {
             doubted = damaged;
             continue;
         }
+        cache.keep_only(&listing);
         return match of_next(&scan) {
             Some(file) => Err(ScanError::Next(dir.join(file))),
             None => Ok(scan),
@@ -212,7 +233,47 @@ fn is_doubtful(segment: &Segment) -> bool {
 
 /// What was read already, so that a change elsewhere does not cost it again.
 #[derive(Debug, Default)]
-struct Cache(HashMap<(String, Version), Large>);
+pub(crate) struct Cache(HashMap<(String, Version), Large>);
+
+impl Cache {
+    /// Leaves out of the listing what dqlite would not load behind the newest snapshot, and takes that
+    /// one's data half for read: it is not looked into.
+    fn leave_what_precedes(&mut self, listing: &mut Listing) {
+        let has_data = |name: &SnapshotName| {
+            let data = listing.get(&name.to_string()).copied().flatten();
+            data.is_some_and(|version| version.size > 0)
+        };
+        let newest = listing
+            .iter()
+            .filter(|(_, version)| version.is_some())
+            .filter_map(|(file, _)| match Name::of(file) {
+                Name::Meta(name) if has_data(&name) => Some(name),
+                _ => None,
+            })
+            .max();
+        let Some(newest) = newest else { return };
+        listing.retain(|file, _| match Name::of(file) {
+            Name::Snapshot(name) | Name::Meta(name) => name == newest,
+            Name::Closed { last, .. } => last > newest.index,
+            Name::Yaml | Name::Join | Name::Metadata(_) | Name::Open { .. } | Name::Other => true,
+        });
+        let data = newest.to_string();
+        if let Some(Some(version)) = listing.get(&data) {
+            let unread = Data {
+                compressed: true,
+                size: 0,
+                databases: Vec::new(),
+            };
+            self.0.insert((data, *version), Large::Data(Ok(unread)));
+        }
+    }
+
+    /// Forgets the files that are not there any more, and versions that they no longer have.
+    fn keep_only(&mut self, listing: &Listing) {
+        self.0
+            .retain(|(file, version), _| listing.get(file) == Some(&Some(*version)));
+    }
+}
 
 pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
     |source| ScanError::Io {

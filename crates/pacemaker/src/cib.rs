@@ -25,14 +25,23 @@ pub struct Cib {
     pub fencing_enabled: bool,
     /// `maintenance-mode`
     pub maintenance_mode: bool,
-    /// Names of the configured cluster nodes.
-    pub nodes: Vec<String>,
+    /// The configured cluster nodes.
+    pub nodes: Vec<CibNode>,
     /// What the DC has recorded of each node.
     pub states: Vec<NodeState>,
     /// The clones of DRBD resources.
     pub clones: Vec<DrbdClone>,
     /// The constraints of fence handlers, of every resource.
     pub constraints: Vec<FencingConstraint>,
+}
+
+/// A configured node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CibNode {
+    /// Corosync's node id. `None` where it is absent, which no schema allows.
+    pub id: Option<String>,
+    /// The node's name.
+    pub name: String,
 }
 
 /// A clone (`<master>` in old CIBs) around a primitive with a `drbd_resource`.
@@ -61,17 +70,37 @@ impl Cib {
             .filter(move |constraint| constraint::belongs(&constraint.id, resource))
     }
 
+    /// Whether a node of that name is configured.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| node.name == name)
+    }
+
     /// What became of the node of that name.
+    ///
+    /// A cluster that has lived through a change of node ids keeps an entry of each id, and the
+    /// states of them. A state belongs to the entry of its id; but which of several entries of one
+    /// name is the machine that is meant, nobody here can know, and so the worst counts: of every
+    /// entry, of every state under its id or its name, and of an entry without a state.
     #[must_use]
     pub fn peer_state(&self, name: &str) -> PeerNode {
-        if self.dc.is_none() || !self.nodes.iter().any(|node| node == name) {
+        if self.dc.is_none() || !self.knows(name) {
             return PeerNode::Unknown;
         }
+        let entries = || self.nodes.iter().filter(|node| node.name == name);
+        let of = |entry: &CibNode, state: &NodeState| match (&entry.id, &state.id) {
+            (Some(entry), Some(state)) => entry == state,
+            (None, _) | (_, None) => state.name == entry.name,
+        };
+        // Never seen since this cluster started: it may run all the same.
+        let unseen = entries().any(|entry| !self.states.iter().any(|state| of(entry, state)));
         self.states
             .iter()
-            .find(|state| state.name == name)
-            // Never seen since this cluster started: it may run all the same.
-            .map_or(PeerNode::UncleanOffline, NodeState::judge)
+            .filter(|state| state.name == name || entries().any(|entry| of(entry, state)))
+            .map(NodeState::judge)
+            .chain(unseen.then_some(PeerNode::UncleanOffline))
+            .max_by_key(|state| state.badness())
+            .unwrap_or(PeerNode::UncleanOffline)
     }
 
     /// The schema's word for the role that only one instance has. `Promoted` came with 3.7
@@ -122,7 +151,12 @@ pub fn parse_cib(xml: &str) -> Result<Cib, Error> {
         maintenance_mode: properties.boolean(&["maintenance-mode"]).unwrap_or(false),
         nodes: children(child(configuration, "nodes")?, "node")
             .filter(|node| matches!(node.attribute("type"), None | Some("member" | "normal")))
-            .map(|node| Ok(required(node, "uname")?.to_owned()))
+            .map(|node| {
+                Ok(CibNode {
+                    id: node.attribute("id").map(str::to_owned),
+                    name: required(node, "uname")?.to_owned(),
+                })
+            })
             .collect::<Result<_, Error>>()?,
         states: children(status, "node_state")
             .filter_map(NodeState::of)

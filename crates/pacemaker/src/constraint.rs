@@ -6,6 +6,12 @@
 //!
 //! Ids and shape are those of drbd-utils' scripts, so that each one's unfence finds what the
 //! other's fence has placed.
+//!
+//! The mark of a constraint, and what it is for: [`crate::fence`].
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::SystemTime;
 
 use roxmltree::Node as Element;
 use serde::{Deserialize, Serialize};
@@ -24,17 +30,44 @@ pub struct FencingConstraint {
     pub clone: String,
     /// The nodes that may still be promoted.
     pub allowed: Vec<String>,
+    /// What tells this placing or renewal of it from each other: the id of the first exception.
+    /// `None` where it makes none.
+    pub mark: Option<String>,
 }
 
 impl FencingConstraint {
-    /// The constraint that lets `node` alone be promoted.
+    /// The constraint that lets `node` alone be promoted, as drbd-utils' script would place it.
     #[must_use]
     pub fn new(resource: &str, clone: &str, node: &str) -> Self {
         Self {
             id: format!("{PREFIX}{resource}-{clone}"),
             clone: clone.to_owned(),
             allowed: vec![node.to_owned()],
+            mark: Some(format!("{PREFIX}{resource}-expr-{clone}")),
         }
+    }
+
+    /// The same constraint with a mark that none has had before.
+    #[must_use]
+    pub fn marked(&self) -> Self {
+        self.marked_with(&word())
+    }
+
+    /// The same constraint with this word in its mark.
+    #[must_use]
+    pub fn marked_with(&self, word: &str) -> Self {
+        Self {
+            mark: Some(format!("{}-expr-{word}-{}", self.stem(), self.clone)),
+            ..self.clone()
+        }
+    }
+
+    /// `drbd-fence-by-handler-r0`, which the script puts before the clone in every id.
+    fn stem(&self) -> &str {
+        self.id
+            .strip_suffix(&self.clone)
+            .and_then(|stem| stem.strip_suffix('-'))
+            .unwrap_or(&self.id)
     }
 
     /// Whether it stands in the way of promoting this node.
@@ -55,21 +88,17 @@ impl FencingConstraint {
     pub fn element(&self, role: &str) -> String {
         let clone = escaped(&self.clone);
         let id = escaped(&self.id);
-        // `drbd-fence-by-handler-r0`, which the script puts before the clone in every id.
-        let stem = id
-            .strip_suffix(&clone)
-            .and_then(|stem| stem.strip_suffix('-'))
-            .unwrap_or(&id);
+        let stem = escaped(self.stem());
         let mut expressions = String::new();
         for (index, node) in self.allowed.iter().enumerate() {
             // crm-fence-peer.sh knows one node and numbers none; crm-fence-peer.9.sh numbers.
-            let number = match index {
-                0 => String::new(),
-                _ => format!("{index}-"),
+            let name = match (index, &self.mark) {
+                (0, Some(mark)) => escaped(mark),
+                (0, None) => format!("{stem}-expr-{clone}"),
+                (_, _) => format!("{stem}-expr-{index}-{clone}"),
             };
             expressions += &format!(
-                "<expression attribute=\"#uname\" operation=\"ne\" value=\"{}\" \
-                 id=\"{stem}-expr-{number}{clone}\"/>",
+                "<expression attribute=\"#uname\" operation=\"ne\" value=\"{}\" id=\"{name}\"/>",
                 escaped(node)
             );
         }
@@ -80,7 +109,22 @@ impl FencingConstraint {
         )
     }
 
-    /// The element that names it, and nothing else, to be deleted.
+    /// The XPath of this constraint, as long as it has this mark and has not been placed or renewed
+    /// since.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let exceptions = ".//expression[@attribute='#uname' and @operation='ne']/@id";
+        let mark = match &self.mark {
+            Some(mark) => format!("{exceptions}={}", quoted(mark)),
+            None => format!("not({exceptions})"),
+        };
+        format!(
+            "/cib/configuration/constraints/rsc_location[@id={} and {mark}]",
+            quoted(&self.id)
+        )
+    }
+
+    /// The element that names it, whatever its mark, to be deleted by hand.
     #[must_use]
     pub fn name(&self) -> String {
         format!(
@@ -100,15 +144,20 @@ pub fn parse_fencing_constraints(
     xml: &str,
     resource: &str,
 ) -> Result<Vec<FencingConstraint>, Error> {
+    let mut found = section(xml)?;
+    found.retain(|constraint| belongs(&constraint.id, resource));
+    Ok(found)
+}
+
+/// The same of every resource.
+pub(crate) fn section(xml: &str) -> Result<Vec<FencingConstraint>, Error> {
     let document = document(xml)?;
     let section = document
         .root_element()
         .descendants()
         .find(|element| element.has_tag_name("constraints"))
         .ok_or_else(|| Error::Schema("it has no <constraints>".into()))?;
-    let mut found = all(section);
-    found.retain(|constraint| belongs(&constraint.id, resource));
-    Ok(found)
+    Ok(all(section))
 }
 
 /// Whether the constraint of this id was placed for this DRBD resource.
@@ -130,7 +179,8 @@ pub(crate) fn all(section: Element<'_, '_>) -> Vec<FencingConstraint> {
                 FencingConstraint {
                     id: id.to_owned(),
                     clone: element.attribute("rsc").unwrap_or_default().to_owned(),
-                    allowed: allowed(element),
+                    allowed: exceptions(element, "value"),
+                    mark: exceptions(element, "id").into_iter().next(),
                 }
             })
         })
@@ -144,8 +194,8 @@ fn bans_promotion(rule: Element<'_, '_>) -> bool {
         && rule.attribute("score") == Some("-INFINITY")
 }
 
-/// The names that the rules make an exception for.
-fn allowed(location: Element<'_, '_>) -> Vec<String> {
+/// This attribute of all the exceptions that the rules make for a node.
+fn exceptions(location: Element<'_, '_>, attribute: &str) -> Vec<String> {
     location
         .descendants()
         .filter(|element| {
@@ -153,8 +203,26 @@ fn allowed(location: Element<'_, '_>) -> Vec<String> {
                 && element.attribute("attribute") == Some("#uname")
                 && element.attribute("operation") == Some("ne")
         })
-        .filter_map(|element| element.attribute("value").map(str::to_owned))
+        .filter_map(|element| element.attribute(attribute).map(str::to_owned))
         .collect()
+}
+
+/// A word that has not been used before. The standard library's hasher is keyed by the kernel's
+/// randomness, and never waits for it, which a handler at boot could not afford.
+fn word() -> String {
+    let unique = (SystemTime::now(), std::process::id());
+    format!("{:016x}", RandomState::new().hash_one(unique))
+}
+
+/// Text as a string of XPath, which has no escapes.
+fn quoted(text: &str) -> String {
+    if !text.contains('\'') {
+        format!("'{text}'")
+    } else if !text.contains('"') {
+        format!("\"{text}\"")
+    } else {
+        format!("concat('{}')", text.replace('\'', "',\"'\",'"))
+    }
 }
 
 /// Text as an attribute's value.

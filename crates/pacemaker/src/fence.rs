@@ -2,9 +2,34 @@
 //!
 //! Each takes the time that it may take. Its child is killed, with all that it has started, when
 //! that is over ([`two_node_ha_command`]); a tool that waits for a DC is told to give up before.
+//!
+//! # The mark
+//! Handler, unfence and the agent's sweep share the constraint, and each may be stopped between what
+//! it reads and what it does. So a constraint carries a mark: the id of its first exception, with a
+//! new random word in it each time that it is placed, and each time that a handler is about to claim
+//! something on one that it has found ([`renew`]). Whoever takes a constraint away
+//! names the mark that it has read ([`remove`]), and Pacemaker compares and deletes in
+//! one step. Whoever deletes has to do it in this order:
+//!
+//! 1. read the constraint, and with it the mark;
+//! 2. see that both copies are the same, and connected;
+//! 3. delete the constraint of that mark.
+//!
+//! Then no claim loses its constraint. Say that a handler was called for a lost link, and claims
+//! something on mark m, which it has put there itself. If a deleter names m, it has read it after the
+//! handler was called (1), so that it has seen the link up again after the handler was called (2);
+//! and DRBD does not take an answer of a handler that was called before the link was last up. If it
+//! names another mark, the delete finds nothing (3). The other way round, 2 before 1, would be wrong:
+//! the link may drop in between, and what is read then is the handler's new mark.
+//!
+//! The id of the exception is where the mark hurts nobody: Pacemaker's schema takes any, drbd-utils'
+//! scripts find the constraint by its own id and cut all ids out before they compare, and
+//! crm-fence-peer.9.sh looks for the id of the *rule* in crm_mon's bans, which is why that one stays.
+//! A constraint of theirs, or of an older version of this one, has a mark as well: the id that they
+//! always give it. The handler that relies on it renews it like any other.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use two_node_ha_command::{Call, Exit, Output, Runner};
 
@@ -30,6 +55,15 @@ pub enum ChangeError {
     /// There is a constraint of that id already.
     #[error("the constraint is there already")]
     Exists,
+    /// The constraint that was read is not there any more: it was taken away, or renewed.
+    #[error("the constraint is not the one any more that was read")]
+    Changed,
+    /// The constraint was to be taken away and stands, with another mark than the one that was read.
+    #[error("it was renewed or placed anew meanwhile, so somebody relies on it and it stays")]
+    Renewed,
+    /// The constraint was to be taken away, nobody refused, and the CIB cannot be read.
+    #[error("whether it is gone is not known: {0}")]
+    Unknown(String),
     /// Somebody else changed the CIB at the same time: try again.
     #[error("the CIB changed meanwhile")]
     Stale,
@@ -101,38 +135,117 @@ pub fn place(
     role: &str,
     limit: Duration,
 ) -> Result<(), ChangeError> {
-    change(runner, "--create", &constraint.element(role), limit)
+    let element = constraint.element(role);
+    let change = ["--create", "--scope", "constraints", "--xml-text", &element];
+    changed(runner, &change, limit)
 }
 
-/// Takes the constraint away. One that is not there is taken away.
+/// Gives the constraint that was read another mark, so that whoever has read the old one does not
+/// take it away any more.
+///
+/// Pacemaker looks for the constraint of the old mark and puts the new one in its place, as one
+/// change of the CIB at the DC. It makes none where there was none: one that was taken away, or that
+/// another handler has renewed, is [`ChangeError::Changed`], and has to be looked at again. After
+/// `Ok` the constraint stands, has stood since it was read, and its mark is one that nobody else has
+/// read before.
 ///
 /// # Errors
-/// A [`ChangeError`], but never [`ChangeError::Exists`].
-pub fn remove(
+/// A [`ChangeError`]. After [`ChangeError::NoDc`] it may have been renewed all the same; its mark
+/// tells.
+pub fn renew(
     runner: &dyn Runner,
-    constraint: &FencingConstraint,
+    read: &FencingConstraint,
+    renewed: &FencingConstraint,
+    role: &str,
     limit: Duration,
 ) -> Result<(), ChangeError> {
-    change(runner, "--delete", &constraint.name(), limit)
+    let (path, element) = (read.path(), renewed.element(role));
+    let change = ["--replace", "--xpath", &path, "--xml-text", &element];
+    changed(runner, &change, limit)
 }
 
-fn change(
+/// Takes the constraint away that was read, as long as it has the mark that it was read with. One
+/// that is not there is taken away, and one that has another mark stays: [`remove_and_look`] tells. What has to
+/// be looked at between reading and this, the head of this page says.
+///
+/// `cibadmin --delete --xml-text` would compare the attributes of the element, and not its children,
+/// so that it cannot name a mark; with an XPath Pacemaker searches and deletes in one change of the
+/// CIB.
+///
+/// # Errors
+/// A [`ChangeError`], but never [`ChangeError::Exists`] or [`ChangeError::Changed`].
+pub fn remove(
     runner: &dyn Runner,
-    command: &str,
-    element: &str,
+    read: &FencingConstraint,
     limit: Duration,
 ) -> Result<(), ChangeError> {
+    match changed(runner, &["--delete", "--xpath", &read.path()], limit) {
+        Ok(()) | Err(ChangeError::Changed) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`remove`], and a look at what has come of it: Pacemaker says the same whether it has found the
+/// constraint or not.
+///
+/// # Errors
+/// A [`ChangeError`]: [`ChangeError::Renewed`] where it stands with another mark.
+pub fn remove_and_look(
+    runner: &dyn Runner,
+    read: &FencingConstraint,
+    limit: Duration,
+) -> Result<(), ChangeError> {
+    let since = Instant::now();
+    remove(runner, read, limit)?;
+    let deleted = Instant::now();
+    loop {
+        let left = limit.saturating_sub(since.elapsed()).max(LAST_LOOK);
+        let all = local_constraints(runner, left)
+            .map_err(|error| ChangeError::Unknown(error.to_string()))?;
+        match all.iter().find(|constraint| constraint.id == read.id) {
+            None => return Ok(()),
+            Some(stands) if stands.mark != read.mark => return Err(ChangeError::Renewed),
+            // No mark comes twice: this node's copy of the CIB is behind by a moment.
+            Some(_) if deleted.elapsed() < LAST_LOOK => std::thread::sleep(PAUSE),
+            Some(_) => {
+                let why = "this node's copy of the CIB still has it".to_owned();
+                return Err(ChangeError::Unknown(why));
+            }
+        }
+    }
+}
+
+/// What a look after a change may take, whatever the change has left of its time.
+const LAST_LOOK: Duration = Duration::from_millis(200);
+
+/// Between two such looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The handlers' constraints of all resources, in this node's copy of the CIB.
+fn local_constraints(
+    runner: &dyn Runner,
+    limit: Duration,
+) -> Result<Vec<FencingConstraint>, query::Error> {
+    let call = Call::new("cibadmin", limit).args(["--query", "--local", "--scope", "constraints"]);
+    let output = runner.run(&call)?;
+    let refused = |source| query::Error::Answer {
+        tool: "cibadmin",
+        exit: output.exit,
+        source,
+    };
+    if !output.success() {
+        return Err(refused(crate::Error::Schema(output.complaint())));
+    }
+    constraint::section(&String::from_utf8_lossy(&output.stdout)).map_err(refused)
+}
+
+/// Has cibadmin change the CIB.
+fn changed(runner: &dyn Runner, change: &[&str], limit: Duration) -> Result<(), ChangeError> {
     // Whole seconds are all that it understands; it gives up before it is killed.
     let patience = limit.as_secs().saturating_sub(1).max(1).to_string();
-    let call = Call::new("cibadmin", limit).args([
-        command,
-        "--scope",
-        "constraints",
-        "--timeout",
-        &patience,
-        "--xml-text",
-        element,
-    ]);
+    let call = Call::new("cibadmin", limit)
+        .args(change)
+        .args(["--timeout", &patience]);
     let output = match runner.run(&call) {
         Ok(output) => output,
         Err(error @ two_node_ha_command::Error::Deadline { .. }) => {
@@ -142,8 +255,10 @@ fn change(
     };
     let of = |codes: &[i32]| matches!(output.exit, Exit::Code(code) if codes.contains(&code));
     let said = || first_line(&output);
-    if output.success() || (command == "--delete" && of(code::ABSENT)) {
+    if output.success() {
         Ok(())
+    } else if of(code::ABSENT) {
+        Err(ChangeError::Changed)
     } else if of(code::EXISTS) {
         Err(ChangeError::Exists)
     } else if of(code::STALE) {

@@ -23,7 +23,7 @@ mod status;
 mod verdict;
 
 pub use bar::{bar, bar_by_id, parse_bar};
-pub use cib::{Cib, DrbdClone, parse_cib};
+pub use cib::{Cib, CibNode, DrbdClone, parse_cib};
 pub use constraint::{FencingConstraint, parse_fencing_constraints};
 pub use node_state::{Join, NodeState};
 pub use parse::{Error, parse_crm_mon};

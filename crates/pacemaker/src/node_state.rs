@@ -15,6 +15,8 @@ use crate::verdict::PeerNode;
 /// The state of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeState {
+    /// Corosync's node id. `None` where it is absent, which no schema allows.
+    pub id: Option<String>,
     /// The node's name.
     pub name: String,
     /// `in_ccm`: whether it is a member of the corosync membership. `None` where it is absent or
@@ -52,6 +54,7 @@ impl NodeState {
             return None;
         }
         Some(Self {
+            id: element.attribute("id").map(str::to_owned),
             name: element.attribute("uname")?.to_owned(),
             member: element.attribute("in_ccm").and_then(since),
             online: element.attribute("crmd").and_then(since).unwrap_or(false),

@@ -182,10 +182,14 @@ impl FenceEvent {
 }
 
 impl Status {
-    /// The node of that name.
+    /// The node of that name. Where there are several, which a cluster keeps that has lived through a
+    /// change of node ids, it is the one in the worst state.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name == name)
+        self.nodes
+            .iter()
+            .filter(|node| node.name == name)
+            .max_by_key(|node| node.peer_state().badness())
     }
 
     /// The instances of a resource, given the id of its primitive.

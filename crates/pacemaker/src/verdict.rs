@@ -20,6 +20,20 @@ pub enum PeerNode {
     Unknown,
 }
 
+impl PeerNode {
+    /// How bad it is, where several entries of one name say different things: what may be writing
+    /// unseen is worst, what certainly runs nothing is best.
+    pub(crate) fn badness(self) -> u8 {
+        match self {
+            Self::CleanOffline => 0,
+            Self::Online => 1,
+            Self::Pending => 2,
+            Self::UncleanOffline => 3,
+            Self::Unknown => 4,
+        }
+    }
+}
+
 /// The peer's state, and whether fencing it has been confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerVerdict {

@@ -40,7 +40,9 @@ fn a_real_cib_is_read() {
     assert_eq!(cib.schema.as_deref(), Some("pacemaker-3.9"));
     assert_eq!((cib.quorum, cib.dc.as_deref()), (Some(true), Some("1")));
     assert!(cib.fencing_enabled && !cib.maintenance_mode);
-    assert_eq!(cib.nodes, ["alpha", "beta"]);
+    let nodes: Vec<_> = cib.nodes.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(nodes, ["alpha", "beta"]);
+    assert!(cib.knows("beta") && !cib.knows("gamma"));
     assert_eq!((cib.clone_of("r0"), cib.clone_of("r")), (Some(CLONE), None));
     assert_eq!(cib.constraints, []);
     assert_eq!(cib.peer_state("beta"), PeerNode::Online);
@@ -217,6 +219,14 @@ fn an_exit_code_of_cibadmin_says_what_to_do_next() {
         LIMIT,
     );
     assert!(matches!(hung, Err(ChangeError::NoDc(_))));
+    let role = "Master";
+    let renewed = constraint.marked();
+    let renew = |code| fence::renew(&answer(code), &constraint, &renewed, role, LIMIT);
+    assert!(renew(0).is_ok());
+    for code in [105, 6] {
+        assert!(matches!(renew(code), Err(ChangeError::Changed)), "{code}");
+    }
+    assert!(matches!(renew(103), Err(ChangeError::Stale)));
     for code in [0, 105, 6] {
         assert!(
             fence::remove(&answer(code), &constraint, LIMIT).is_ok(),
@@ -228,10 +238,60 @@ fn an_exit_code_of_cibadmin_says_what_to_do_next() {
     assert_eq!(
         runner.calls(),
         [
-            "cibadmin --delete --scope constraints --timeout 4 --xml-text <rsc_location \
-          rsc=\"drbd_master_slave\" id=\"drbd-fence-by-handler-r0-drbd_master_slave\"/>"
+            "cibadmin --delete --xpath /cib/configuration/constraints/rsc_location\
+          [@id='drbd-fence-by-handler-r0-drbd_master_slave' and \
+          .//expression[@attribute='#uname' and @operation='ne']/@id=\
+          'drbd-fence-by-handler-r0-expr-drbd_master_slave'] --timeout 4"
         ]
     );
+}
+
+#[test]
+fn no_mark_comes_twice_and_it_is_read_as_it_was_written() {
+    let constraint = FencingConstraint::new("r0", CLONE, "alpha");
+    let mut marks = std::collections::BTreeSet::new();
+    for _ in 0..1000 {
+        let marked = constraint.marked();
+        let whole = CIB.replace(
+            "</constraints>",
+            &(marked.element("Promoted") + "</constraints>"),
+        );
+        if marks.len() < 3 {
+            assert_eq!(parse_cib(&whole).unwrap().constraints, [marked.clone()]);
+        }
+        assert!(marks.insert(marked.mark.unwrap()));
+    }
+}
+
+#[test]
+fn a_constraint_that_was_renewed_stays_and_that_is_said() {
+    let read = FencingConstraint::new("r0", CLONE, "alpha");
+    let after = |left: Option<&FencingConstraint>| {
+        let left = left.map_or(String::new(), |left| left.element("Promoted"));
+        let runner = Scripted::new().answer("cibadmin --delete", 0, "").answer(
+            "cibadmin --query --local --scope constraints",
+            0,
+            format!("<constraints>{left}</constraints>"),
+        );
+        fence::remove_and_look(&runner, &read, LIMIT)
+    };
+    assert!(after(None).is_ok());
+    let renewed = after(Some(&read.marked())).unwrap_err();
+    assert!(matches!(renewed, ChangeError::Renewed), "{renewed}");
+    assert!(renewed.to_string().contains("somebody relies on it"));
+    // A copy of the CIB that never shows the change proves nothing.
+    let behind = after(Some(&read)).unwrap_err();
+    assert!(matches!(behind, ChangeError::Unknown(_)), "{behind}");
+    let silent =
+        Scripted::new()
+            .answer("cibadmin --delete", 0, "")
+            .answer("cibadmin --query", 102, "");
+    let silent = fence::remove_and_look(&silent, &read, LIMIT).unwrap_err();
+    assert!(matches!(silent, ChangeError::Unknown(_)), "{silent}");
+    // One that was refused is not looked for.
+    let refused = Scripted::new().answer("cibadmin --delete", 106, "");
+    let refused = fence::remove_and_look(&refused, &read, LIMIT).unwrap_err();
+    assert!(matches!(refused, ChangeError::NoQuorum(_)), "{refused}");
 }
 
 #[test]

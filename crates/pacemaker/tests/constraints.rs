@@ -18,6 +18,7 @@ fn a_handlers_constraint_forbids_every_node_but_the_one_that_placed_it() {
             id: "drbd-fence-by-handler-r0-drbd_master_slave".into(),
             clone: "drbd_master_slave".into(),
             allowed: vec!["hatwo".into()],
+            mark: Some("drbd-fence-by-handler-r0-expr-drbd_master_slave".into()),
         }]
     );
     assert!(found[0].forbids("haone"));

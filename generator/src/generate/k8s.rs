@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use two_node_ha_config::Config;
 
-use super::Origin;
+use super::{Origin, volume};
 use crate::tree::Tree;
 use crate::unit::{DROP_IN, Refused, UNIT_DIR, Unit, argument, span};
 
@@ -19,7 +19,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// Writes the drop-ins of both, and enables the agent.
 ///
 /// # Errors
-/// A node name that cannot stand in a unit file.
+/// A node name that cannot stand in a unit file, or a backing file that has no unit.
 pub fn write(tree: &mut Tree, config: &Config, origin: Origin<'_>) -> Result<(), Refused> {
     tree.symlink(
         format!("multi-user.target.wants/{AGENT}"),
@@ -27,6 +27,14 @@ pub fn write(tree: &mut Tree, config: &Config, origin: Origin<'_>) -> Result<(),
     );
 
     let mut agent = Unit::new(origin.source, "The agent, as the configuration wants it.");
+    if let Some(unit) = volume::loop_unit(&config.volume)? {
+        agent.comment(
+            "After a boot with a broken configuration resource-agents-deps.target has been reached\n\
+             without it, and nobody else would start it once the configuration is mended.",
+        );
+        agent.set("Wants", &unit);
+        agent.set("After", &unit);
+    }
     agent.section("Service");
     agent.set("WatchdogSec", &span(config.agent.watchdog));
     agent.comment("It finishes the step it is in, and a recovery is the longest.");

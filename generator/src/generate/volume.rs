@@ -35,7 +35,7 @@ pub fn write(tree: &mut Tree, volume: &Volume, origin: Origin<'_>) -> Result<(),
             direct_io,
             ..
         } => {
-            let unit = instance("two-node-ha-loop@", path, ".service")?;
+            let unit = loop_instance(path)?;
             let content = loop_drop_in(volume, symlink, *direct_io, origin)?;
             tree.file(format!("{unit}.d/{DROP_IN}"), content);
             // Pacemaker pulls in this target and comes after it: the hook that it documents for
@@ -53,6 +53,21 @@ pub fn write(tree: &mut Tree, volume: &Volume, origin: Origin<'_>) -> Result<(),
         pacemaker_drop_in(&backing_unit, origin),
     );
     masks(tree, &volume.resource)
+}
+
+/// The unit that attaches the volume's backing file, where there is one.
+///
+/// # Errors
+/// A path that has no unit, or too long a one.
+pub fn loop_unit(volume: &Volume) -> Result<Option<String>, Refused> {
+    match &volume.backing {
+        Backing::File { path, .. } => loop_instance(path).map(Some),
+        Backing::Device(_) => Ok(None),
+    }
+}
+
+fn loop_instance(path: &Path) -> Result<String, Refused> {
+    instance("two-node-ha-loop@", path, ".service")
 }
 
 /// `BEFORE` + the escaped path + `AFTER`.

@@ -7,6 +7,9 @@
 //!   Alive: the peer's controller answered after the constraint was made, and messages keep their
 //!   order, so the peer has it. Down: the CIB that was read after the DC made the constraint says
 //!   that the peer is down and not expected.
+//! - A constraint that was there before is renewed before anything is claimed on it: somebody may have
+//!   read it while the link was up, and be about to take it away. One that this call has neither
+//!   placed nor renewed supports no claim ([`mod@two_node_ha_pacemaker::fence`]).
 //! - 7 needs more: that the fencer remembers as its last deed on the peer that it powered it off.
 //!   Without that memory a peer that is cleanly down is 4. Both mean the same to DRBD.
 //! - 5 is an opinion and no evidence. It takes `fencing.mode = "constraint"`.
@@ -67,6 +70,9 @@ pub struct Done {
     pub placed: bool,
     /// This call has tried to take it away again.
     pub removed: bool,
+    /// The marks that this call has put into the constraint, or has tried to: by placing it and by
+    /// renewing it.
+    pub marks: Vec<String>,
     /// Whether the peer's controller answered, or why not; since the last look at the cluster.
     pub alive: Option<Result<(), String>>,
     /// What the fencer remembers.
@@ -91,8 +97,13 @@ pub enum Next {
     Wait(String),
     /// Place the constraint.
     Place,
-    /// Take it away.
+    /// Give the one that stands a new mark.
+    Renew,
+    /// Take the one away that stands.
     Remove,
+    /// Take the one away that this call has placed, and no other: one that was renewed since,
+    /// another handler relies on, even if this call has renewed it once more after that.
+    TakeBack,
     /// Ask whether the peer's controller answers.
     AskPeer,
     /// Ask what the fencer remembers.
@@ -197,6 +208,9 @@ fn online(s: &Situation<'_>, view: &View, mine: bool) -> Next {
     if !mine {
         return place(s);
     }
+    if !own(s, view) {
+        return renew(s);
+    }
     match &s.done.alive {
         None => Next::AskPeer,
         Some(Ok(())) => answer(Fence::Outdated, "excluded", reasons::alive(s, view)),
@@ -217,6 +231,9 @@ fn down(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
     }
     if !mine {
         return place(s);
+    }
+    if !own(s, view) {
+        return renew(s);
     }
     let excluded = |why: &str| answer(Fence::Outdated, "excluded", reasons::down(s, view, why));
     if s.subject.mode == FencingMode::Constraint {
@@ -249,6 +266,7 @@ fn lost(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
         // Writes go on meanwhile: the sooner the other half is kept from being promoted, the
         // better.
         FencingMode::Constraint if !mine => place(s),
+        FencingMode::Constraint if !own(s, view) => renew(s),
         FencingMode::Constraint if s.done.found => {
             answer(Fence::Outdated, "excluded", reasons::before(s, view))
         }
@@ -278,6 +296,27 @@ fn place(s: &Situation<'_>) -> Next {
     }
 }
 
+/// Renews the constraint; at the end, if that has not been tried in vain already.
+fn renew(s: &Situation<'_>) -> Next {
+    match &s.done.trouble {
+        Some(trouble) if s.last => {
+            give_up(s, format!("the constraint cannot be renewed: {trouble}"))
+        }
+        Some(_) | None => Next::Renew,
+    }
+}
+
+/// Whether the constraint that stands has a mark of this call: nobody who reads it has seen the link
+/// up before this call began.
+fn own(s: &Situation<'_>, view: &View) -> bool {
+    let constraint = match &view.standing {
+        Standing::Mine(constraint) => constraint,
+        Standing::Absent | Standing::AgainstMe(_) | Standing::Loose(_) => return false,
+    };
+    let mark = constraint.mark.as_ref();
+    mark.is_some_and(|mark| s.done.marks.contains(mark))
+}
+
 fn wait(s: &Situation<'_>, why: String) -> Next {
     if s.last {
         give_up(s, why)
@@ -292,18 +331,21 @@ fn give_up(s: &Situation<'_>, why: String) -> Next {
     if frozen && s.done.placed && !s.done.removed {
         // Nothing was claimed and nothing written since: a constraint that stays would only keep
         // the peer from taking over. Under "constraint" writes went on, and it must stay.
-        return Next::Remove;
+        return Next::TakeBack;
     }
     if let (FencingMode::Constraint, Cluster::Seen(view), Ok(disks)) =
         (s.subject.mode, s.cluster, s.disks)
     {
         let stands = matches!(view.standing, Standing::Mine(_));
         if stands && view.quorum && disks.data() == Data::UpToDate {
-            return answer(
-                Fence::Unreachable,
-                "assumed",
-                reasons::assumed(s, view, &why),
-            );
+            match (own(s, view), &s.done.trouble) {
+                (true, _) => {
+                    let reason = reasons::assumed(s, view, &why);
+                    return answer(Fence::Unreachable, "assumed", reason);
+                }
+                (false, None) => return Next::Renew,
+                (false, Some(_)) => {}
+            }
         }
     }
     let primary = s.disks.as_ref().is_ok_and(|disks| disks.primary);

@@ -18,6 +18,8 @@ pub struct Disks {
     pub peer: Vec<DiskState>,
     /// Whether this node is primary.
     pub primary: bool,
+    /// Whether the peer is, or may be.
+    pub peer_primary: bool,
 }
 
 /// How good this node's data is, over all volumes.
@@ -99,6 +101,9 @@ fn of_proc(runner: &dyn Runner, minors: &[u32]) -> Result<Disks, String> {
             .map(|volume| volume.peer_disk.clone())
             .collect(),
         primary: volumes.iter().any(|volume| volume.role == Role::Primary),
+        peer_primary: volumes
+            .iter()
+            .any(|volume| volume.peer_role != Role::Secondary),
     })
 }
 
@@ -119,5 +124,9 @@ fn of_events(runner: &dyn Runner, resource: &str, limit: Duration) -> Result<Dis
             .map(|volume| volume.peer_disk.clone())
             .collect(),
         primary: resource.is_primary(),
+        peer_primary: resource
+            .peers
+            .iter()
+            .any(|peer| peer.role != Role::Secondary),
     })
 }

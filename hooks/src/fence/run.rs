@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use two_node_ha_command::Runner;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
-use two_node_ha_pacemaker::query;
+use two_node_ha_pacemaker::{FencingConstraint, query};
 
 use super::decide::{Cluster, Done, Fencing, Next, Situation, decide};
 use super::disks;
@@ -44,7 +44,7 @@ impl Run<'_> {
     /// Answers.
     pub fn answer(&self) -> Answer {
         let mut done = Done::default();
-        let mut tried = false;
+        let mut tried: Vec<FencingConstraint> = Vec::new();
         let mut looked = None;
         let mut waiting = String::new();
         let mut first = true;
@@ -54,7 +54,8 @@ impl Run<'_> {
                 let mine = matches!(view.standing, Standing::Mine(_));
                 done.found |= first && mine;
                 // One whose answer was lost was made all the same.
-                done.placed |= tried && mine && !done.found;
+                let standing = view.standing.constraint();
+                done.placed |= standing.is_some_and(|standing| tried.contains(standing));
                 first = false;
             }
             let disks = self.disks();
@@ -74,8 +75,7 @@ impl Run<'_> {
                         looked = None;
                         continue;
                     };
-                    tried = true;
-                    let pause = self.place(view, &mut done);
+                    let pause = self.place(view, &mut done, &mut tried);
                     // What the peer's answer is to prove, its answer proves. That it is down must be
                     // in a CIB that has the constraint.
                     if !done.placed || view.peer != two_node_ha_pacemaker::PeerNode::Online {
@@ -85,18 +85,34 @@ impl Run<'_> {
                         self.pause();
                     }
                 }
+                Next::Renew => {
+                    let renewed = match cluster {
+                        Cluster::Seen(view) => self.renew(view, &mut done),
+                        Cluster::Silent { .. } => false,
+                    };
+                    // What is to prove something has to be newer than the mark. The CIB need not be
+                    // read again: the constraint has stood since it was.
+                    done.alive = None;
+                    done.fenced = None;
+                    if !renewed {
+                        self.pause();
+                        looked = None;
+                    }
+                }
                 Next::Remove => {
-                    done.removed = true;
-                    let ours = match cluster {
-                        Cluster::Seen(view) => view.standing.constraint().or(view.ours.as_ref()),
+                    let standing = match cluster {
+                        Cluster::Seen(view) => view.standing.constraint(),
                         Cluster::Silent { .. } => None,
                     };
-                    done.trouble = match ours {
-                        Some(ours) => fence::remove(self.runner, ours, self.within(CHANGE))
-                            .err()
-                            .map(|error| error.to_string()),
-                        None => Some("the cluster does not answer".into()),
+                    self.remove(standing.or(tried.last()), &mut done);
+                }
+                Next::TakeBack => {
+                    let standing = match cluster {
+                        Cluster::Seen(view) => view.standing.constraint(),
+                        Cluster::Silent { .. } => None,
                     };
+                    let placed = standing.filter(|standing| tried.contains(standing));
+                    self.remove(placed.or(tried.last()), &mut done);
                 }
                 Next::AskPeer => {
                     let peer = &self.subject.peer;
@@ -117,11 +133,54 @@ impl Run<'_> {
         }
     }
 
+    /// Gives the constraint that stands a new mark; says whether it has it.
+    fn renew(&self, view: &mut View, done: &mut Done) -> bool {
+        let Standing::Mine(read) = &view.standing else {
+            return false;
+        };
+        let renewed = read.marked();
+        done.marks.extend(renewed.mark.clone());
+        match fence::renew(self.runner, read, &renewed, view.role, self.within(CHANGE)) {
+            Ok(()) => {
+                done.trouble = None;
+                view.standing = Standing::Mine(renewed);
+                true
+            }
+            // Also one that has changed under the hand: what stands now, the next look tells.
+            Err(error) => {
+                self.troubled(done, &error);
+                false
+            }
+        }
+    }
+
+    /// Takes the constraint away, if it still has this mark.
+    fn remove(&self, read: Option<&FencingConstraint>, done: &mut Done) {
+        done.removed = true;
+        done.trouble = match read {
+            Some(read) => fence::remove_and_look(self.runner, read, self.within(CHANGE))
+                .err()
+                .map(|error| error.to_string()),
+            None => Some("the cluster does not answer".into()),
+        };
+    }
+
+    /// Notes why a change failed.
+    fn troubled(&self, done: &mut Done, error: &ChangeError) {
+        let text = error.to_string();
+        if done.trouble.as_ref() != Some(&text) {
+            (self.note)(&text);
+        }
+        done.trouble = Some(text);
+    }
+
     /// Places the constraint; says whether to pause before the next look.
-    fn place(&self, view: &mut View, done: &mut Done) -> bool {
-        let Some(ours) = view.ours.clone() else {
+    fn place(&self, view: &mut View, done: &mut Done, tried: &mut Vec<FencingConstraint>) -> bool {
+        let Some(ours) = view.ours.as_ref().map(FencingConstraint::marked) else {
             return true;
         };
+        done.marks.extend(ours.mark.clone());
+        tried.push(ours.clone());
         match fence::place(self.runner, &ours, view.role, self.within(CHANGE)) {
             Ok(()) => {
                 done.placed = true;
@@ -135,11 +194,7 @@ impl Run<'_> {
                 true
             }
             Err(error) => {
-                let text = error.to_string();
-                if done.trouble.as_ref() != Some(&text) {
-                    (self.note)(&text);
-                }
-                done.trouble = Some(text);
+                self.troubled(done, &error);
                 true
             }
         }

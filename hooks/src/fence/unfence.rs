@@ -20,10 +20,15 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// How often a change is tried again that was overtaken by another.
 const ATTEMPTS: usize = 3;
 
-/// Takes the constraints of this resource away, whichever node has placed them, if there is nothing
-/// left that either side misses.
+/// Takes the constraints of this resource away if there is nothing left that either side misses. It
+/// reads them before it looks at the data; [`mod@two_node_ha_pacemaker::fence`] says why.
+///
+/// A primary peer's it leaves to that one's own unfence-peer, or to its agent. What a primary claims
+/// holds from when *it* has lost the link, and this node may notice that some seconds later, and see
+/// both copies connected and the same until then.
 pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer {
     let later = "; the agent takes it away later";
+    let constraints = constraints(runner, &subject.resource);
     let disks = match disks::read(runner, &subject.resource, minors, LIMIT) {
         Ok(disks) => disks,
         Err(why) => {
@@ -41,7 +46,7 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
         );
         return Answer::noted(Level::Notice, reason);
     }
-    let constraints = match constraints(runner, &subject.resource) {
+    let constraints = match constraints {
         Ok(constraints) => constraints,
         Err(error @ query::Error::NotRunning(_)) => {
             let reason = format!("the constraint cannot be looked for: {error}");
@@ -61,6 +66,17 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
             "both nodes are UpToDate, and there is no constraint",
         );
     }
+    if let Some(theirs) = constraints
+        .iter()
+        .find(|constraint| disks.peer_primary && constraint.forbids(&subject.me))
+    {
+        let reason = format!(
+            "both nodes are UpToDate, and the constraint {} is that of {}, which is the primary: it \
+             is left to {} to take it away",
+            theirs.id, subject.peer, subject.peer
+        );
+        return Answer::noted(Level::Info, reason);
+    }
     let mut gone = Vec::new();
     for constraint in &constraints {
         if let Err(error) = remove(runner, constraint) {
@@ -75,7 +91,8 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
         gone.push(constraint.id.as_str());
     }
     let reason = format!(
-        "both nodes are UpToDate again: took away the constraint {}, either may be promoted",
+        "both nodes are UpToDate again: took away the constraint {}, either may be promoted. One \
+         that a fence-peer has placed or renewed in this moment stays",
         gone.join(", ")
     );
     Answer {
@@ -85,8 +102,8 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
 }
 
 /// The constraints of the resource: on the disk, where looking is free, else from Pacemaker. One that
-/// was placed in this very moment may be missed, and is the agent's then; one that is gone already can
-/// be taken away again.
+/// was placed or renewed in this very moment may be missed, or be there with its old mark: then it
+/// stays, and is the agent's. One that is gone already can be taken away again.
 fn constraints(
     runner: &dyn Runner,
     resource: &str,

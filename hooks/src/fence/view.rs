@@ -82,7 +82,7 @@ impl View {
         let Subject {
             resource, me, peer, ..
         } = subject;
-        let known = |name: &String| cib.nodes.contains(name);
+        let known = |name: &String| cib.knows(name);
         let ours = cib
             .clone_of(resource)
             .map(|clone| FencingConstraint::new(resource, clone, me));

@@ -35,6 +35,19 @@ agent.keep_backups = 2
 pub const NAMES: [&str; 2] = ["haone", "hatwo"];
 const IDS: [u64; 2] = [BOOTSTRAP_ID, 7_213_556_120_004_377_911];
 
+/// The cluster's members, as `cluster.yaml` has them.
+pub fn members(database: Database) -> [NodeInfo; 2] {
+    let port = match database {
+        Database::K8sd => 6400,
+        Database::K8sDqlite => 9000,
+    };
+    [0, 1].map(|of| NodeInfo {
+        id: IDS[of],
+        address: format!("10.0.0.{}:{port}", of + 1),
+        role: if of == 0 { Role::Voter } else { Role::Spare },
+    })
+}
+
 /// A service that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
@@ -63,6 +76,8 @@ pub struct Bench {
     pub volume_on: Cell<Option<usize>>,
     /// Acknowledged writes.
     pub acknowledged: RefCell<BTreeMap<Database, u64>>,
+    /// How often k8s-dqlite was asked to stop while it was the voter.
+    pub handovers: Cell<u64>,
     pub dir: PathBuf,
 }
 
@@ -102,6 +117,7 @@ impl Bench {
             nodes: [node(0), node(1)],
             volume_on: Cell::new(None),
             acknowledged: RefCell::default(),
+            handovers: Cell::new(0),
             dir: dir.path().to_path_buf(),
         });
         fs::create_dir(bench.volume()).unwrap();
@@ -209,6 +225,21 @@ impl Bench {
         node.note_mounts(false);
     }
 
+    /// Somebody types `kill`: k8s-dqlite of this node, the voter, hands over to the other's and is
+    /// started again by systemd, a spare on the volume.
+    pub fn hand_over(&self, index: usize) {
+        let database = Database::K8sDqlite;
+        let [from, to] = [index, Self::other(index)];
+        let raft = |of: usize| database.raft_directory(&self.nodes[of].state(database));
+        let ids = [IDS[from], IDS[to]];
+        raft::hand_over(&raft(from), &raft(to), &members(database), ids);
+        for (of, voter) in [(from, false), (to, true)] {
+            let mut running = self.nodes[of].running.borrow_mut();
+            running.get_mut(database.name()).unwrap().voter = voter;
+        }
+        self.handovers.set(self.handovers.get() + 1);
+    }
+
     /// The services that accept writes have accepted one more.
     pub fn write(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
@@ -293,25 +324,15 @@ impl Node {
             let state = self.state(database);
             let raft = database.raft_directory(&state);
             fs::create_dir_all(&raft).unwrap();
-            let port = if database == Database::K8sd {
-                6400
-            } else {
-                9000
-            };
-            let member = |of: usize| NodeInfo {
-                id: IDS[of],
-                address: format!("10.0.0.{}:{port}", of + 1),
-                role: if of == 0 { Role::Voter } else { Role::Spare },
-            };
-            write_info(&raft, &member(index)).unwrap();
-            write_cluster(&raft, &[member(0), member(1)]).unwrap();
+            let members = members(database);
+            write_info(&raft, &members[index]).unwrap();
+            write_cluster(&raft, &members).unwrap();
             for name in ["cluster.crt", "cluster.key"] {
                 fs::write(state.join(name), "the cluster's").unwrap();
             }
             if index == 0 {
                 // One entry, the founding.
-                let first = raft.join("0000000000000001-0000000000000001");
-                fs::write(first, format!("change {}\n", IDS[0])).unwrap();
+                raft::found(&raft, &members);
                 raft::start(&raft);
             }
         }

@@ -19,6 +19,7 @@ pub struct Saved {
     held: [bool; 2],
     volume_on: Option<usize>,
     acknowledged: BTreeMap<Database, u64>,
+    handovers: u64,
     /// The immutable ones among the directories.
     pub flags: BTreeSet<PathBuf>,
 }
@@ -37,6 +38,7 @@ pub fn save(bench: &Rc<Bench>) -> Saved {
         held: [0, 1].map(|index| bench.nodes[index].held.borrow().is_some()),
         volume_on: bench.volume_on.get(),
         acknowledged: bench.acknowledged.borrow().clone(),
+        handovers: bench.handovers.get(),
         flags: power::flags(),
     }
 }
@@ -55,6 +57,7 @@ pub fn restore(bench: &Rc<Bench>, saved: &Saved) {
         let _ = fs::remove_dir_all(bench.dir.join(name));
     }
     bench.volume_on.set(saved.volume_on);
+    bench.handovers.set(saved.handovers);
     for name in parts(bench) {
         copy(&saved.to.join(&name), &bench.dir.join(&name));
     }

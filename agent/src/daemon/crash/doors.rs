@@ -13,7 +13,7 @@ use super::bench::{Bench, NAMES, Node};
 use super::snap;
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
-use crate::daemon::asking::Questions;
+use crate::daemon::asking::{Questions, has_not_heard};
 use crate::files::effects::{self, Change, power};
 use crate::observe::{PeerNode, Promotion};
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
@@ -244,19 +244,20 @@ impl Peer for Door {
         self.ask_other(request)
     }
 
-    fn fetch(&self, epoch: u64, directory: &Path, _: Duration) -> Result<Response, PeerError> {
+    fn fetch(
+        &self,
+        request: &Request,
+        directory: &Path,
+        _: Duration,
+    ) -> Result<Response, PeerError> {
         let index = Bench::other(self.index);
         let shared = self.bench.nodes[index].shared.borrow().clone();
         let Some(shared) = shared.filter(|_| self.bench.alive(index)) else {
             return Err(self.silent());
         };
-        let request = Request::Bundle {
-            version: VERSION,
-            epoch,
-        };
         // The bundles are small enough for the socket's buffer.
         let (mut here, there) = UnixStream::pair().unwrap();
-        serde_json::to_writer(&mut here, &request).unwrap();
+        serde_json::to_writer(&mut here, request).unwrap();
         here.write_all(b"\n").unwrap();
         server::serve(there, &*shared).unwrap();
         let host = NAMES[index];
@@ -270,7 +271,21 @@ impl Peer for Door {
 impl Questions for Door {
     fn ask_peer(&self) {
         let answer = self.ask_other(&Request::Report { version: VERSION });
+        let mine = self
+            .node()
+            .shared
+            .borrow()
+            .as_ref()
+            .and_then(|s| s.report());
+        let config = mine.map(|report| report.config).unwrap_or_default();
+        let tell = answer
+            .as_ref()
+            .is_ok_and(|answer| has_not_heard(answer, &config));
         self.tell(Event::PeerAnswered(answer.map_err(|e| e.to_string())));
+        if tell {
+            let version = VERSION;
+            let _ = self.ask_other(&Request::Configuration { version, config });
+        }
     }
 
     fn ask_pacemaker(&self) {

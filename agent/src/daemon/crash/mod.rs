@@ -8,8 +8,10 @@
 //! acknowledged write. What must hold on the way is looked at after each change.
 
 mod bench;
+mod configuration;
 mod disk;
 mod doors;
+mod handover;
 mod invariants;
 mod raft;
 mod snap;

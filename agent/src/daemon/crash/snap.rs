@@ -165,18 +165,18 @@ pub fn cluster_recover(bench: &Bench, index: usize, args: &[&str]) -> Said {
         panic!("a recovery with other than one voter: {members:?}");
     };
     match database {
-        Database::K8sDqlite => recover_k8s_dqlite(node, &raft, voter.id),
+        Database::K8sDqlite => recover_k8s_dqlite(node, &raft, &members, voter.id),
         Database::K8sd => recover_k8sd(&state, &members, voter),
     }
 }
 
-fn recover_k8s_dqlite(node: &Node, raft: &Path, voter: u64) -> Said {
+fn recover_k8s_dqlite(node: &Node, raft: &Path, members: &[NodeInfo], voter: u64) -> Said {
     let common = node.paths.at(&node.config.k8s.recovery_dir);
     let stamp = stamp();
     let tarball = |what: &str| common.join(format!("recovery-k8s-dqlite-{stamp}-{what}.tar.gz"));
     let without = ["info.yaml", "k8s-dqlite.sock", "cluster.key", "cluster.crt"];
     pack(&tarball("pre-recovery"), raft, &without)?;
-    if let Err(why) = raft::recover(raft, voter)? {
+    if let Err(why) = raft::recover(raft, members, voter)? {
         return Ok(Err(why));
     }
     pack(&tarball("post-recovery"), raft, &without)?;
@@ -196,7 +196,7 @@ fn recover_k8sd(state: &Path, members: &[NodeInfo], voter: &NodeInfo) -> Said {
     let database = state.join("database");
     let archive = state.join(format!("db_backup.{}.tar.gz", stamp()));
     pack(&archive, &database, &[])?;
-    if let Err(why) = raft::recover(&database, voter.id)? {
+    if let Err(why) = raft::recover(&database, members, voter.id)? {
         return Ok(Err(why));
     }
     let cluster = format_cluster(members);

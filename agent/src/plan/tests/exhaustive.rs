@@ -58,6 +58,10 @@ fn directories() -> Vec<Directories> {
                         Holds::Missing
                     },
                     original_voter: directory.then_some(true),
+                    spare_log: Log::None,
+                    volume_log: Log::None,
+                    own: Standing::Within,
+                    fetched: None,
                     leads: leads.clone(),
                     spare: spare.clone(),
                     volume,
@@ -69,7 +73,7 @@ fn directories() -> Vec<Directories> {
 }
 
 /// Every combination; both databases stand alike, which the steps treat one by one anyway.
-fn every_observation(mut check: impl FnMut(&Observation)) {
+pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
     let services = [
         (Services::Stopped, false, false),
         (Services::Stopped, true, false),
@@ -199,6 +203,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
             step,
             Step::BeginEpoch
                 | Step::Recover(_)
+                | Step::RenewEpoch(_)
                 | Step::MoveOntoVolume
                 | Step::Flip(_, Target::Volume)
         );
@@ -238,7 +243,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                     "I1: links and files change beneath a running database",
                 )?;
             }
-            Step::BeginEpoch => {
+            Step::BeginEpoch | Step::RenewEpoch(_) => {
                 ensure(stopped, "I1: a takeover of a running database")?;
                 ensure(
                     peer_is_safe(o, config),
@@ -289,6 +294,8 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
             | Step::AskPacemaker
             | Step::AskPromotion
             | Step::StopPeer
+            | Step::FencePeer
+            | Step::FetchLogs
             | Step::ProtectMountPoint
             | Step::RememberEpoch(_)
             | Step::KeepIdentity(_)

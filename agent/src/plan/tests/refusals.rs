@@ -67,14 +67,6 @@ fn a_lost_peer_is_passed_over_only_by_the_operators_policy_and_loudly() {
 }
 
 #[test]
-fn a_peer_in_the_cluster_whose_agent_is_silent_keeps_the_voter_from_starting() {
-    let mut o = holding(Epoch::first("hatwo"));
-    o.peer_report = Asked::Silent("connection refused".into());
-    o.peer_node = Asked::Answer(PeerNode::Online);
-    blocked(&o, "its agent does not answer");
-}
-
-#[test]
 fn two_voters_at_once_are_a_split_brain_and_nothing_starts() {
     let mut o = holding(Epoch::first("haone"));
     o.peer_report = Asked::Answer(report(State::PrimaryRunning, 1));

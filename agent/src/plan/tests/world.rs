@@ -43,6 +43,10 @@ pub fn booted() -> Observation {
         spare: Holds::Database,
         volume: Holds::Missing,
         original_voter: None,
+        spare_log: Log::None,
+        volume_log: Log::None,
+        own: Standing::Within,
+        fetched: None,
     };
     let mut journal = Journal::new("haone");
     journal.highest_epoch = 2;
@@ -80,8 +84,12 @@ pub fn booted() -> Observation {
         peer_node: Asked::NotYet,
         promotion: Asked::Answer(Promotion::Allowed),
         peer_stopped: false,
+        peer_patience_over: false,
+        peer_logs_fetched: false,
         split_brain: None,
         failure: None,
+        configuration: None,
+        differences: Vec::new(),
     }
 }
 
@@ -129,6 +137,10 @@ pub fn report(state: State, epoch: u64) -> Report {
         datastore_running: matches!(state, State::PrimaryRunning | State::SecondaryRunning),
         wants_voter: state == State::PrimaryRunning,
         original_voter: None,
+        logs: BTreeMap::new(),
+        fenced: None,
+        config: BTreeMap::new(),
+        heard: None,
     }
 }
 
@@ -150,7 +162,12 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
         Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
         Step::AskFencePeer => (o.drbd.frozen, o.drbd.alone) = (None, false),
-        Step::StopPeer => o.peer_stopped = true,
+        Step::StopPeer => {
+            o.peer_stopped = true;
+            if let Asked::Answer(report) = &mut o.peer_report {
+                report.datastore_running = false;
+            }
+        }
         Step::ProtectMountPoint => o.mount_point = MountPoint::Protected,
         Step::StopServices => {
             o.services = Services::Stopped;
@@ -193,7 +210,34 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
                 o.journal.saw_epoch(epoch.epoch);
             }
         }
+        Step::FencePeer => {
+            o.peer_node = Asked::Answer(PeerNode::Down);
+            o.peer_report = Asked::Silent("it was fenced".into());
+        }
+        Step::FetchLogs => {
+            o.peer_logs_fetched = true;
+            each(o, |d| {
+                d.fetched.get_or_insert(Standing::Within);
+            });
+        }
+        Step::RenewEpoch(_) => {
+            if let Some(epoch) = epoch {
+                *epoch = epoch.taken_over_by(&node);
+                o.journal.saw_epoch(epoch.epoch);
+            }
+        }
         Step::Recover(database) => {
+            // raft knows this node as its only voter then, and the volume has what was ahead.
+            with(&mut o.databases, *database, |d| {
+                if let Log::Ends(end) = &mut d.volume_log {
+                    end.voters = Voters {
+                        here: true,
+                        elsewhere: false,
+                    };
+                }
+                d.own = Standing::Within;
+                d.fetched = None;
+            });
             if let Some(epoch) = epoch {
                 epoch.databases.insert(*database, crate::store::Phase::Done);
             }

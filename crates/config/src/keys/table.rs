@@ -428,6 +428,12 @@ pub const KEYS: &[Key] = &[
     )
     .default("\"1min\"")
     .script("PEER_READY_TIMEOUT"),
+    key(
+        "peer.silent_timeout",
+        Duration,
+        "How long a node that is to be the voter waits for the agent of a node that is in the cluster and silent, before it has Pacemaker fence it.",
+    )
+    .default("\"1min\""),
     // [agent]
     key(
         "agent.log_level",

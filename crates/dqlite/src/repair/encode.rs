@@ -1,6 +1,6 @@
 //! Entries as closed segments. Layout: see [`crate::segment`].
 
-use crate::crc::crc32;
+use crate::encode::encode_batch;
 use crate::entries::{Entries, Entry};
 use crate::metadata::FORMAT;
 use crate::report::Loss;
@@ -60,20 +60,9 @@ impl Encoded {
     }
 
     fn add(&mut self, batch: &[Entry]) {
-        let mut header = (batch.len() as u64).to_le_bytes().to_vec();
-        let mut data = Vec::new();
-        for entry in batch {
-            header.extend(entry.term.to_le_bytes());
-            header.extend([entry.kind.byte(), 0, 0, 0]);
-            // It was 32 bits wide where it was read.
-            let len = u32::try_from(entry.data.len()).unwrap_or(u32::MAX);
-            header.extend(len.to_le_bytes());
-            data.extend_from_slice(&entry.data);
-        }
-        self.content.extend(crc32(&header).to_le_bytes());
-        self.content.extend(crc32(&data).to_le_bytes());
-        self.content.extend(header);
-        self.content.extend(data);
+        let rows = batch.iter().map(|e| (e.term, e.kind, e.data.as_slice()));
+        let rows: Vec<_> = rows.collect();
+        self.content.extend(encode_batch(&rows));
         self.entries += batch.len() as u64;
     }
 }

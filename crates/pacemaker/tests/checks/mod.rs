@@ -8,7 +8,8 @@ pub fn cib(bytes: &[u8]) {
     let Ok(cib) = parse_cib(&text) else {
         return;
     };
-    for name in &cib.nodes {
+    for node in &cib.nodes {
+        let name = &node.name;
         // Without a DC nothing that is recorded can be relied on.
         assert!(cib.dc.is_some() || cib.peer_state(name) == PeerNode::Unknown);
     }

@@ -70,7 +70,7 @@ fn a_peer_that_is_alive_is_excluded_by_the_constraint_and_by_nothing_less() {
                 constraint: ALPHA,
                 ..cut()
             },
-            &["ask peer"],
+            &["renew", "ask peer"],
             4,
             "excluded",
             ALPHA,
@@ -173,7 +173,7 @@ fn seven_is_answered_only_when_the_fencer_remembers_it() {
                 constraint: ALPHA,
                 ..down.clone()
             },
-            &["ask fencer"],
+            &["renew", "ask fencer"],
             7,
             "fenced",
             ALPHA,
@@ -222,7 +222,7 @@ fn seven_is_answered_only_when_the_fencer_remembers_it() {
                 constraint: ALPHA,
                 ..down
             },
-            &["ask fencer"],
+            &["renew", "ask fencer"],
             7,
             "fenced",
             ALPHA,
@@ -276,7 +276,7 @@ fn a_lost_peer_is_waited_for_and_five_is_answered_by_policy_only() {
                     constraint: ALPHA,
                     ..lost.clone()
                 },
-                &[],
+                &["renew"],
                 4,
                 "excluded",
                 ALPHA,
@@ -331,6 +331,87 @@ fn a_lost_peer_is_waited_for_and_five_is_answered_by_policy_only() {
             1,
             "stale",
             None,
+        ),
+    ]);
+}
+
+#[test]
+fn a_constraint_that_cannot_be_renewed_supports_no_claim() {
+    let standing = World {
+        constraint: ALPHA,
+        ..cut()
+    };
+    check(&[
+        (
+            "renewing is refused",
+            World {
+                refused: Some("no DC answered"),
+                ..standing.clone()
+            },
+            &[],
+            1,
+            "undecided",
+            ALPHA,
+        ),
+        (
+            "the same under constraint",
+            World {
+                mode: Constraint,
+                refused: Some("no DC answered"),
+                ..standing.clone()
+            },
+            &[],
+            1,
+            "undecided",
+            ALPHA,
+        ),
+        (
+            "the same with a lost peer",
+            World {
+                mode: Constraint,
+                peer: Peer::Lost,
+                refused: Some("no DC answered"),
+                ..standing.clone()
+            },
+            &[],
+            1,
+            "undecided",
+            ALPHA,
+        ),
+        (
+            "somebody else is always quicker",
+            World {
+                overtaken: 9,
+                ..standing.clone()
+            },
+            &[],
+            1,
+            "undecided",
+            ALPHA,
+        ),
+        (
+            "somebody else was quicker twice",
+            World {
+                overtaken: 2,
+                ..standing.clone()
+            },
+            &["renew", "ask peer"],
+            4,
+            "excluded",
+            ALPHA,
+        ),
+        (
+            "the peer does not answer: nothing was claimed on it, and it is not this call's to take away",
+            World {
+                alive: false,
+                ..standing
+            },
+            &[
+                "renew", "ask peer", "wait", "ask peer", "wait", "ask peer", "wait", "ask peer",
+            ],
+            1,
+            "undecided",
+            ALPHA,
         ),
     ]);
 }

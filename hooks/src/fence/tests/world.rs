@@ -55,8 +55,12 @@ pub struct World {
     pub maintenance: bool,
     pub alive: bool,
     pub fenced: bool,
-    /// Why placing fails.
+    /// Why placing and renewing fails.
     pub refused: Option<&'static str>,
+    /// How often somebody else renews the constraint in the moment before this call does.
+    pub overtaken: usize,
+    /// The word in the constraint's mark; drbd-utils' own where there is none.
+    pub mark: Option<usize>,
     /// The cluster does not answer; whether Pacemaker runs.
     pub silent: Option<bool>,
     /// What becomes of the peer, and of its disk, after the constraint was placed.
@@ -79,6 +83,8 @@ pub fn cut() -> World {
         alive: true,
         fenced: false,
         refused: None,
+        overtaken: 0,
+        mark: None,
         silent: None,
         then: None,
         then_disk: None,
@@ -91,6 +97,8 @@ pub struct Played {
     pub answer: Answer,
     /// Whom the constraint allows in the end.
     pub left: Option<Vec<String>>,
+    /// Whether this call has given it the mark that it has in the end.
+    pub own: bool,
 }
 
 impl World {
@@ -121,6 +129,9 @@ impl World {
                 if let Some(allowed) = self.constraint {
                     let mut constraint = FencingConstraint::new("r0", CLONE, "");
                     constraint.allowed = allowed.iter().map(ToString::to_string).collect();
+                    if let Some(mark) = self.mark {
+                        constraint = constraint.marked_with(&mark.to_string());
+                    }
                     text += &constraint.element("Master");
                 }
             }
@@ -198,6 +209,7 @@ impl World {
         let mut done = Done::default();
         let mut deeds = Vec::new();
         let mut waits = 0;
+        let mut mark = 0;
         for turn in 0..20 {
             let disks = disks::read(&world.drbd(generation), "r0", &[0], DEADLINE);
             let cluster = match world.silent {
@@ -229,10 +241,12 @@ impl World {
                 Next::Answer(answer) => {
                     let left = world.constraint;
                     let left = left.map(|l| l.iter().map(ToString::to_string).collect());
+                    let own = marked(world.mark).mark;
                     return Played {
                         deeds,
                         answer,
                         left,
+                        own: own.is_some_and(|own| done.marks.contains(&own)),
                     };
                 }
                 Next::Place => {
@@ -242,13 +256,45 @@ impl World {
                         waits += 1;
                         continue;
                     }
+                    mark += 1;
+                    world.mark = Some(mark);
+                    done.marks.extend(marked(world.mark).mark);
                     world.constraint = Some(&["alpha"]);
                     world.peer = world.then.unwrap_or(world.peer);
                     world.peer_disk = world.then_disk.unwrap_or(world.peer_disk);
                     done.placed = true;
                     "place"
                 }
-                Next::Remove => {
+                Next::Renew => {
+                    let Some(allowed) = world.constraint else {
+                        panic!("renewed what is not there");
+                    };
+                    assert!(
+                        allowed.contains(&"alpha") && !allowed.contains(&"beta"),
+                        "renewed what forbids this node, or nobody"
+                    );
+                    mark += 1;
+                    done.marks.extend(marked(Some(mark)).mark);
+                    let overtaken = world.overtaken > 0;
+                    done.trouble = match (world.refused, overtaken) {
+                        (Some(refused), _) => Some(refused.to_owned()),
+                        (None, true) => Some("the constraint has changed".to_owned()),
+                        (None, false) => None,
+                    };
+                    if overtaken {
+                        world.overtaken -= 1;
+                        mark += 1;
+                    }
+                    if done.trouble.is_none() || overtaken {
+                        world.mark = Some(mark);
+                    }
+                    if done.trouble.is_some() {
+                        waits += 1;
+                        continue;
+                    }
+                    "renew"
+                }
+                Next::Remove | Next::TakeBack => {
                     world.constraint = None;
                     done.removed = true;
                     "remove"
@@ -279,6 +325,15 @@ impl World {
             }
         }
         panic!("no answer: {deeds:?}");
+    }
+}
+
+/// The constraint of r0 with this word in its mark.
+fn marked(mark: Option<usize>) -> FencingConstraint {
+    let constraint = FencingConstraint::new("r0", CLONE, "alpha");
+    match mark {
+        Some(mark) => constraint.marked_with(&mark.to_string()),
+        None => constraint,
     }
 }
 

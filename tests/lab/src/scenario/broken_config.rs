@@ -1,23 +1,31 @@
-//! A slip in the TOML file of a node that has never accepted one, noticed when it boots.
+//! A slip in the TOML file of a node that has accepted none, noticed when it boots. What was accepted
+//! before is gone on with: that is the scenario `typo`.
+
+use std::time::Duration;
 
 use super::{COMMAND, SETTLE, Scenario, Stage};
 use crate::agent;
+use crate::client::Lab;
+use crate::cluster::Node;
 use crate::up;
 use anyhow::{Context, Result, ensure};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "broken-config",
-    proves: "a node whose first TOML file is broken boots, says where, and runs no datastore; mended, it needs no further boot",
+    proves: "a node whose first TOML file is broken boots, says where, and runs no datastore; mending the file is enough",
     run,
 };
+
+const CONFIG: &str = "/etc/two-node-ha.toml";
+const ACCEPTED: &str = "/var/lib/two-node-ha/accepted.toml";
+/// The agent's start, which ends once it has looked around.
+const START: Duration = Duration::from_secs(180);
 
 fn run(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
     let voter = agent::voter(lab, SETTLE)?;
     let node = voter.peer();
-    let whole = lab
-        .read(node, "/etc/two-node-ha.toml")?
-        .context("no configuration")?;
+    let whole = lab.read(node, CONFIG)?.context("no configuration")?;
     let broken = whole.replace("backing_file", "backing_flie");
     ensure!(
         broken != whole,
@@ -27,28 +35,15 @@ fn run(stage: &mut Stage) -> Result<()> {
         .lines()
         .position(|l| l.contains("backing_flie"))
         .context("no broken line")?;
-    lab.write(node, "/etc/two-node-ha.toml", broken.as_bytes())?;
-    // As on the first day: what was accepted before would be gone on with.
-    lab.sh(
-        node,
-        "systemctl stop two-node-ha-k8s; rm -f /var/lib/two-node-ha/accepted*",
-        COMMAND,
-    )?;
+    lab.write(node, CONFIG, broken.as_bytes())?;
+    // As on the first day.
+    lab.sh(node, &format!("rm {ACCEPTED}"), COMMAND)?;
     lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
     lab.wait_off(node, SETTLE)?;
     up::boot(lab, &[node])?;
 
-    let failed = lab.sh(node, "systemctl --failed --no-legend --plain", COMMAND)?;
-    ensure!(
-        failed.contains("two-node-ha-config-error.service"),
-        "failed units are only:\n{failed}"
-    );
-    let journal = lab.sh(
-        node,
-        "journalctl -b -q --no-pager -o cat -u two-node-ha-config-error.service",
-        COMMAND,
-    )?;
-    let place = format!("/etc/two-node-ha.toml:{line}:");
+    let journal = error_unit(lab, node)?;
+    let place = format!("{CONFIG}:{line}:");
     ensure!(
         journal.contains(&place),
         "the journal does not name {place}\n{journal}"
@@ -68,12 +63,12 @@ fn run(stage: &mut Stage) -> Result<()> {
         "a datastore runs under a broken configuration:\n{running}"
     );
 
-    lab.write(node, "/etc/two-node-ha.toml", whole.as_bytes())?;
+    lab.write(node, CONFIG, whole.as_bytes())?;
     // Nothing else: the agent's start brings the loop device along.
     lab.sh(
         node,
-        "systemctl daemon-reload; systemctl start two-node-ha-k8s",
-        COMMAND,
+        "systemctl daemon-reload && systemctl restart two-node-ha-k8s 2>&1",
+        START,
     )?;
     agent::spare(lab, node, SETTLE)?;
     ensure!(
@@ -81,4 +76,21 @@ fn run(stage: &mut Stage) -> Result<()> {
         "the voter moved meanwhile"
     );
     stage.check_writes()
+}
+
+/// What the failing unit has said on this boot.
+///
+/// # Errors
+/// When it has not failed.
+pub fn error_unit(lab: &Lab, node: Node) -> Result<String> {
+    let failed = lab.sh(node, "systemctl --failed --no-legend --plain", COMMAND)?;
+    ensure!(
+        failed.contains("two-node-ha-config-error.service"),
+        "failed units are only:\n{failed}"
+    );
+    lab.sh(
+        node,
+        "journalctl -b -q --no-pager -o cat -u two-node-ha-config-error.service",
+        COMMAND,
+    )
 }

@@ -1,6 +1,6 @@
 //! A line of nonsense in the TOML file, and the agent started anew before anybody has looked.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, return_as_spare, service};
+use super::{COMMAND, SETTLE, Scenario, Stage, broken_config, return_as_spare, service};
 use crate::agent::{self, Status};
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
@@ -96,32 +96,22 @@ fn broken(lab: &Lab, voter: Node, whole: &str, writer: &Writer) -> Result<()> {
         failover.trim() == "active",
         "the failover unit is {failover}"
     );
-    named(lab, voter, whole)
-}
-
-/// The unit that fails says where the typo is, from the next daemon-reload on.
-fn named(lab: &Lab, node: Node, whole: &str) -> Result<()> {
+    // As after a start or stop of any of Pacemaker's systemd resources.
     lab.sh(
-        node,
+        voter,
         &format!("systemctl daemon-reload; systemctl start {ERROR_UNIT} || true"),
         COMMAND,
     )?;
-    let state = lab.try_run(node, &["systemctl", "is-failed", ERROR_UNIT], COMMAND)?;
-    ensure!(
-        state.out.trim() == "failed",
-        "{ERROR_UNIT} is {}{}",
-        state.out.trim(),
-        state.err.trim()
-    );
-    let said = lab.sh(
-        node,
-        &format!("journalctl -b -q --no-pager -o cat -u {ERROR_UNIT}"),
-        COMMAND,
-    )?;
+    named(lab, voter, whole)
+}
+
+/// The unit that fails says where the typo is, and what is gone on with.
+fn named(lab: &Lab, node: Node, whole: &str) -> Result<()> {
+    let said = broken_config::error_unit(lab, node)?;
     let place = format!("{CONFIGURATION}:{}:", whole.lines().count() + 2);
     ensure!(
-        said.contains(&place),
-        "the journal does not name {place}\n{said}"
+        said.contains(&place) && said.contains("was accepted on"),
+        "the journal does not name {place}, or not what was accepted\n{said}"
     );
     Ok(())
 }
@@ -143,6 +133,7 @@ fn booted(lab: &Lab, spare: Node, whole: &str) -> Result<()> {
         SETTLE,
         |status| status.is_spare() && complains(status),
     )?;
+    named(lab, spare, whole)?;
     lab.run(spare, &["test", "-b", "/dev/lodrbd"], COMMAND)?;
     return_as_spare::in_sync(lab, spare)
 }
@@ -162,5 +153,8 @@ fn mend(lab: &Lab, node: Node, whole: &str) -> Result<()> {
 }
 
 fn complains(status: &Status) -> bool {
-    status.warnings.iter().any(|w| w.contains(CONFIGURATION))
+    status
+        .warnings
+        .iter()
+        .any(|w| w.contains(CONFIGURATION) || w.contains("THE CONFIGURATION CANNOT BE USED"))
 }

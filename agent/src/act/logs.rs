@@ -1,0 +1,216 @@
+//! Logs off the volume that go on where the volume's ends: fetched from the peer, compared, and taken
+//! as the base of the next epoch.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::first_day::set_aside;
+use super::rejoin::FETCH;
+use super::services::is_raft_file;
+use super::{Actor, Error, Outcome, Progress};
+use crate::database::Database;
+use crate::files::still::{self, How};
+use crate::files::{self, effects, tree};
+use crate::observe::{Standing, logs};
+use crate::paths::PEER_LOG;
+use crate::peer::protocol::{Request, Response, VERSION};
+
+/// The database's directory while it is made anew on the volume.
+const NEW_BASE: &str = "new-base-";
+
+impl Actor {
+    /// Copies the peer's logs onto the volume, where they can be compared and are safe. Its databases
+    /// are stopped, and it does not start one that raft makes a voter before this node has recovered.
+    pub(super) fn fetch_logs(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+        self.volume_mounted()?;
+        for database in Database::ALL {
+            let to = self.paths.peer_log(&self.config, &self.peer.name, database);
+            let part = tree::staging_name(&to);
+            for old in [&to, &part] {
+                tree::remove_if_there(old).map_err(Error::io("removing", old))?;
+            }
+            if let Some(parent) = to.parent() {
+                files::private_directory(parent).map_err(Error::io("creating", parent))?;
+            }
+            progress(&format!("fetching {}'s log of {database}", self.peer.name));
+            let request = Request::Log {
+                version: VERSION,
+                database,
+            };
+            match self.client.fetch(&request, &part, FETCH)? {
+                Response::Bundle { .. } => {}
+                Response::Refused { reason } => return self.refused(reason),
+                other => return Err(Error::Unfit(format!("no log but {other:?}"))),
+            }
+            tree::rename_new(&part, &to).map_err(Error::io("renaming", &part))?;
+        }
+        Ok(Outcome::LogsFetched)
+    }
+
+    /// Where a log goes on from the volume's, the database on the volume is exchanged for one with that
+    /// log. Compared again here, byte by byte: the plan saw it a moment ago.
+    pub(super) fn take_base(&self, database: Database) -> Result<(), Error> {
+        let volume = self.paths.on_volume(&self.config, database);
+        let raft = database.raft_directory(&volume);
+        let own = database.raft_directory(&self.paths.spare(database));
+        let fetched = self.paths.peer_log(&self.config, &self.peer.name, database);
+        for other in [own, fetched] {
+            if !other.is_dir() {
+                continue;
+            }
+            match logs::compare(&raft, &other) {
+                Standing::Within => {}
+                Standing::Ahead { first, last } => {
+                    self.exchange_base(database, &other)?;
+                    tracing::warn!(
+                        database = database.name(),
+                        first,
+                        last,
+                        from = %other.display(),
+                        "the log of {database} goes on from index {first} to {last} with what had been \
+                         written off the volume; it was taken from {}",
+                        other.display()
+                    );
+                }
+                // A spare that was made anew from a bundle has a log of an epoch that is over, and its
+                // beginning may be gone from the volume's by now.
+                Standing::Parted {
+                    volume, other: end, ..
+                } if end.index <= volume.index => {
+                    self.is_of_the_past(database, &other)?;
+                }
+                Standing::Parted {
+                    volume, other: end, ..
+                } => {
+                    return Err(Error::Unfit(format!(
+                        "the log of {database} in {} has parted from the volume's (index {} there, {} \
+                         on the volume); `two-node-ha raft compare` shows both",
+                        other.display(),
+                        end.index,
+                        volume.index
+                    )));
+                }
+                Standing::Unknown(why) => {
+                    return Err(Error::Unfit(format!(
+                        "whether {} has more of {database} than the volume cannot be told: {why}",
+                        other.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A log that does not name this node as a voter has taken no write of its own.
+    fn is_of_the_past(&self, database: Database, raft: &Path) -> Result<(), Error> {
+        let me = self.identity(database)?.id;
+        let log = logs::Looks::default().log(raft, Some(me));
+        match log.end() {
+            Some(end) if end.voters.here => Err(Error::Unfit(format!(
+                "the log of {database} in {} names this node as the voter and has parted from the \
+                 volume's; `two-node-ha raft compare` shows both",
+                raft.display()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn exchange_base(&self, database: Database, log: &Path) -> Result<(), Error> {
+        let volume = self.paths.on_volume(&self.config, database);
+        let corner = self.paths.volume_corner(&self.config);
+        let new = corner.join(format!("{NEW_BASE}{database}"));
+        tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
+        // Everything but raft's files as it is on the volume; those come from the other log.
+        still::keep(&volume, &new, &|name| {
+            if is_raft_file(name) {
+                How::Leave
+            } else {
+                How::Copy
+            }
+        })?;
+        let raft = database.raft_directory(&new);
+        for (name, from) in raft_files(log)? {
+            let to = raft.join(&name);
+            let copy = || -> io::Result<()> {
+                let mut source = std::fs::File::open(&from)?;
+                let target = effects::create_private(&to)?;
+                effects::write(&mut source, &target).map(drop)
+            };
+            copy().map_err(Error::io("copying", &from))?;
+        }
+        effects::sync_all(&new).map_err(Error::io("syncing", &new))?;
+        // What was copied is what is compared, before anything is replaced by it.
+        for (old, whose) in [
+            (database.raft_directory(&volume), "the volume"),
+            (log.into(), "its source"),
+        ] {
+            let standing = logs::compare(&raft, &old);
+            if standing != Standing::Within {
+                return Err(Error::Unfit(format!(
+                    "the new log of {database} reads back without all that {whose} has ({standing:?}); \
+                     nothing was replaced"
+                )));
+            }
+        }
+        self.services_stopped()?;
+        self.volume_mounted()?;
+        effects::exchange(&new, &volume).map_err(Error::io("exchanging", &volume))?;
+        for side in [&new, &volume] {
+            if let Some(parent) = side.parent() {
+                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+            }
+        }
+        // The copy from before the takeover is the same; this one is only in the way.
+        tree::remove_if_there(&new).map_err(Error::io("removing", &new))
+    }
+
+    /// raft's files of this node's own directory go into the quarantine: the volume has all of them.
+    pub(super) fn retire_own_log(&self, database: Database) -> Result<(), Error> {
+        let raft = database.raft_directory(&self.paths.spare(database));
+        if !raft.is_dir() || raft_files(&raft)?.is_empty() {
+            return Ok(());
+        }
+        let quarantine = self.paths.quarantine();
+        let parted = quarantine.join(format!(".{database}-log.part"));
+        files::private_directory(&parted).map_err(Error::io("creating", &parted))?;
+        // Metadata last: without it, whatever is left is no log, and nothing starts on it.
+        let mut all = raft_files(&raft)?;
+        all.sort_by_key(|(name, _)| name.starts_with("metadata"));
+        for (name, from) in all {
+            effects::rename(&from, &parted.join(&name)).map_err(Error::io("moving", &from))?;
+        }
+        files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
+        let name = format!("{database}-log");
+        set_aside(&parted, &quarantine, &name).map_err(Error::io("setting aside", &parted))?;
+        super::first_day::drop_surplus(&quarantine, &name, self.config.agent.keep_backups)
+    }
+
+    /// Fetched logs of a takeover that has ended.
+    pub(super) fn drop_fetched_logs(&self) -> Result<(), Error> {
+        let corner = self.paths.volume_corner(&self.config);
+        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
+            let entry = entry.map_err(Error::io("reading", &corner))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(PEER_LOG) || name.starts_with(NEW_BASE) {
+                let path = entry.path();
+                tree::remove_if_there(&path).map_err(Error::io("removing", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// raft's files in a directory, but for the lock: it is no part of a log.
+fn raft_files(raft: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(raft).map_err(Error::io("reading", raft))? {
+        let entry = entry.map_err(Error::io("reading", raft))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_raft_file(&name) && name != "dqlite-lock" && entry.path().is_file() {
+            files.push((name, entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,39 @@
+//! The two agents' configurations, over what they really say to each other.
+
+use super::{BOTH_ON_FIRST, after, power};
+
+/// The warnings that a node shows.
+fn warnings(bench: &super::Bench, index: usize) -> Vec<String> {
+    let shared = bench.nodes[index].shared.borrow();
+    shared.as_ref().unwrap().status().unwrap().warnings
+}
+
+#[test]
+fn at_the_next_contact_both_nodes_warn_of_a_difference_and_no_longer_once_it_is_gone() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    for index in [0, 1] {
+        assert!(warnings(&bench, index).is_empty());
+    }
+    for (mount_point, differ) in [("/mnt/other", true), ("/mnt/drbd0", false)] {
+        power::of_node(1, || {
+            // The spare's agent is restarted with another file; the settled voter asks nobody.
+            let mut daemon = bench.nodes[1].daemon.borrow_mut();
+            let daemon = daemon.as_mut().unwrap();
+            let facts = &mut daemon.facts;
+            facts.insert("volume.mount_point".into(), mount_point.into());
+            daemon.knowledge.forget();
+            daemon.turn();
+            daemon.drain_events();
+            daemon.look_again();
+        });
+        for _ in 0..3 {
+            bench.turn_all(true).unwrap();
+        }
+        for index in [0, 1] {
+            let all = warnings(&bench, index).join("; ");
+            let said = all.contains("configurations differ") && all.contains("/mnt/other");
+            assert_eq!(said, differ, "node {index}: {all}");
+        }
+        assert!(bench.arrived(), "a difference stops nothing that runs");
+    }
+}

@@ -1,0 +1,179 @@
+//! How raft stands, as its own files say it: how far a database's log reaches in a directory, who
+//! votes by its last configuration, and whether one log has what another lacks.
+//!
+//! An epoch's number says who was meant to be the voter. Only raft says who is: k8s-dqlite hands its
+//! role over to the spare when it is asked to stop, and from then on writes are acknowledged from a
+//! disk that is not replicated.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use two_node_ha_dqlite::{self as dqlite, Found, Position, Relation, TailCache, Verdict};
+
+/// The log in a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Log {
+    /// There is none.
+    #[default]
+    None,
+    /// It ends here.
+    Ends(End),
+    /// It cannot be read, or dqlite would lose some of it: in words.
+    Unreadable(String),
+}
+
+impl Log {
+    /// Its end, where there is a log that can be read.
+    #[must_use]
+    pub fn end(&self) -> Option<&End> {
+        match self {
+            Self::Ends(end) => Some(end),
+            Self::None | Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// Where a log ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct End {
+    /// Its last entry.
+    pub last: Position,
+    /// Who votes by its last configuration.
+    pub voters: Voters,
+}
+
+/// Who votes, as seen from a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Voters {
+    /// This node does.
+    pub here: bool,
+    /// Another does. With both, a change of hands is under way: the other may be alone in it by now.
+    pub elsewhere: bool,
+}
+
+impl Voters {
+    /// This node, and no other.
+    #[must_use]
+    pub fn only_here(self) -> bool {
+        self.here && !self.elsewhere
+    }
+}
+
+/// How another log of the same database stands to the volume's, byte by byte.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The volume has all of it.
+    #[default]
+    Within,
+    /// It has all of the volume's, and these entries behind it.
+    Ahead {
+        /// The index of the first that the volume lacks.
+        first: u64,
+        /// The index of the last.
+        last: u64,
+    },
+    /// Each has what the other lacks, or nothing shows that they belong together.
+    Parted {
+        /// The volume's last entry.
+        volume: Position,
+        /// The other's last entry.
+        other: Position,
+        /// The index of the first entry that differs; nothing where they have none in common.
+        at: Option<u64>,
+    },
+    /// It cannot be told: in words, why.
+    Unknown(String),
+}
+
+/// Looks at logs, and remembers what it saw, so that looking again costs what has changed.
+#[derive(Debug, Default)]
+pub struct Looks {
+    tails: HashMap<PathBuf, TailCache>,
+    standings: HashMap<PathBuf, (Ends, Standing)>,
+}
+
+/// The ends of two logs.
+type Ends = (Option<End>, Option<End>);
+
+impl Looks {
+    /// The log in a raft directory; `me` is this node's id in the database.
+    pub fn log(&mut self, raft: &Path, me: Option<u64>) -> Log {
+        if !raft.is_dir() {
+            self.tails.remove(raft);
+            return Log::None;
+        }
+        let cache = self.tails.entry(raft.to_path_buf()).or_default();
+        match dqlite::tail(raft, cache) {
+            Ok(Found::Nothing) => Log::None,
+            Ok(Found::Damaged(why)) => Log::Unreadable(format!("{}: {why}", raft.display())),
+            Ok(Found::Tail(tail)) => Log::Ends(End {
+                last: tail.last,
+                voters: Voters {
+                    here: tail.voters.iter().any(|id| Some(*id) == me),
+                    elsewhere: tail.voters.iter().any(|id| Some(*id) != me),
+                },
+            }),
+            Err(error) => Log::Unreadable(error.to_string()),
+        }
+    }
+
+    /// How the log in `other` stands to the volume's. The two are compared byte by byte only where
+    /// `other` could have something: where it reaches further, or names its node as a voter.
+    pub fn standing(&mut self, volume: (&Path, &Log), other: (&Path, &Log)) -> Standing {
+        let end = match other.1 {
+            Log::None => return Standing::Within,
+            // The spare's own files may be damaged without anything being lost by it.
+            Log::Unreadable(_) => return Standing::Within,
+            Log::Ends(end) => end,
+        };
+        let further = |of: &End| end.last.index > of.last.index;
+        if !end.voters.here && !volume.1.end().is_none_or(further) {
+            return Standing::Within;
+        }
+        let ends = (volume.1.end().cloned(), Some(end.clone()));
+        match self.standings.get(other.0) {
+            Some((seen, standing)) if *seen == ends => standing.clone(),
+            Some(_) | None => {
+                let standing = compare(volume.0, other.0);
+                let known = (ends, standing.clone());
+                self.standings.insert(other.0.to_path_buf(), known);
+                standing
+            }
+        }
+    }
+}
+
+/// Compares two logs byte by byte; neither is touched.
+#[must_use]
+pub fn compare(volume: &Path, other: &Path) -> Standing {
+    let comparison = match dqlite::compare(volume, other) {
+        Ok(comparison) => comparison,
+        Err(error) => return Standing::Unknown(error.to_string()),
+    };
+    let position = |side: &dqlite::Side| Position {
+        term: side.last_term,
+        index: side.last_index,
+    };
+    match (comparison.relation, comparison.only_b) {
+        (Relation::Same | Relation::AAhead, _) => Standing::Within,
+        (Relation::BAhead, Some(_)) if matches!(comparison.b.verdict, Verdict::Lossy(_)) => {
+            Standing::Unknown(format!(
+                "{} is damaged; see `two-node-ha raft verify`",
+                other.display()
+            ))
+        }
+        (Relation::BAhead, Some(range)) => Standing::Ahead {
+            first: range.first,
+            last: range.last,
+        },
+        (Relation::BAhead, None) => Standing::Within,
+        (Relation::Diverged | Relation::Unconnected, _) => Standing::Parted {
+            volume: position(&comparison.a),
+            other: position(&comparison.b),
+            at: comparison.divergence.map(|divergence| divergence.index),
+        },
+    }
+}
