@@ -43,10 +43,14 @@ fn full(stage: &mut Stage) -> Result<()> {
     writer.wait_count(20, Duration::from_secs(120))?;
     trouble::fill(lab, voter, "/")?;
     let moved = keep_full(lab, voter).and_then(|()| moved(lab, to, &writer));
-    lab.try_run(voter, &["systemctl", "stop", FULL], COMMAND)?;
-    lab.run(voter, &["rm", "-f", &format!("/{FULL}")], COMMAND)?;
-    trouble::unfill(lab, voter, "/")?;
+    let emptied = empty(lab, voter);
     moved?;
+    let fenced = &lab.status()?.fencings[before.fencings.len()..];
+    ensure!(
+        fenced.is_empty(),
+        "{voter}, which was full, could not be left and was fenced: {fenced:?}"
+    );
+    emptied?;
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;
     super::whole_again(lab, to, &before, 0)?;
@@ -75,6 +79,13 @@ fn keep_full(lab: &Lab, node: Node) -> Result<()> {
             Seen::NotYet(said)
         })
     })
+}
+
+/// Ends it, and what filled / before.
+fn empty(lab: &Lab, node: Node) -> Result<()> {
+    lab.run(node, &["systemctl", "stop", FULL], COMMAND)?;
+    lab.run(node, &["rm", "-f", &format!("/{FULL}")], COMMAND)?;
+    trouble::unfill(lab, node, "/")
 }
 
 fn read_only(stage: &mut Stage, leave: Leave) -> Result<()> {
