@@ -31,7 +31,8 @@ fn run(stage: &mut Stage) -> Result<()> {
     let seed = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(1, |d| d.as_secs() % 32768);
-    let resume = "kill -CONT $(systemctl show -P MainPID two-node-ha-k8s)";
+    let resume = "agent=$(systemctl show -P MainPID two-node-ha-k8s)
+        kill -CONT $agent $(pgrep -P $agent) || true";
     let held = progress::step(
         &format!("{count} flaps of DRBD's link with the agent paused, seed {seed}"),
         || {
@@ -80,14 +81,17 @@ fn script(count: u32, seed: u64) -> String {
             {HEAL}
             until_ 'cs:Connected .* ds:UpToDate/UpToDate'
             fsfreeze -u /mnt/drbd0
-            sleep $((RANDOM % 2)).$((RANDOM % 10))
-            kill -STOP $agent
+            # Its programs are those that read and change the CIB: from their first sight on.
+            n=0
+            until pgrep -P $agent >/dev/null || [ $n -ge 60 ]; do n=$((n + 1)); sleep 0.05; done
+            sleep 0.$((RANDOM % 10))
+            kill -STOP $agent $(pgrep -P $agent) 2>/dev/null || true
             stood=no; ! stands || stood=yes
             {CUT}
             until_ 'ro:Primary/Unknown ds:UpToDate/Outdated . r'
             echo $flap >/mnt/drbd0/.flap
             sync /mnt/drbd0/.flap
-            kill -CONT $agent
+            kill -CONT $agent $(pgrep -P $agent) 2>/dev/null || true
             [ $stood = no ] || paused=$((paused + 1))
             # Time for the agent to do what it had in mind. The link stays cut: the copies differ.
             sleep 2
