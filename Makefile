@@ -44,6 +44,12 @@ bench: ## the generator, raft verify, a handler's start and fence-peer, each aga
 	$(CARGO) bench --quiet --locked -p two-node-ha-hook --bench cold-start
 	tests/bench/fence
 
+.PHONY: campaign
+campaign: ## every scenario of the lab in its full length: hours; before a release
+	tests/install-deps demo
+	$(MAKE) --no-print-directory deb
+	$(CARGO) run --quiet --locked -p two-node-ha-lab -- campaign
+
 .PHONY: bench-lab
 bench-lab: ## fence-peer and unfence-peer against DRBD's own, on two real nodes
 	tests/install-deps demo

@@ -3,10 +3,11 @@
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use crate::places::Places;
+use crate::scenario::Length;
 use crate::supervisor::protocol::Event;
 use crate::{
-    agent, artefacts, bench, control, demo, ending, form, host, image, interrupt, launch, logs,
-    progress, scenario, shell, supervisor, trouble, up,
+    agent, artefacts, bench, control, demo, ending, form, host, image, interrupt, lanes, launch,
+    logs, progress, scenario, shell, supervisor, trouble, up,
 };
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -19,11 +20,11 @@ use std::time::Duration;
 /// Real systemd, udev, DRBD, Corosync, Pacemaker, OpenSSH and dqlite, with the project's package
 /// installed. Needs root (it asks sudo) and x86-64, but neither KVM nor any network but the one to
 /// Debian's packages at the first run. Images are cached in $TWO_NODE_HA_LAB_CACHE, by default
-/// .lab/cache in the repository.
+/// .lab/cache in the repository. `smoke` and `campaign` run their scenarios on two labs side by side.
 #[derive(Parser)]
 #[command(name = "two-node-ha-lab", version, disable_help_subcommand = true)]
 struct Cli {
-    /// Name of the instance; several may run side by side [default: default, demo or smoke]
+    /// Name of the instance; several may run side by side [default: default, demo, smoke or campaign]
     #[arg(long, global = true, value_name = "NAME")]
     instance: Option<String>,
     #[command(subcommand)]
@@ -67,20 +68,10 @@ enum Command {
     },
     /// Bring up a lab, cut the power of the primary under a stream of writes, show what survived
     Demo(UpArgs),
-    /// Run the scenarios that CI runs, or some of them
-    Smoke {
-        #[command(flatten)]
-        up: UpArgs,
-        /// Only these scenarios, in the order of the list
-        #[arg(long, value_name = "NAME")]
-        only: Vec<String>,
-        /// Print the scenarios and what each proves
-        #[arg(long)]
-        list: bool,
-        /// Leave the lab as it is after the first failure
-        #[arg(long)]
-        keep: bool,
-    },
+    /// Run all scenarios, as CI does, or some of them
+    Smoke(ScenarioArgs),
+    /// Run all scenarios, or some of them, in their full length: what CI has no time for
+    Campaign(ScenarioArgs),
     /// Measure our fence handlers against drbd-utils', in turns on a running cluster
     Bench(UpArgs),
     /// Cut the power of a node: SIGKILL to its kernel
@@ -145,6 +136,15 @@ enum Command {
         suite: String,
     },
     #[command(hide = true)]
+    InternalLane {
+        #[command(flatten)]
+        up: UpArgs,
+        #[arg(long)]
+        campaign: bool,
+        #[arg(long)]
+        keep: bool,
+    },
+    #[command(hide = true)]
     InternalSupervisor { dir: PathBuf },
     #[command(hide = true)]
     InternalKeeper {
@@ -171,6 +171,24 @@ struct UpArgs {
     /// Memory of each node in MiB
     #[arg(long, default_value_t = 768, value_name = "MIB")]
     memory: u32,
+}
+
+#[derive(Args)]
+struct ScenarioArgs {
+    #[command(flatten)]
+    up: UpArgs,
+    /// Only these scenarios, in the order of the list
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Print the scenarios and what each proves
+    #[arg(long)]
+    list: bool,
+    /// Leave the lab as it is after the first failure
+    #[arg(long)]
+    keep: bool,
+    /// Labs side by side, called INSTANCE-1 and so on; each takes the next scenario that waits
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    lanes: u8,
 }
 
 /// Does what the command line says; returns the exit code.
@@ -200,7 +218,8 @@ pub fn main() -> Result<i32> {
     interrupt::listen()?;
     let usual = match cli.command {
         Command::Demo(_) => "demo",
-        Command::Smoke { .. } | Command::Bench(_) => "smoke",
+        Command::Smoke(_) | Command::Bench(_) => "smoke",
+        Command::Campaign(_) => "campaign",
         _ => "default",
     };
     let places = Places::new(cli.instance.as_deref().unwrap_or(usual))?;
@@ -214,22 +233,22 @@ pub fn main() -> Result<i32> {
             command_logs(&connect()?, node.as_deref(), follow).map(|()| 0)
         }
         Command::Demo(args) => command_demo(&places, &args),
-        Command::Smoke {
+        Command::Smoke(args) => command_scenarios(&places, &args, Length::Smoke),
+        Command::Campaign(args) => command_scenarios(&places, &args, Length::Campaign),
+        Command::InternalLane {
             up: args,
-            only,
-            list,
+            campaign,
             keep,
         } => {
-            if list {
-                for scenario in &scenario::SCENARIOS {
-                    println!("{:<16} {}", scenario.name, scenario.proves);
-                }
-                return Ok(0);
-            }
-            scenario::smoke(&places, &plan(&places, &args)?, &only, keep)
+            let length = if campaign {
+                Length::Campaign
+            } else {
+                Length::Smoke
+            };
+            lanes::main(&places, &plan(&places, &args)?, length, keep)
         }
         Command::Bench(args) => {
-            let mut stage = scenario::Stage::raise(&places, &plan(&places, &args)?)?;
+            let mut stage = scenario::Stage::raise(&places, &plan(&places, &args)?, Length::Smoke)?;
             stage.settle()?;
             bench::run(&stage.lab).map(|()| 0)
         }
@@ -317,6 +336,23 @@ fn command_demo(places: &Places, args: &UpArgs) -> Result<i32> {
         artefacts::collect(&lab, "demo");
     }
     Ok(code)
+}
+
+fn command_scenarios(places: &Places, args: &ScenarioArgs, length: Length) -> Result<i32> {
+    let scenarios = scenario::choose(&args.only)?;
+    if args.list {
+        for scenario in scenarios {
+            println!("{:<16} {}", scenario.name, scenario.proves);
+        }
+        return Ok(0);
+    }
+    let order = lanes::Order {
+        scenarios,
+        length,
+        lanes: usize::from(args.lanes),
+        keep: args.keep,
+    };
+    lanes::run(places, &plan(places, &args.up)?, &order)
 }
 
 fn command_logs(lab: &Lab, node: Option<&str>, follow: bool) -> Result<()> {

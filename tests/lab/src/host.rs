@@ -54,7 +54,7 @@ fn describe(command: &Command) -> String {
 }
 
 /// As [`run_command`], for a program that takes long: told to end if the lab is killed meanwhile.
-/// Call it from the main thread: it is that thread's death the program is told of.
+/// It is the calling thread's death the program is told of, and that thread waits for it here.
 ///
 /// # Errors
 /// As [`run`].
@@ -88,7 +88,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// When a program or device is missing.
 pub fn check_requirements() -> Result<()> {
     // Program and the Debian package that brings it.
-    const PROGRAMS: [(&str, &str); 7] = [
+    const PROGRAMS: [(&str, &str); 8] = [
         ("mmdebstrap", "mmdebstrap"),
         ("mke2fs", "e2fsprogs"),
         ("ip", "iproute2"),
@@ -96,6 +96,7 @@ pub fn check_requirements() -> Result<()> {
         ("unshare", "util-linux"),
         ("setpriv", "util-linux"),
         ("chroot", "coreutils"),
+        ("cc", "gcc"),
     ];
     let mut packages: Vec<&str> = Vec::new();
     for (program, package) in PROGRAMS {

@@ -9,7 +9,7 @@
 //! link of the chain asks to be killed when its parent dies.
 
 use crate::clock;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -22,8 +22,8 @@ use std::process::{Command, Stdio};
 /// Exit code of the keeper when the kernel could not even be started.
 pub const NOT_STARTED: i32 = 70;
 
-/// The keeper: enters new namespaces and waits for the init inside. `args` is the kernel's command
-/// line, the program first.
+/// The keeper: enters new namespaces and waits for the init inside. `args` is the library to preload
+/// into the kernel and the kernel's command line, the program first.
 ///
 /// # Errors
 /// When the host refuses namespaces or mounts.
@@ -61,13 +61,16 @@ pub fn init(args: &[String]) -> Result<i32> {
     // The kernel looks itself up in /proc, which has to speak of this PID namespace.
     let none: Option<&str> = None;
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).context("mount /proc")?;
-    let (program, args) = args.split_first().context("no kernel given")?;
+    let [preload, program, args @ ..] = args else {
+        bail!("no kernel given");
+    };
     let child = Command::new(program)
         // A name that leads nowhere: at a reboot User Mode Linux starts itself anew by this name,
         // with its serial line closed. It fails, ends, and the supervisor boots the node properly.
         .arg0("two-node-ha-lab-kernel")
         .args(args)
         .env_clear()
+        .env("LD_PRELOAD", preload)
         .env("PATH", "/usr/bin:/bin:/usr/lib/uml")
         .env("HOME", "/dev/shm")
         .env("TMPDIR", "/dev/shm")
@@ -94,7 +97,7 @@ fn die_with_parent() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL).context("ask to die with the parent")?;
     // In a new PID namespace the parent's id reads 0; outside, 1 means that it is gone.
     if nix::unistd::getppid() == Pid::from_raw(1) && nix::unistd::getpid() != Pid::from_raw(1) {
-        anyhow::bail!("the lab ended while the kernel was being started");
+        bail!("the lab ended while the kernel was being started");
     }
     Ok(())
 }

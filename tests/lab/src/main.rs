@@ -3,7 +3,7 @@
 //! Reading order: [`cluster`] names the nodes, [`image`] makes what they boot from, [`supervisor`]
 //! owns an instance, [`launch`] are the processes around one kernel, [`control`] is the line into a
 //! node, [`client`] is a running lab from the outside. [`form`] makes a cluster of two fresh nodes;
-//! [`scenario`] and [`demo`] are what the lab is for.
+//! [`scenario`] and [`demo`] are what the lab is for, and [`lanes`] runs scenarios on several labs.
 
 mod agent;
 mod artefacts;
@@ -19,6 +19,7 @@ mod form;
 mod host;
 mod image;
 mod interrupt;
+mod lanes;
 mod launch;
 mod logs;
 mod members;

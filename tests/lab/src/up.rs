@@ -6,7 +6,8 @@ use crate::image::{self, Parts};
 use crate::places::Places;
 use crate::supervisor::protocol::Spec;
 use crate::supervisor::try_lock;
-use crate::{artefacts, form, host, progress, wait};
+use crate::wait::{self, Seen};
+use crate::{artefacts, form, host, progress};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,14 +30,22 @@ pub struct Plan {
 /// # Errors
 /// When one cannot be made.
 pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> {
-    let kernel = image::kernel(places)?;
+    // Side by side: the one is waiting for a mirror, the other compiles.
+    let (kernel, base, standins) = std::thread::scope(|scope| {
+        let standins = scope.spawn(|| {
+            let there = places.guest().join("standins/build.sh").is_file();
+            there.then(|| image::standins(places)).transpose()
+        });
+        let made = image::kernel(places).and_then(|kernel| Ok((kernel, image::base(places)?)));
+        let standins = standins
+            .join()
+            .unwrap_or_else(|_| bail!("the making of the stand-ins panicked"));
+        let (kernel, base) = made?;
+        anyhow::Ok((kernel, base, standins?))
+    })?;
     let parts = Parts {
-        base: image::base(places)?,
-        standins: if places.guest().join("standins/build.sh").is_file() {
-            Some(image::standins(places)?)
-        } else {
-            None
-        },
+        base,
+        standins,
         package: plan.package.clone(),
         kernel: kernel.clone(),
     };
@@ -44,16 +53,25 @@ pub fn images(places: &Places, plan: &Plan) -> Result<(image::Kernel, PathBuf)> 
     Ok((kernel, system))
 }
 
-/// The whole of it: images, disks, supervisor, both nodes booted.
+/// The kernel and both disks, made where they are not cached.
 ///
 /// # Errors
-/// When any of it fails; nothing is left running then.
-pub fn bring(places: &Places, plan: &Plan) -> Result<Lab> {
+/// When one cannot be made.
+pub fn prepare(places: &Places, plan: &Plan) -> Result<(image::Kernel, [PathBuf; 2])> {
     let (kernel, system) = images(places, plan)?;
     let disks = match plan.package {
         Some(_) => form::disks(places, plan, &kernel, &system)?,
         None => [system.clone(), system],
     };
+    Ok((kernel, disks))
+}
+
+/// The whole of it: images, disks, supervisor, both nodes booted.
+///
+/// # Errors
+/// When any of it fails; nothing is left running then.
+pub fn bring(places: &Places, plan: &Plan) -> Result<Lab> {
+    let (kernel, disks) = prepare(places, plan)?;
     let lab = lay_out(places, plan, &kernel, [&disks[0], &disks[1]])?;
     boot(&lab, &NODES).inspect_err(|_| artefacts::collect(&lab, &places.name))?;
     Ok(lab)
@@ -94,6 +112,7 @@ pub fn lay_out(
     }
     let spec = Spec {
         kernel: kernel.program(),
+        preload: kernel.preload(),
         memory: plan.memory,
         instance: places.name.clone(),
         dir: places.instance.clone(),
@@ -173,8 +192,8 @@ pub fn hands(lab: &Lab, node: Node) -> Result<()> {
             bail!("{node} went down while it started: {why}");
         }
         Ok(match &status.boot_id {
-            Some(_) => wait::Seen::Ready(()),
-            None => wait::Seen::NotYet("its hands have not reported yet".to_owned()),
+            Some(_) => Seen::Ready(()),
+            None => Seen::NotYet("its hands have not reported yet".to_owned()),
         })
     })
 }
@@ -184,25 +203,29 @@ pub fn hands(lab: &Lab, node: Node) -> Result<()> {
 /// # Errors
 /// When it takes too long; says which jobs are left.
 pub fn settled(lab: &Lab, node: Node) -> Result<()> {
-    let state = lab.try_run(
-        node,
-        &["systemctl", "is-system-running", "--wait"],
+    let asked = ["systemctl", "is-system-running", "--wait"];
+    wait::quietly(
+        &format!("{node} to finish its start"),
         BOOT_LIMIT,
-    );
-    match state {
-        Ok(output) if ["running", "degraded"].contains(&output.out.trim()) => Ok(()),
-        other => {
-            let jobs = lab.try_run(
-                node,
-                &["systemctl", "list-jobs", "--no-pager"],
-                Duration::from_secs(20),
-            );
-            let jobs = jobs.map_or_else(|e| format!("{e:#}"), |o| o.out);
-            let seen = other.map_or_else(|e| format!("{e:#}"), |o| format!("{}{}", o.out, o.err));
-            bail!(
-                "{node} has not finished its start: {}\njobs under way:\n{jobs}",
-                seen.trim()
-            )
-        }
-    }
+        || match lab.try_run(node, &asked, BOOT_LIMIT) {
+            Ok(output) if ["running", "degraded"].contains(&output.out.trim()) => {
+                Ok(Seen::Ready(()))
+            }
+            // It has ended without a word at the very moment when the start was finished: ask again.
+            Ok(output) => Ok(Seen::NotYet(format!(
+                "exit {}: {}{}",
+                output.code, output.out, output.err
+            ))),
+            Err(error) => Err(error),
+        },
+    )
+    .or_else(|error| {
+        let jobs = lab.try_run(
+            node,
+            &["systemctl", "list-jobs", "--no-pager"],
+            Duration::from_secs(20),
+        );
+        let jobs = jobs.map_or_else(|e| format!("{e:#}"), |o| o.out);
+        bail!("{error:#}\njobs under way:\n{jobs}")
+    })
 }

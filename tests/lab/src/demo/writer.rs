@@ -17,6 +17,10 @@ const STREAMS: usize = 4;
 /// The API server itself gives up after 2.5 s.
 const WRITE_LIMIT: Duration = Duration::from_secs(4);
 
+/// After an acknowledged write. As fast as they can, the streams would take both nodes' processors from
+/// the failover that they are there to watch, and from the lab in the next lane.
+const PACE: Duration = Duration::from_millis(40);
+
 /// After a refused write: the node is not serving, and asking it in a tight loop would only take
 /// time from its recovery.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -176,13 +180,16 @@ fn write(shared: &Shared, prefix: &str, first: Node) {
         let answer = http::request(node, "PUT", &format!("/kv/{key}"), &value, WRITE_LIMIT);
         shared.in_flight.fetch_sub(1, Ordering::SeqCst);
         match answer {
-            Ok(_) => shared.acks().push(Ack {
-                key,
-                value,
-                sent,
-                acked: SystemTime::now(),
-                by: node,
-            }),
+            Ok(_) => {
+                shared.acks().push(Ack {
+                    key,
+                    value,
+                    sent,
+                    acked: SystemTime::now(),
+                    by: node,
+                });
+                std::thread::sleep(PACE);
+            }
             Err(error) => {
                 *shared
                     .last_refusal

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 const STEP: Duration = Duration::from_secs(120);
 
-/// From the loading of the resources to a voter: DRBD, the mount and the move of the databases.
-const VOTER: Duration = Duration::from_secs(240);
+/// From the loading of the resources to a voter: DRBD, the mount and the move of the databases. A
+/// time-out, not a goal: other labs may start beside this one.
+const VOTER: Duration = Duration::from_secs(420);
 
 /// The last step of the administrator, on the running cluster: resources and constraints. Pacemaker
 /// then promotes DRBD, mounts the volume and starts the voter, for the first time.

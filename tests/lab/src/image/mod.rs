@@ -3,6 +3,7 @@
 //! | layer | made of | cost when cold |
 //! |---|---|---|
 //! | kernel | bookworm's `user-mode-linux`, the last whose kernel starts on every host from bookworm on | 5 s |
+//! | xstate | `host/xstate.c`, preloaded into the kernel: it knows fewer registers than processors have | 1 s |
 //! | builder | trixie, or bookworm, with Go and libdqlite | a minute |
 //! | stand-ins | their sources, in the builder | a minute |
 //! | real dqlite | `crates/dqlite`'s test program, in the builder of trixie or bookworm | half a minute |
@@ -28,21 +29,30 @@ const SUITE: &str = "trixie";
 /// Debian of their kernel; see facts in the module's table.
 const KERNEL_SUITE: &str = "bookworm";
 
-/// A kernel tree: `usr/bin/linux.uml` and `usr/lib/uml/modules/VERSION`.
+/// A kernel tree: `usr/bin/linux.uml` and `usr/lib/uml/modules/VERSION`; and what is preloaded into it.
 #[derive(Debug, Clone)]
-pub struct Kernel(PathBuf);
+pub struct Kernel {
+    tree: PathBuf,
+    preload: PathBuf,
+}
 
 impl Kernel {
     /// The program.
     #[must_use]
     pub fn program(&self) -> PathBuf {
-        self.0.join("usr/bin/linux.uml")
+        self.tree.join("usr/bin/linux.uml")
+    }
+
+    /// The library that lets it run on processors with more registers than it knows of.
+    #[must_use]
+    pub fn preload(&self) -> PathBuf {
+        self.preload.join("xstate.so")
     }
 
     /// Directory with one directory of modules, named by version.
     #[must_use]
     pub fn modules(&self) -> PathBuf {
-        self.0.join("usr/lib/uml/modules")
+        self.tree.join("usr/lib/uml/modules")
     }
 }
 
@@ -66,7 +76,32 @@ pub fn kernel(places: &Places) -> Result<Kernel> {
             )
         },
     )?;
-    Ok(Kernel(path))
+    Ok(Kernel {
+        tree: path,
+        preload: preload(places)?,
+    })
+}
+
+/// `tests/lab/host/xstate.c`, compiled for this machine.
+fn preload(places: &Places) -> Result<PathBuf> {
+    let source = places.repo.join("tests/lab/host/xstate.c");
+    let mut recipe = Recipe::new("xstate", 1);
+    recipe.add_tree(&source)?;
+    cache::entry(
+        &places.cache,
+        "xstate",
+        "compiling what is preloaded into the nodes' kernel",
+        recipe,
+        |dir| {
+            let mut command = Command::new("cc");
+            command
+                .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
+                .arg(dir.join("xstate.so"))
+                .arg(&source)
+                .arg("-ldl");
+            host::run_command(&mut command).map(drop)
+        },
+    )
 }
 
 /// The tree of installed packages.

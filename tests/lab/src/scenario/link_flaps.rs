@@ -5,7 +5,7 @@ use super::return_as_spare::in_sync;
 use super::{COMMAND, SETTLE, Scenario, Stage};
 use crate::agent;
 use crate::client::Lab;
-use crate::cluster::{NODES, Node};
+use crate::cluster::Node;
 use crate::demo::writer::Writer;
 use crate::progress;
 use crate::wait::{self, Seen};
@@ -14,15 +14,12 @@ use std::time::{Duration, SystemTime};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "link-flaps",
-    proves: "without DRBD's link the primary writes on and the other is kept from promotion; 50 flaps leave no constraint",
+    proves: "without DRBD's link the primary writes on and the other is kept from promotion; flap after flap leaves no constraint",
     run,
 };
 
-const FLAPS: u32 = 50;
-
-/// DRBD's defaults would take some ten seconds to see that the link is gone, and as many to try it
-/// again.
-const HASTE: &str = "timeout 10; ping-int 2; ping-timeout 5; connect-int 2;";
+/// In CI, and in a campaign.
+const FLAPS: [u32; 2] = [10, 50];
 
 fn run(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
@@ -58,8 +55,9 @@ fn run(stage: &mut Stage) -> Result<()> {
     in_sync(lab, voter)?;
     link::none_left(lab, voter)?;
 
-    progress::step(&format!("{FLAPS} flaps of DRBD's link"), || {
-        flaps(lab, spare)
+    let count = stage.length.choose(FLAPS[0], FLAPS[1]);
+    progress::step(&format!("{count} flaps of DRBD's link"), || {
+        flaps(lab, spare, count)
     })?;
     stage.acks.extend(writer.stop());
     super::whole_again(&stage.lab, voter, &before, 0)?;
@@ -68,14 +66,7 @@ fn run(stage: &mut Stage) -> Result<()> {
 
 /// Cuts the link, waits until both have seen it, and then until the copies are equal again, each time
 /// without a pause.
-fn flaps(lab: &Lab, spare: Node) -> Result<()> {
-    let options = |edit: String| {
-        NODES.into_iter().try_for_each(|node| {
-            let script = format!("sed -i '{edit}' /etc/drbd.d/r0.res && drbdadm adjust r0");
-            lab.sh(node, &script, COMMAND).map(drop)
-        })
-    };
-    options(format!("s/protocol C;/& {HASTE}/"))?;
+fn flaps(lab: &Lab, spare: Node, count: u32) -> Result<()> {
     let script = format!(
         "state() {{ grep -o 'cs:[A-Za-z]* ro:[^ ]* ds:[^ ]*' /proc/drbd; }}
         until_() {{
@@ -86,16 +77,17 @@ fn flaps(lab: &Lab, spare: Node) -> Result<()> {
                 sleep 0.05
             done
         }}
-        for flap in $(seq {FLAPS}); do
+        for flap in $(seq {count}); do
             {CUT}
             until_ -v cs:Connected
             {HEAL}
             until_ 'cs:Connected .* ds:UpToDate/UpToDate'
         done"
     );
-    let result = lab.sh(spare, &script, Duration::from_secs(1200));
-    // Where a flap has failed it may still be cut.
-    let _ = lab.sh(spare, HEAL, COMMAND);
-    options(format!("s/ {HASTE}//"))?;
-    result.map(drop)
+    link::hastily(lab, || {
+        let result = lab.sh(spare, &script, Duration::from_secs(1200));
+        // Where a flap has failed it may still be cut.
+        let _ = lab.sh(spare, HEAL, COMMAND);
+        result.map(drop)
+    })
 }

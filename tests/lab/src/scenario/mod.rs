@@ -1,8 +1,8 @@
 //! What the lab proves: a table of scenarios, each in a file of its own.
 //!
-//! They run in the order of the table, on one lab, and each leaves a healthy cluster behind: voter
-//! and spare settled, no partition. A failed one is followed by a fresh lab, so that each verdict is
-//! its own.
+//! They are taken in the order of the table by as many labs as there are lanes (see [`crate::lanes`]),
+//! and each leaves a healthy cluster behind: voter and spare settled, no partition. None relies on
+//! another one having run before it.
 
 mod boot_delay;
 mod broken_config;
@@ -13,34 +13,42 @@ mod fenced_late;
 mod fencing;
 mod fencing_fails;
 mod first_start;
+mod full_disk;
 mod handler_hangs;
+mod handover;
 mod hooks;
 mod idle_agent;
 pub mod link;
 mod link_flaps;
+mod lone_voter;
 mod move_back;
 mod nothing_left;
 mod partition;
+mod paused_agent;
 mod power_cut;
 mod return_as_spare;
+mod service;
 mod services_gated;
 mod shutdown_order;
+mod silent_agent;
 mod slow_and_full;
 mod spare_dies;
 mod split_brain;
+mod stubborn;
+mod typo;
+mod wedged;
 
 pub use return_as_spare::in_sync;
 
 use crate::agent;
-use crate::artefacts;
 use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use crate::demo::writer::{Ack, missing};
 use crate::places::Places;
 use crate::supervisor::protocol::Status;
-use crate::{form, members, progress, up};
-use anyhow::{Context, Result, bail, ensure};
-use std::time::{Duration, Instant};
+use crate::{form, members, up};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::time::Duration;
 
 /// How long a cluster may take to settle. A time-out, not a goal.
 pub const SETTLE: Duration = Duration::from_secs(420);
@@ -57,28 +65,57 @@ pub struct Scenario {
     run: fn(&mut Stage) -> Result<()>,
 }
 
-/// All of them, in the order in which they run.
-pub static SCENARIOS: [Scenario; 21] = [
+/// How much of a scenario that repeats something is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// What CI has time for.
+    Smoke,
+    /// All of it.
+    Campaign,
+}
+
+impl Length {
+    /// The one number or the other.
+    #[must_use]
+    pub const fn choose(self, smoke: u32, campaign: u32) -> u32 {
+        match self {
+            Self::Smoke => smoke,
+            Self::Campaign => campaign,
+        }
+    }
+}
+
+/// All of them, in the order in which they are taken: what the product is for comes first, and long
+/// ones before short ones, so that all lanes end at about the same time.
+pub static SCENARIOS: [Scenario; 29] = [
     first_start::SCENARIO,
-    idle_agent::SCENARIO,
     power_cut::SCENARIO,
-    return_as_spare::SCENARIO,
-    move_back::SCENARIO,
-    spare_dies::SCENARIO,
-    slow_and_full::SCENARIO,
-    copy_refused::SCENARIO,
+    silent_agent::SCENARIO,
+    handover::SCENARIO,
+    lone_voter::SCENARIO,
+    split_brain::SCENARIO,
+    full_disk::SCENARIO,
+    typo::SCENARIO,
     disk_fails::SCENARIO,
     link_flaps::SCENARIO,
-    handler_hangs::SCENARIO,
-    partition::SCENARIO,
-    fencing_fails::SCENARIO,
+    paused_agent::SCENARIO,
     fenced_late::SCENARIO,
+    fencing_fails::SCENARIO,
+    wedged::SCENARIO,
+    return_as_spare::SCENARIO,
+    spare_dies::SCENARIO,
+    partition::SCENARIO,
+    handler_hangs::SCENARIO,
     constraint_only::SCENARIO,
-    split_brain::SCENARIO,
+    copy_refused::SCENARIO,
+    slow_and_full::SCENARIO,
     services_gated::SCENARIO,
     boot_delay::SCENARIO,
     shutdown_order::SCENARIO,
     broken_config::SCENARIO,
+    stubborn::SCENARIO,
+    move_back::SCENARIO,
+    idle_agent::SCENARIO,
     nothing_left::SCENARIO,
 ];
 
@@ -88,6 +125,8 @@ pub struct Stage {
     pub lab: Lab,
     /// Every write that was ever acknowledged: none may be missing at any later time.
     pub acks: Vec<Ack>,
+    /// How much is to be repeated.
+    pub length: Length,
     /// Whether the resources are loaded into Pacemaker.
     started: bool,
 }
@@ -97,10 +136,11 @@ impl Stage {
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn raise(places: &Places, plan: &up::Plan) -> Result<Self> {
+    pub fn raise(places: &Places, plan: &up::Plan, length: Length) -> Result<Self> {
         Ok(Self {
             lab: up::bring(places, plan)?,
             acks: Vec::new(),
+            length,
             started: false,
         })
     }
@@ -161,80 +201,75 @@ fn whole_again(lab: &Lab, voter: Node, before: &Status, fencings: usize) -> Resu
     Ok(())
 }
 
-/// Runs the scenarios with these names, or all; the exit code.
+/// Runs it on the stage, raised or settled before as it needs.
 ///
 /// # Errors
-/// When a name is unknown, or the lab cannot be brought up.
-pub fn smoke(places: &Places, plan: &up::Plan, only: &[String], keep: bool) -> Result<i32> {
-    let chosen = choose(only)?;
-    let mut stage = None;
-    let (mut passed, mut failed) = (0, Vec::new());
-    for scenario in chosen {
-        eprintln!("\n--- {}: {}", scenario.name, scenario.proves);
-        let start = Instant::now();
-        let mut on = match stage.take() {
-            Some(stage) => stage,
-            None => Stage::raise(places, plan)?,
-        };
-        // The first start has to see the cluster before it; all others a settled one.
-        let prepared = if scenario.name == first_start::SCENARIO.name {
-            Ok(())
-        } else {
-            on.settle()
-        };
-        let result = prepared
-            .context("before the scenario itself")
-            .and_then(|()| (scenario.run)(&mut on));
-        let took = progress::seconds(start.elapsed());
-        match result {
-            Ok(()) => {
-                passed += 1;
-                println!(
-                    "{:<16} {took:>8}  ok      {}",
-                    scenario.name, scenario.proves
-                );
-                // The last one ends the lab itself.
-                if Lab::is_up(places) {
-                    stage = Some(on);
-                }
-            }
-            Err(error) => {
-                println!(
-                    "{:<16} {took:>8}  FAILED  {}",
-                    scenario.name, scenario.proves
-                );
-                eprintln!("{}: {error:#}", scenario.name);
-                artefacts::collect(&on.lab, scenario.name);
-                failed.push(format!("{}: {error:#}", scenario.name));
-                if keep {
-                    on.lab.detach()?;
-                    eprintln!("the lab stays as it is; `two-node-ha-lab down` ends it");
-                    break;
-                }
-            }
-        }
-    }
-    drop(stage);
-    // Once more, where whoever reads only the end finds it.
-    for failure in &failed {
-        println!("FAILED {failure}");
-    }
-    println!("{passed} passed, {} failed", failed.len());
-    Ok(i32::from(!failed.is_empty()))
+/// When the cluster does not settle before it, or what it proves does not hold.
+pub fn play(scenario: &Scenario, stage: &mut Stage) -> Result<()> {
+    // The first start has to see the cluster before it; all others a settled one.
+    let prepared = if scenario.name == first_start::SCENARIO.name {
+        Ok(())
+    } else {
+        stage.settle()
+    };
+    prepared
+        .context("before the scenario itself")
+        .and_then(|()| (scenario.run)(stage))
 }
 
-fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
-    for name in only {
-        if !SCENARIOS.iter().any(|s| s.name == name) {
-            let names: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
-            bail!(
-                "no scenario is called {name:?}; there are: {}",
-                names.join(", ")
-            );
-        }
-    }
+/// The one with this name.
+///
+/// # Errors
+/// When there is none; says which there are.
+pub fn find(name: &str) -> Result<&'static Scenario> {
+    SCENARIOS.iter().find(|s| s.name == name).with_context(|| {
+        let names: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
+        format!(
+            "no scenario is called {name:?}; there are: {}",
+            names.join(", ")
+        )
+    })
+}
+
+/// Those with these names, or all, in the order of the table.
+///
+/// # Errors
+/// When a name is unknown.
+pub fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
+    only.iter().try_for_each(|name| find(name).map(drop))?;
     Ok(SCENARIOS
         .iter()
         .filter(|s| only.is_empty() || only.iter().any(|name| name == s.name))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scenario_is_found_by_its_name_and_fits_its_column() {
+        for scenario in &SCENARIOS {
+            let found = find(scenario.name).unwrap();
+            assert!(std::ptr::eq(found, scenario), "{} twice", scenario.name);
+            assert!(scenario.name.len() <= 16, "{}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn the_first_start_is_taken_by_a_fresh_lab_and_what_ends_a_lab_comes_last() {
+        assert_eq!(SCENARIOS[0].name, first_start::SCENARIO.name);
+        assert_eq!(
+            SCENARIOS[SCENARIOS.len() - 1].name,
+            nothing_left::SCENARIO.name
+        );
+    }
+
+    #[test]
+    fn scenarios_asked_for_run_in_the_order_of_the_table() {
+        let chosen = choose(&["planned-move".to_owned(), "first-start".to_owned()]).unwrap();
+        let names: Vec<&str> = chosen.iter().map(|s| s.name).collect();
+        assert_eq!(names, ["first-start", "planned-move"]);
+        assert!(choose(&["no-such".to_owned()]).is_err());
+    }
 }

@@ -88,9 +88,39 @@ fn processes(instance: &Path) -> Result<Vec<String>> {
         // A process that ended meanwhile, or a zombie, has none.
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(&instance) {
+        // Not those of a lab whose name only begins like this one's.
+        if speaks_of(&line, &instance) {
             found.push(format!("{pid} {line}"));
         }
     }
     Ok(found)
+}
+
+/// Whether the text has this path, or one below it.
+fn speaks_of(text: &str, path: &str) -> bool {
+    text.split(path)
+        .skip(1)
+        .any(|rest| rest.is_empty() || rest.starts_with(['/', ' ']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_whose_name_only_begins_like_this_ones_is_another() {
+        assert!(speaks_of(
+            "linux.uml ubda=/run/smoke/haone/disk.img",
+            "/run/smoke"
+        ));
+        assert!(speaks_of(
+            "lab internal-supervisor /run/smoke",
+            "/run/smoke"
+        ));
+        assert!(speaks_of("/run/smoke-1 /run/smoke ", "/run/smoke"));
+        assert!(!speaks_of(
+            "linux.uml ubda=/run/smoke-1/haone/disk.img",
+            "/run/smoke"
+        ));
+    }
 }

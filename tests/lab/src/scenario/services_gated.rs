@@ -22,10 +22,14 @@ fn run(stage: &mut Stage) -> Result<()> {
         systemctl enable snap.k8s.k8s-dqlite.service snap.k8s.k8sd.service 2>&1",
         COMMAND,
     )?;
-    lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
-    lab.wait_off(node, SETTLE)?;
     // Without the agent the role of the node cannot settle.
-    up::boot_with(lab, &[node], &["systemd.mask=two-node-ha-k8s.service"])?;
+    lab.sh(
+        node,
+        "systemctl mask two-node-ha-k8s.service 2>&1; systemctl poweroff --no-block 2>&1",
+        COMMAND,
+    )?;
+    lab.wait_off(node, SETTLE)?;
+    up::boot(lab, &[node])?;
     lab.sh(
         node,
         "snap start --enable k8s.k8s-dqlite 2>&1 || true; snap start k8s 2>&1 || true",
@@ -52,9 +56,11 @@ fn run(stage: &mut Stage) -> Result<()> {
         "k8s-dqlite was not skipped by its condition, but {skipped}"
     );
     // And once the role can settle, they do start.
-    lab.sh(node, "systemctl poweroff --no-block 2>&1", COMMAND)?;
-    lab.wait_off(node, SETTLE)?;
-    up::boot(lab, &[node])?;
+    lab.sh(
+        node,
+        "systemctl unmask two-node-ha-k8s.service 2>&1; systemctl start two-node-ha-k8s.service",
+        COMMAND,
+    )?;
     agent::spare(lab, node, SETTLE)?;
     ensure!(
         agent::voter(lab, COMMAND)? == voter,

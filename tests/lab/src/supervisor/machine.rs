@@ -157,6 +157,7 @@ impl Machine {
         let mut command = Command::new(crate::host::SELF);
         command
             .arg("internal-keeper")
+            .arg(&spec.preload)
             .arg(&spec.kernel)
             .args([
                 "uml_dir=/dev/shm/",

@@ -8,6 +8,7 @@ mod requests;
 use crate::cluster::{NODES, Node};
 use crate::control::wire::ToGuest;
 use crate::net;
+use crate::wait::{self, Seen};
 use anyhow::{Context, Result};
 use machine::{End, FenceRequest, Machine};
 use protocol::{Fencing, Spec};
@@ -18,7 +19,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What all threads of the supervisor share.
 pub struct Shared {
@@ -80,13 +81,7 @@ pub fn main(dir: &Path) -> Result<()> {
         serde_json::from_slice(&fs::read(dir.join("spec.json")).context("read spec.json")?)?;
     let _lock = try_lock(dir)?.context("another supervisor runs this instance")?;
     net::build()?;
-    if let Some(parent) = spec.socket.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    // The lock is ours, so a socket that is still there belongs to nobody.
-    let _ = fs::remove_file(&spec.socket);
-    let listener = UnixListener::bind(&spec.socket)
-        .with_context(|| format!("listen on {}", spec.socket.display()))?;
+    let listener = listen(&spec.socket)?;
 
     let (orders, inbox) = channel();
     let shared = Arc::new(Shared {
@@ -152,6 +147,25 @@ pub fn main(dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the socket, and its directory. Another lab that ends removes the directory when it is empty:
+/// between the two it may go again.
+fn listen(socket: &Path) -> Result<UnixListener> {
+    wait::quietly("the socket", Duration::from_secs(5), || {
+        if let Some(parent) = socket.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        // The lock is ours, so a socket that is still there belongs to nobody.
+        let _ = fs::remove_file(socket);
+        match UnixListener::bind(socket) {
+            Ok(listener) => Ok(Seen::Ready(listener)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Seen::NotYet(error.to_string()))
+            }
+            Err(error) => Err(error).with_context(|| format!("listen on {}", socket.display())),
+        }
+    })
 }
 
 fn boot(shared: &Arc<Shared>, node: Node, words: &[String]) -> Result<()> {

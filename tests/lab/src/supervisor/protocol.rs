@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub struct Spec {
     /// The User Mode Linux program.
     pub kernel: PathBuf,
+    /// The library to preload into it.
+    pub preload: PathBuf,
     /// Memory of each node, in MiB.
     pub memory: u32,
     /// Name of the instance.
