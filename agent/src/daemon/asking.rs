@@ -152,11 +152,13 @@ impl Daemon {
         }
     }
 
-    pub(super) fn peer_answered(&mut self, answer: Result<Response, String>) {
+    pub(super) fn peer_answered(&mut self, mut answer: Result<Response, String>) {
         self.knowledge.asking_peer = false;
-        if let Ok(Response::Report(report)) = &answer {
-            // Whoever it says that it is: names are part of what is compared.
-            self.compare(&report.config);
+        if let Ok(Response::Report(report)) = &mut answer {
+            // Whoever it says that it is: names are part of what is compared. What follows needs only
+            // the differences, and carries the report along with each observation.
+            let theirs = std::mem::take(&mut report.config);
+            self.compare(&theirs);
             self.hear_of_fencing(report.fenced.as_deref());
         }
         self.knowledge.report = match answer {

@@ -31,6 +31,7 @@ impl Standing {
                 }
                 Self::Accepted(fallback.warning())
             }
+            // An empty file is no valid one; of one that was named the bytes are not handed on.
             None if chosen.bytes.is_empty() => Self::Named,
             None => Self::Present(chosen.bytes.clone()),
         }

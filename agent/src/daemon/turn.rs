@@ -388,7 +388,7 @@ impl Daemon {
             peer_state: match &o.peer_report {
                 Asked::NotYet => "not asked".into(),
                 Asked::Silent(why) => format!("silent: {why}"),
-                Asked::Answer(report) if report.config.is_empty() => format!(
+                Asked::Answer(report) if self.knowledge.configuration.heard.is_none() => format!(
                     "{} (epoch {}); of an older version, which does not tell its configuration",
                     report.state, report.epoch
                 ),
