@@ -32,6 +32,7 @@ mod schema;
 mod source;
 mod suggest;
 mod syntax;
+pub mod times;
 mod units;
 
 pub use accepted::{ACCEPTED, Broken, Chosen, Fallback, Neither, choose};

@@ -183,8 +183,8 @@ pub struct Pacemaker {
     pub monitor_unpromoted: Duration,
     /// Time-out of DRBD's promote; above every handler's deadline. Default 90 s.
     pub promote_timeout: Duration,
-    /// Time-out of the failover unit's start: recovery included; above
-    /// `k8s.recover_timeout` and `k8s.ready_timeout` together. Default 240 s.
+    /// Time-out of the failover unit's start: above `peer.silent_timeout`, twice `k8s.recover_timeout`
+    /// and `k8s.ready_timeout` together. Default 8 min.
     pub failover_start_timeout: Duration,
     /// Time-out of the failover unit's stop: the clean demotion. Default 90 s.
     pub failover_stop_timeout: Duration,

@@ -61,7 +61,7 @@ fn the_defaults_are_the_guides_values_with_its_mistakes_corrected() {
     assert_eq!(c.corosync.port, 5405);
     assert_eq!(c.pacemaker.drbd_clone, "drbd_master_slave");
     assert_eq!(c.pacemaker.no_quorum_policy, "stop");
-    assert_eq!(c.pacemaker.failover_start_timeout, Duration::from_secs(240));
+    assert_eq!(c.pacemaker.failover_start_timeout, Duration::from_secs(480));
     assert_eq!(c.fencing.mode, FencingMode::Stonith);
     assert_eq!(c.k8s.services.len(), 8);
     assert_eq!(c.k8s.datastore_services, ["k8s-dqlite", "k8sd"]);

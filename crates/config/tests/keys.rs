@@ -81,7 +81,9 @@ fn other(key: &Key) -> String {
         "volume.mount_options" => return "[\"noatime\"]".into(),
         "peer.ssh_options" => return "[\"Compression=yes\"]".into(),
         "fencing.mode" => return "\"none\"".into(),
-        "pacemaker.failover_start_timeout" | "pacemaker.promote_timeout" => {
+        "pacemaker.failover_start_timeout"
+        | "pacemaker.failover_stop_timeout"
+        | "pacemaker.promote_timeout" => {
             return "\"11min\"".into();
         }
         "corosync.transport" => return "\"udpu\"".into(),

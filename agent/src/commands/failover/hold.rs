@@ -6,18 +6,20 @@
 
 use std::time::{Duration, Instant};
 
+use two_node_ha_config::times;
+
 use crate::daemon::control::Response;
 
 /// How long an agent that restarts may be away before a running hold counts as lost.
-pub const AGENT_GRACE: Duration = Duration::from_secs(15);
+pub const AGENT_GRACE: Duration = times::AGENT_GONE_IN_HOLD;
 /// As [`AGENT_GRACE`], of a stop: nothing needs it, it is only cleaner with an agent.
-pub const AGENT_GRACE_AT_STOP: Duration = Duration::from_secs(5);
+pub const AGENT_GRACE_AT_STOP: Duration = times::AGENT_GONE_AT_STOP;
 /// How often a missing agent is looked for.
 pub const RECONNECT: Duration = Duration::from_millis(250);
 /// How long a stop waits for an agent that says nothing.
-pub const SILENT: Duration = Duration::from_secs(20);
+pub const SILENT: Duration = times::AGENT_SILENT;
 /// How long a stop waits for the agent altogether.
-pub const RELEASE: Duration = Duration::from_secs(45);
+pub const RELEASE: Duration = times::AGENT_RELEASE;
 
 /// What was heard.
 #[derive(Debug)]

@@ -263,14 +263,14 @@ pub const KEYS: &[Key] = &[
     key(
         "pacemaker.failover_start_timeout",
         Duration,
-        "How long a node may take to become the voter; above k8s.recover_timeout and k8s.ready_timeout together.",
+        "How long a node may take to become the voter; above peer.silent_timeout, twice k8s.recover_timeout (there are two databases) and k8s.ready_timeout together.",
     )
-    .default("\"4min\"")
+    .default("\"8min\"")
     .script("op start interval=0 timeout=120"),
     key(
         "pacemaker.failover_stop_timeout",
         Duration,
-        "How long a clean demotion may take before the node is fenced for it.",
+        "How long a demotion may take before the node is fenced for it; above 1min.",
     )
     .default("\"1min 30s\"")
     .script("op stop interval=0 timeout=30"),

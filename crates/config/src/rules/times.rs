@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::reader::{Fault, Reader};
-use crate::schema::{Backing, Config};
+use crate::schema::{Backing, Config, FencingMode};
+use crate::times;
 use crate::units::{format_duration, format_size};
 
 /// `timeout` × `ko-count` of DRBD's defaults (drbd.conf(5): 6 s × 7): a peer that does not answer a
@@ -53,23 +54,18 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
         r.error_at("hooks.resync_deadline", 0, fault);
     }
 
-    let sum = c.k8s.recover_timeout + c.k8s.ready_timeout;
-    let paths = [
-        "pacemaker.failover_start_timeout",
-        "k8s.recover_timeout",
-        "k8s.ready_timeout",
-    ];
-    if p.failover_start_timeout <= sum && r.usable(&paths) {
-        let fault = Fault::from(format!(
-            "`failover_start_timeout` ({}) is not above `recover_timeout` ({}) and `ready_timeout` ({}) together",
-            format_duration(p.failover_start_timeout),
-            format_duration(c.k8s.recover_timeout),
-            format_duration(c.k8s.ready_timeout),
-        ))
-        .help("Pacemaker would give a recovery up that goes well");
-        let at = paths.into_iter().find(|path| r.given(path, 0));
-        r.error_at(at.unwrap_or(paths[0]), 0, fault);
-    }
+    budget(
+        r,
+        ("pacemaker.failover_start_timeout", p.failover_start_timeout),
+        &start_budget(c),
+        "Pacemaker would give up a takeover that goes well",
+    );
+    budget(
+        r,
+        ("pacemaker.failover_stop_timeout", p.failover_stop_timeout),
+        &stop_budget(),
+        "Pacemaker would have the node fenced for a stop that goes well",
+    );
 
     let watchdog = c.agent.watchdog;
     if !watchdog.is_zero() && watchdog < LEAST_WATCHDOG && r.usable(&["agent.watchdog"]) {
@@ -104,6 +100,86 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
             r.error_at("volume.size", 0, fault);
         }
     }
+}
+
+/// What a time is made of: a key of the file, or a part that is fixed, and how long it is.
+struct Part {
+    name: &'static str,
+    key: bool,
+    takes: Duration,
+}
+
+fn key(name: &'static str, takes: Duration) -> Part {
+    Part {
+        name,
+        key: true,
+        takes,
+    }
+}
+
+fn fixed(name: &'static str, takes: Duration) -> Part {
+    Part {
+        name,
+        key: false,
+        takes,
+    }
+}
+
+/// The longest way from the start of the failover unit to a confirmed voter.
+fn start_budget(c: &Config) -> Vec<Part> {
+    let silent = match c.fencing.mode {
+        FencingMode::Stonith => c.peer.silent_timeout,
+        FencingMode::Constraint | FencingMode::None => Duration::ZERO,
+    };
+    vec![
+        key("peer.silent_timeout", silent),
+        // Two databases, one after the other.
+        key("k8s.recover_timeout", c.k8s.recover_timeout),
+        key("k8s.recover_timeout", c.k8s.recover_timeout),
+        key("k8s.ready_timeout", c.k8s.ready_timeout),
+    ]
+}
+
+/// The longest way from the stop of the failover unit to a volume that nobody holds, where nothing is
+/// stuck in the kernel.
+fn stop_budget() -> Vec<Part> {
+    vec![
+        fixed("the agent's release", times::AGENT_RELEASE),
+        fixed("the killing after it", times::WAY_DOWN),
+    ]
+}
+
+/// A time that has to be above the sum of others. The file's place is that of the first key of them
+/// that it gives.
+fn budget(r: &mut Reader<'_>, of: (&'static str, Duration), parts: &[Part], why: &str) {
+    let sum = parts.iter().map(|part| part.takes).sum();
+    let keys = parts.iter().filter(|part| part.key).map(|part| part.name);
+    let paths: Vec<&'static str> = std::iter::once(of.0).chain(keys).collect();
+    if of.1 > sum || !r.usable(&paths) {
+        return;
+    }
+    let words: Vec<String> = parts
+        .iter()
+        .filter(|part| !part.takes.is_zero())
+        .map(|part| {
+            let tick = if part.key { "`" } else { "" };
+            format!(
+                "{tick}{}{tick} ({})",
+                part.name,
+                format_duration(part.takes)
+            )
+        })
+        .collect();
+    let fault = Fault::from(format!(
+        "`{}` ({}) is not above {} together, which is {}",
+        of.0,
+        format_duration(of.1),
+        words.join(", "),
+        format_duration(sum),
+    ))
+    .help(why);
+    let at = paths.iter().find(|path| r.given(path, 0));
+    r.error_at(at.copied().unwrap_or(of.0), 0, fault);
 }
 
 /// The one of two keys that the file gives, the first if it gives both.
