@@ -46,7 +46,7 @@ pub(super) fn weigh(o: &Observation, epoch: &Epoch) -> Evidence {
         if let Some(blocked) = shortened(*database, end, epoch) {
             return not(blocked);
         }
-        match of_own(o, *database, &d.own) {
+        match of_own(*database, &d.own) {
             Ok(words) => continued.extend(words),
             Err(blocked) => return Evidence::Not(blocked),
         }
@@ -82,7 +82,7 @@ fn shortened(database: Database, end: &End, epoch: &Epoch) -> Option<Decision> {
 type Words = Result<Option<String>, Box<Decision>>;
 
 /// This node's own log, beside the volume.
-fn of_own(o: &Observation, database: Database, own: &Standing) -> Words {
+fn of_own(database: Database, own: &Standing) -> Words {
     let whose = format!("the log of {database} in this node's own directory");
     match own {
         Standing::Within => Ok(None),
@@ -94,7 +94,6 @@ fn of_own(o: &Observation, database: Database, own: &Standing) -> Words {
             &whose,
             (volume.index, other.index, *at),
             &format!("/var/lib/two-node-ha/spare/{database}"),
-            &o.peer,
         ))),
         Standing::Unknown(why) => Err(Box::new(unknown(&whose, why))),
     }
@@ -139,8 +138,7 @@ fn of_peer(
             Standing::Parted { volume, other, at } => Err(Box::new(parted(
                 &whose,
                 (volume.index, other.index, *at),
-                ".two-node-ha/peer-log-N on the volume",
-                peer,
+                &format!(".two-node-ha/peer-log-{peer} on the volume"),
             ))),
             Standing::Unknown(why) => Err(Box::new(unknown(&whose, why))),
         },
@@ -162,8 +160,9 @@ fn of_peer(
                 format!("{suspicion}, and {peer} does not answer"),
                 format!(
                     "start {peer} and its agent: its log is fetched, and goes on from there. If its disk \
-                     is lost for good, what was written there after index {} is lost with it; \
-                     two-node-ha(8), section HANDOVER, says how to go on without",
+                     is lost for good, what was written there after index {} is lost with it: \
+                     `two-node-ha raft give-up {peer}` says so, and then this node goes on without. See \
+                     two-node-ha(8), section HANDOVER",
                     end.last.index
                 ),
             )
@@ -215,12 +214,7 @@ pub(super) fn voter_off_the_volume(o: &Observation) -> Option<(Database, &End)> 
     })
 }
 
-fn parted(
-    whose: &str,
-    (volume, other, at): (u64, u64, Option<u64>),
-    place: &str,
-    peer: &str,
-) -> Decision {
+fn parted(whose: &str, (volume, other, at): (u64, u64, Option<u64>), place: &str) -> Decision {
     let where_ = match at {
         Some(at) => format!("they differ from index {at} on"),
         None => "they have no entry in common".to_owned(),
@@ -232,8 +226,7 @@ fn parted(
         ),
         format!(
             "nothing is chosen here. Compare them with `two-node-ha raft compare` (the other is in \
-             {place}), decide with what {peer} says (`two-node-ha status` there), and see \
-             two-node-ha(8), section HANDOVER"
+             {place}); `two-node-ha raft give-up NODE` gives one up. See two-node-ha(8), section HANDOVER"
         ),
     )
     .only_here()

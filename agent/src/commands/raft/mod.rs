@@ -1,6 +1,7 @@
 //! `two-node-ha raft`: dqlite's files, offline and without libdqlite.
 
 mod compare;
+mod give_up;
 mod inspect;
 mod repair;
 mod sources;
@@ -53,6 +54,13 @@ pub enum Command {
     /// What the repair made of it, and whatever was written there since, is kept in the original's
     /// place.
     Undo(repair::Undo),
+    /// Give up what a node's own log has, and the volume lacks
+    ///
+    /// Where the voter role was handed over to a node's own disk, and that disk is lost or its log has
+    /// parted from the volume's, nobody becomes the voter before the operator has said so. To be run
+    /// on the node where the volume is mounted. Without --yes it only says what would be given up. What
+    /// there is of it on this node is kept aside.
+    GiveUp(give_up::Args),
 }
 
 /// Arguments of the two that look at one directory.
@@ -82,6 +90,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Repair(args) => repair::repair(args),
         Command::Undo(args) => repair::undo(args),
+        Command::GiveUp(args) => give_up::run(args),
     }
 }
 
