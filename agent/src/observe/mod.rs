@@ -17,7 +17,9 @@ use crate::database::Database;
 use crate::peer::protocol::Report;
 use crate::store::{Epoch, Journal};
 
-pub use logs::{End, Log, Standing, Voters};
+#[cfg(test)]
+pub use logs::Voters;
+pub use logs::{End, Log, Standing};
 pub use mounts::Mount;
 
 /// Everything a decision rests on.
