@@ -68,7 +68,7 @@ enum Command {
     },
     /// Bring up a lab, cut the power of the primary under a stream of writes, show what survived
     Demo(UpArgs),
-    /// Run all scenarios, as CI does, or some of them
+    /// Run the scenarios that CI runs, or those that are named
     Smoke(ScenarioArgs),
     /// Run all scenarios, or some of them, in their full length: what CI has no time for
     Campaign(ScenarioArgs),
@@ -339,7 +339,7 @@ fn command_demo(places: &Places, args: &UpArgs) -> Result<i32> {
 }
 
 fn command_scenarios(places: &Places, args: &ScenarioArgs, length: Length) -> Result<i32> {
-    let scenarios = scenario::choose(&args.only)?;
+    let scenarios = scenario::choose(&args.only, length)?;
     if args.list {
         for scenario in scenarios {
             println!("{:<16} {}", scenario.name, scenario.proves);

@@ -20,7 +20,7 @@ use crate::paths::Paths;
 pub struct Args {
     /// The node whose own log is given up
     #[arg(value_name = "NODE")]
-    node: String,
+    whose: String,
     /// Do it; without this it only says what would be given up
     #[arg(long)]
     yes: bool,
@@ -48,14 +48,14 @@ fn go(args: &Args) -> Result<bool, String> {
     let (Some(here), Some(peer)) = (config.this_node(), config.peer_node()) else {
         return Err("this host is none of the two nodes".into());
     };
-    let own = if args.node == here.name {
+    let own = if args.whose == here.name {
         true
-    } else if args.node == peer.name {
+    } else if args.whose == peer.name {
         false
     } else {
         return Err(format!(
             "{} is none of the two nodes, {} and {}",
-            args.node, here.name, peer.name
+            args.whose, here.name, peer.name
         ));
     };
     match live::mount(&paths, &config) {
@@ -75,10 +75,10 @@ fn go(args: &Args) -> Result<bool, String> {
         );
     }
     for database in Database::ALL {
-        let place = place(&paths, &config, database, own, &args.node);
+        let place = place(&paths, &config, database, own, &args.whose);
         println!(
             "{database}: {}",
-            said(&paths, &config, database, &place, &args.node)
+            said(&paths, &config, database, &place, &args.whose)
         );
     }
     if !args.yes {
@@ -88,7 +88,7 @@ fn go(args: &Args) -> Result<bool, String> {
         return Ok(false);
     }
     for database in Database::ALL {
-        let place = place(&paths, &config, database, own, &args.node);
+        let place = place(&paths, &config, database, own, &args.whose);
         let done = if own {
             put_aside(&paths, database, &place)
         } else {
@@ -98,7 +98,7 @@ fn go(args: &Args) -> Result<bool, String> {
     }
     println!(
         "What {} has beyond the volume is given up. `crm_resource --cleanup` lets Pacemaker try again",
-        args.node
+        args.whose
     );
     Ok(true)
 }

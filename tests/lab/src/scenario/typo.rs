@@ -52,7 +52,6 @@ fn run(stage: &mut Stage) -> Result<()> {
 
 /// On the voter, while it runs.
 fn broken(lab: &Lab, voter: Node, whole: &str, writer: &Writer) -> Result<()> {
-    let spare = voter.peer();
     let processes = |lab: &Lab| -> Result<Vec<String>> {
         NODES
             .into_iter()
@@ -73,13 +72,6 @@ fn broken(lab: &Lab, voter: Node, whole: &str, writer: &Writer) -> Result<()> {
         SETTLE,
         |status| status.is_voter() && complains(status),
     )?;
-    let name = voter.name();
-    agent::wait_for(lab, spare, "a word of it", SETTLE, |status| {
-        status.is_spare()
-            && status.warnings.iter().any(|w| {
-                w.contains(name) && (w.contains("configuration") || w.contains(CONFIGURATION))
-            })
-    })?;
     // Pacemaker, too, has had time for a look at the failover unit, every 10 s.
     let first = writer.wait_after(SystemTime::now(), Duration::from_secs(60))?;
     eprintln!("{} took a write", first.by);
