@@ -351,7 +351,14 @@ mod tests {
         let (begun, none) = channel();
         let (_, answers) = channel();
         watch
-            .start(Box::new(Asked { begun, answers }), || {})
+            .start(
+                Box::new(Asked {
+                    begun,
+                    answers,
+                    elsewhere: Arc::default(),
+                }),
+                || {},
+            )
             .unwrap();
         watch.look(Voter::Running);
         none.recv().unwrap_err();
