@@ -84,18 +84,28 @@ type Words = Result<Option<String>, Box<Decision>>;
 /// This node's own log, beside the volume.
 fn of_own(database: Database, own: &Standing) -> Words {
     let whose = format!("the log of {database} in this node's own directory");
-    match own {
+    judge(
+        own,
+        &whose,
+        &format!("/var/lib/two-node-ha/spare/{database}"),
+    )
+}
+
+/// What is made of a log beside the volume's: nothing, the words that it goes on from the volume's, or
+/// Blocked.
+fn judge(standing: &Standing, whose: &str, place: &str) -> Words {
+    match standing {
         Standing::Within => Ok(None),
         Standing::Ahead { first, last } => Ok(Some(format!(
             "{whose} goes on from the volume's ({})",
             entries(*first, *last)
         ))),
         Standing::Parted { volume, other, at } => Err(Box::new(parted(
-            &whose,
+            whose,
             (volume.index, other.index, *at),
-            &format!("/var/lib/two-node-ha/spare/{database}"),
+            place,
         ))),
-        Standing::Unknown(why) => Err(Box::new(unknown(&whose, why))),
+        Standing::Unknown(why) => Err(Box::new(unknown(whose, why))),
     }
 }
 
@@ -129,19 +139,11 @@ fn of_peer(
     // Stopped first: until then it may go on.
     let running = report.is_none_or(|report| report.datastore_running) && !o.peer_stopped;
     match (&d.fetched, report) {
-        (Some(standing), _) if o.peer_logs_fetched || report.is_none() => match standing {
-            Standing::Within => Ok(None),
-            Standing::Ahead { first, last } => Ok(Some(format!(
-                "{whose} goes on from the volume's ({})",
-                entries(*first, *last)
-            ))),
-            Standing::Parted { volume, other, at } => Err(Box::new(parted(
-                &whose,
-                (volume.index, other.index, *at),
-                &format!(".two-node-ha/peer-log-{peer} on the volume"),
-            ))),
-            Standing::Unknown(why) => Err(Box::new(unknown(&whose, why))),
-        },
+        (Some(standing), _) if o.peer_logs_fetched || report.is_none() => judge(
+            standing,
+            &whose,
+            &format!(".two-node-ha/peer-log-{peer} on the volume"),
+        ),
         (_, Some(_)) if running => Err(Box::new(Decision::act(
             State::PrimaryPrep,
             vec![Step::StopPeer, Step::FetchLogs],
