@@ -165,7 +165,8 @@ fn last_answer(lab: &Lab, node: Node, what: &str, from: impl Fn() -> String) -> 
                     at: field("__REALTIME_TIMESTAMP")?.parse::<f64>().ok()? / 1e6,
                 })
             })
-            .rfind(|answered| answered.decision != "waiting");
+            // One that is not needed any more was asked for a link that has come back since.
+            .rfind(|answered| !["waiting", "not-needed"].contains(&answered.decision.as_str()));
         Ok(last.map_or_else(
             || Seen::NotYet("it has said nothing".to_owned()),
             Seen::Ready,
