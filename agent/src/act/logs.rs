@@ -11,9 +11,11 @@ use super::{Actor, Error, Outcome, Progress};
 use crate::database::Database;
 use crate::files::still::{self, How};
 use crate::files::{self, effects, tree};
-use crate::observe::{Standing, logs};
+use crate::observe::Standing;
+use crate::observe::logs::{self, Looks};
 use crate::paths::PEER_LOG;
 use crate::peer::protocol::{Request, Response, VERSION};
+use crate::store::{Astray, Epoch, astray};
 
 /// The database's directory while it is made anew on the volume.
 const NEW_BASE: &str = "new-base-";
@@ -49,69 +51,64 @@ impl Actor {
 
     /// Where a log goes on from the volume's, the database on the volume is exchanged for one with that
     /// log. Compared again here, byte by byte: the plan saw it a moment ago.
-    pub(super) fn take_base(&self, database: Database) -> Result<(), Error> {
+    pub(super) fn take_base(&self, database: Database, epoch: &mut Epoch) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
         let raft = database.raft_directory(&volume);
         let own = database.raft_directory(&self.paths.spare(database));
         let fetched = self.paths.peer_log(&self.config, &self.peer.name, database);
-        for other in [own, fetched] {
-            if !other.is_dir() {
-                continue;
+        let fetched = fetched.is_dir().then_some(fetched.as_path());
+        let me = self.identity(database)?.id;
+        // One after the other: the first may change the volume's.
+        let beside = || Looks::default().beside(&raft, (&own, fetched), Some(me));
+        self.take_from(database, epoch, (&own, &self.node.name), beside().own)?;
+        match (fetched, beside().fetched) {
+            (Some(fetched), Some(standing)) => {
+                self.take_from(database, epoch, (fetched, &self.peer.name), standing)
             }
-            match logs::compare(&raft, &other) {
-                Standing::Within => {}
-                Standing::Ahead { first, last } => {
-                    self.exchange_base(database, &other)?;
-                    tracing::warn!(
-                        database = database.name(),
-                        first,
-                        last,
-                        from = %other.display(),
-                        "the log of {database} goes on from index {first} to {last} with what had been \
-                         written off the volume; it was taken from {}",
-                        other.display()
-                    );
-                }
-                // A spare that was made anew from a bundle has a log of an epoch that is over, and its
-                // beginning may be gone from the volume's by now.
-                Standing::Parted {
-                    volume, other: end, ..
-                } if end.index <= volume.index => {
-                    self.is_of_the_past(database, &other)?;
-                }
-                Standing::Parted {
-                    volume, other: end, ..
-                } => {
-                    return Err(Error::Unfit(format!(
-                        "the log of {database} in {} has parted from the volume's (index {} there, {} \
-                         on the volume); `two-node-ha raft compare` shows both",
-                        other.display(),
-                        end.index,
-                        volume.index
-                    )));
-                }
-                Standing::Unknown(why) => {
-                    return Err(Error::Unfit(format!(
-                        "whether {} has more of {database} than the volume cannot be told: {why}",
-                        other.display()
-                    )));
-                }
-            }
+            (None, _) | (_, None) => Ok(()),
         }
-        Ok(())
     }
 
-    /// A log that does not name this node as a voter has taken no write of its own.
-    fn is_of_the_past(&self, database: Database, raft: &Path) -> Result<(), Error> {
-        let me = self.identity(database)?.id;
-        let log = logs::Looks::default().log(raft, Some(me));
-        match log.end() {
-            Some(end) if end.voters.here => Err(Error::Unfit(format!(
-                "the log of {database} in {} names this node as the voter and has parted from the \
-                 volume's; `two-node-ha raft compare` shows both",
-                raft.display()
+    fn take_from(
+        &self,
+        database: Database,
+        epoch: &mut Epoch,
+        (log, node): (&Path, &str),
+        standing: Standing,
+    ) -> Result<(), Error> {
+        match standing {
+            Standing::Within => Ok(()),
+            Standing::Ahead { first, last } => {
+                let volume = self.paths.on_volume(&self.config, database);
+                let raft = database.raft_directory(&volume);
+                let since = astray::last_written(&raft).map_err(Error::io("reading", &raft))?;
+                self.exchange_base(database, log)?;
+                let astray = Astray::now(node, (first, last), since);
+                tracing::warn!(
+                    database = database.name(),
+                    first,
+                    last,
+                    from = node,
+                    "the log of {database} went on off the volume, and was taken from {}: {astray}",
+                    log.display()
+                );
+                epoch.astray.insert(database, astray);
+                epoch.write(&self.paths.epoch(&self.config))?;
+                Ok(())
+            }
+            Standing::Parted {
+                volume, other: end, ..
+            } => Err(Error::Unfit(format!(
+                "the log of {database} in {} has parted from the volume's (index {} there, {} on the \
+                 volume); `two-node-ha raft compare` shows both",
+                log.display(),
+                end.index,
+                volume.index
             ))),
-            Some(_) | None => Ok(()),
+            Standing::Unknown(why) => Err(Error::Unfit(format!(
+                "whether {} has more of {database} than the volume cannot be told: {why}",
+                log.display()
+            ))),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::files::{self, effects, tree};
 use crate::k8s;
 use crate::observe::{Known, Leads, live};
-use crate::store::Phase;
+use crate::store::{Epoch, Phase};
 
 impl Actor {
     /// Recovers one database and records it as done.
@@ -45,8 +45,14 @@ impl Actor {
         let kept = bundle.join(format!("{database}.tar.gz"));
         if epoch.phase(database) == Phase::Pending && !kept.exists() {
             self.begin_attempt(database, epoch.epoch)?;
-            if let Err(error) = self.attempt(database, &kept, progress) {
+            if let Err(error) = self.attempt(database, &mut epoch, &kept, progress) {
                 self.undo(database, epoch.epoch, &kept);
+                // Whether it was put back or not: the next attempt finds out anew what it takes.
+                if epoch.astray.remove(&database).is_some() {
+                    if let Err(unwritten) = epoch.write(&self.paths.epoch(&self.config)) {
+                        tracing::warn!("{unwritten}");
+                    }
+                }
                 return Err(error);
             }
             tracing::info!(
@@ -77,10 +83,11 @@ impl Actor {
     fn attempt(
         &self,
         database: Database,
+        epoch: &mut Epoch,
         kept: &Path,
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
-        self.take_base(database)?;
+        self.take_base(database, epoch)?;
         self.install_identity(database)?;
         self.clear_the_way(database)?;
         let before = self.tarballs(database)?;

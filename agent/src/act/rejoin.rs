@@ -36,8 +36,10 @@ impl Actor {
             version: VERSION,
             epoch,
         };
-        match self.client.fetch(&request, &staging, FETCH)? {
-            Response::Bundle { epoch: of, .. } if of == epoch => {}
+        let astray = match self.client.fetch(&request, &staging, FETCH)? {
+            Response::Bundle {
+                epoch: of, astray, ..
+            } if of == epoch => astray,
             Response::Bundle { epoch: of, .. } => {
                 return Err(Error::Unfit(format!(
                     "the bundle is of epoch {of} and not {epoch}"
@@ -45,7 +47,7 @@ impl Actor {
             }
             Response::Refused { reason } => return self.refused(reason),
             other => return Err(Error::Unfit(format!("no bundle but {other:?}"))),
-        }
+        };
         for database in Database::ALL {
             progress(&format!("making this node's spare directory of {database}"));
             self.rebuild(database, &staging)?;
@@ -53,6 +55,17 @@ impl Actor {
             self.journal.write(&self.paths.journal())?;
         }
         tree::remove_if_there(&staging).map_err(Error::io("removing", &staging))?;
+        for (database, astray) in astray {
+            tracing::warn!(
+                database = database.name(),
+                first = astray.first,
+                last = astray.last,
+                from = astray.node,
+                "the log of {database} had gone on off the volume: {astray}; {} has all of them on the \
+                 volume since then",
+                self.peer.name
+            );
+        }
         tracing::info!(epoch, "this node is ready to be the spare of epoch {epoch}");
         Ok(Outcome::Done)
     }

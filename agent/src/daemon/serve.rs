@@ -1,5 +1,6 @@
 //! The two sockets: one for root on this node, one for the peer's forced command.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -16,6 +17,7 @@ use crate::database::Database;
 use crate::observe::Request as Wanted;
 use crate::peer::protocol::{LONGEST_LINE, Request as PeerRequest, Response as PeerResponse};
 use crate::peer::server;
+use crate::store::{Astray, Epoch};
 
 /// The group whose members may speak for the peer.
 const PEER_GROUP: &str = "two-node-ha";
@@ -245,6 +247,15 @@ impl server::Agent for Shared {
 
     fn bundle(&self, epoch: u64) -> Result<Vec<(Database, String, std::path::PathBuf)>, String> {
         Shared::bundle(self, epoch)
+    }
+
+    fn astray(&self) -> BTreeMap<Database, Astray> {
+        let record = Epoch::read(&self.paths.epoch(&self.config));
+        record
+            .ok()
+            .flatten()
+            .map(|epoch| epoch.astray)
+            .unwrap_or_default()
     }
 
     fn log(

@@ -10,7 +10,7 @@ use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 
 use super::logs::Looks;
-use super::volume::{Logs, View};
+use super::volume::View;
 use super::{
     Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
     Role, Services, SplitBrain, Standing, mounts,
@@ -155,10 +155,18 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
     let mut databases = BTreeMap::new();
     let mut logs = BTreeMap::new();
     for database in Database::ALL {
-        // An interrupted takeover may have left anything; the next one begins with the copy.
+        // An interrupted takeover may have left anything; the next one begins with the copy. Not where
+        // this node's own had come as far as its bundle: that one goes on.
+        let mine = |known: &Epoch| {
+            config
+                .this_node()
+                .is_some_and(|node| node.name == known.owner)
+        };
         let copy = match &epoch {
             Known::Present(known) if known.phase(database) == Phase::Pending => {
-                before::interrupted(paths, config, database, known.epoch)
+                let bundle = paths.volume_bundle(config, known.epoch);
+                let made = mine(known) && bundle.join(format!("{database}.tar.gz")).exists();
+                before::interrupted(paths, config, database, known.epoch).filter(|_| !made)
             }
             Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,
         };
@@ -169,39 +177,21 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         let fetched = fetched.filter(|path| path.is_dir());
         let raft = database.raft_directory(&directory);
         // While the databases are this node's own, so is the identity beside them.
-        let mine = matches!(&epoch, Known::Present(known) if known.phase(database) == Phase::Done
-            && config.this_node().is_some_and(|node| node.name == known.owner));
+        let mine = matches!(&epoch, Known::Present(known)
+            if known.phase(database) == Phase::Done && mine(known));
         let me = own_id(paths, config, database).or_else(|| {
             let info = dqlite::read_info(&raft).ok().flatten().filter(|_| mine);
             info.map(|info| info.id)
         });
         let spare = database.raft_directory(&paths.spare(database));
         let others = (spare.as_path(), fetched.as_deref());
-        logs.insert(database, volume_logs(&raft, others, me, looks));
+        logs.insert(database, looks.beside(&raft, others, me));
     }
     View {
         epoch,
         databases,
         logs,
     }
-}
-
-fn volume_logs(
-    raft: &Path,
-    (spare, fetched): (&Path, Option<&Path>),
-    me: Option<u64>,
-    looks: &mut Looks,
-) -> Logs {
-    let log = looks.log(raft, me);
-    let own = looks.log(spare, me);
-    let own = looks.standing((raft, &log), (spare, &own));
-    let fetched = fetched.map(|peer| match looks.log(peer, me) {
-        // Unlike this node's own, it was asked for because it may have more.
-        Log::Unreadable(why) => Standing::Unknown(why),
-        Log::None => Standing::Within,
-        there @ Log::Ends(_) => looks.standing((raft, &log), (peer, &there)),
-    });
-    Logs { log, own, fetched }
 }
 
 /// This node's id in a database: what its spare directory says, or the note beside it, or on the first

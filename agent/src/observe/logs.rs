@@ -88,6 +88,17 @@ pub enum Standing {
     Unknown(String),
 }
 
+/// The log of a database on the volume, and those beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The volume's.
+    pub log: Log,
+    /// How this node's own stands to it.
+    pub own: Standing,
+    /// How the peer's does, where it was fetched.
+    pub fetched: Option<Standing>,
+}
+
 /// Looks at logs, and remembers what it saw, so that looking again costs what has changed.
 #[derive(Debug, Default)]
 pub struct Looks {
@@ -120,17 +131,52 @@ impl Looks {
         }
     }
 
+    /// The volume's log, and how those beside it stand to it: this node's own, and the peer's where it
+    /// was fetched. `me` is this node's id in the database.
+    pub fn beside(
+        &mut self,
+        volume: &Path,
+        (own, fetched): (&Path, Option<&Path>),
+        me: Option<u64>,
+    ) -> Beside {
+        let log = self.log(volume, me);
+        let of_own = self.log(own, me);
+        let own = self.standing((volume, &log), (own, &of_own), |voters| voters.here);
+        let fetched = fetched.map(|peer| {
+            let of_peer = self.log(peer, me);
+            // To this node the peer is elsewhere.
+            self.standing((volume, &log), (peer, &of_peer), |voters| voters.elsewhere)
+        });
+        Beside { log, own, fetched }
+    }
+
     /// How the log in `other` stands to the volume's. The two are compared byte by byte only where
-    /// `other` could have something: where it reaches further, or names its node as a voter.
-    pub fn standing(&mut self, volume: (&Path, &Log), other: (&Path, &Log)) -> Standing {
+    /// `other` could have something: where it reaches further, or names its own node as a voter, which
+    /// `itself` tells. Any other log has taken no write that the volume lacks: a spare that was made
+    /// anew from a bundle has a log of an epoch that is over, and its beginning may be gone from the
+    /// volume's by now.
+    fn standing(
+        &mut self,
+        volume: (&Path, &Log),
+        other: (&Path, &Log),
+        itself: fn(&Voters) -> bool,
+    ) -> Standing {
         let end = match other.1 {
             Log::None => return Standing::Within,
-            // The spare's own files may be damaged without anything being lost by it.
-            Log::Unreadable(_) => return Standing::Within,
+            // A spare's own files may be damaged without anything being lost by it, but not those of a
+            // node that the volume calls a voter. (One that it calls the only one wrote the volume.)
+            Log::Unreadable(why) => {
+                return match volume.1.end() {
+                    Some(end) if itself(&end.voters) && !end.voters.only_here() => {
+                        Standing::Unknown(why.clone())
+                    }
+                    Some(_) | None => Standing::Within,
+                };
+            }
             Log::Ends(end) => end,
         };
         let further = |of: &End| end.last.index > of.last.index;
-        if !end.voters.here && !volume.1.end().is_none_or(further) {
+        if !itself(&end.voters) && !volume.1.end().is_none_or(further) {
             return Standing::Within;
         }
         let ends = (volume.1.end().cloned(), Some(end.clone()));

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use super::{Holds, Known, Log, Standing};
+use super::logs::Beside;
+use super::{Holds, Known};
 use crate::database::Database;
 use crate::store::Epoch;
 
@@ -23,18 +24,7 @@ pub struct View {
     /// What the databases' directories there hold.
     pub databases: BTreeMap<Database, Holds>,
     /// Their logs.
-    pub logs: BTreeMap<Database, Logs>,
-}
-
-/// A database's log on the volume, and how others stand to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Logs {
-    /// The log.
-    pub log: Log,
-    /// How that in this node's own spare directory stands to it.
-    pub own: Standing,
-    /// How the peer's stands to it, where it was fetched.
-    pub fetched: Option<Standing>,
+    pub logs: BTreeMap<Database, Beside>,
 }
 
 impl View {

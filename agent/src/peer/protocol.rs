@@ -12,7 +12,7 @@ use crate::observe::End;
 use crate::plan::State;
 use crate::split::Side;
 use crate::split::plan::Step as SplitStep;
-use crate::store::Resolution;
+use crate::store::{Astray, Resolution};
 
 /// The protocol's version, raised when an older agent could misunderstand.
 pub const VERSION: u32 = 1;
@@ -115,6 +115,9 @@ pub enum Response {
         epoch: u64,
         /// In the order in which they follow.
         files: Vec<BundleFile>,
+        /// What had been written off the volume and has become the base of that epoch.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        astray: BTreeMap<Database, Astray>,
     },
     /// To [`Request::Side`].
     Side(Box<Side>),

@@ -1,6 +1,7 @@
 //! Answering the peer. The requests arrive on a socket that only the forced command's account may
 //! open; `two-node-ha peer serve` does nothing but carry bytes to it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::net::UnixStream;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::protocol::{BundleFile, LONGEST_LINE, Request, Response, VERSION};
 use crate::database::Database;
+use crate::store::Astray;
 
 /// What the agent answers with.
 pub trait Agent {
@@ -22,6 +24,8 @@ pub trait Agent {
     /// # Errors
     /// Why not, in words.
     fn bundle(&self, epoch: u64) -> Result<Vec<(Database, String, PathBuf)>, String>;
+    /// What had been written off the volume that is mounted here, and is the base of its epoch.
+    fn astray(&self) -> BTreeMap<Database, Astray>;
     /// raft's files of a database that is stopped here.
     ///
     /// # Errors
@@ -59,9 +63,13 @@ pub fn serve(stream: UnixStream, agent: &dyn Agent) -> io::Result<()> {
                 ),
             },
         )?,
-        Ok(Request::Bundle { epoch, .. }) => send(&mut out, epoch, agent.bundle(epoch))?,
+        Ok(Request::Bundle { epoch, .. }) => {
+            send(&mut out, (epoch, agent.astray()), agent.bundle(epoch))?;
+        }
         // The number of an epoch means nothing here.
-        Ok(Request::Log { database, .. }) => send(&mut out, 0, agent.log(database))?,
+        Ok(Request::Log { database, .. }) => {
+            send(&mut out, (0, BTreeMap::new()), agent.log(database))?;
+        }
         Ok(request) => respond(&mut out, &agent.answer(request))?,
     }
     out.flush()
@@ -70,14 +78,19 @@ pub fn serve(stream: UnixStream, agent: &dyn Agent) -> io::Result<()> {
 /// Announces files, and sends them.
 fn send(
     out: &mut impl Write,
-    epoch: u64,
+    (epoch, astray): (u64, BTreeMap<Database, Astray>),
     files: Result<Vec<(Database, String, PathBuf)>, String>,
 ) -> io::Result<()> {
     match files.and_then(open) {
         Err(reason) => respond(out, &Response::Refused { reason }),
         Ok(opened) => {
             let files = opened.iter().map(|(file, _)| file.clone()).collect();
-            respond(out, &Response::Bundle { epoch, files })?;
+            let announced = Response::Bundle {
+                epoch,
+                files,
+                astray,
+            };
+            respond(out, &announced)?;
             for (file, content) in opened {
                 io::copy(&mut content.take(file.length), out)?;
             }

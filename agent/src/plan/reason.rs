@@ -2,7 +2,7 @@
 
 use two_node_ha_config::{Config, FencingMode};
 
-use super::{Decision, health};
+use super::{Decision, frozen, health, voter};
 use crate::observe::{MountPoint, Observation, SplitBrain};
 
 /// Adds what stops nothing but should be known.
@@ -15,6 +15,7 @@ pub(super) fn warn(o: &Observation, config: &Config, decision: &mut Decision) {
         ));
     }
     health::warn(o, decision);
+    decision.warnings.extend(no_replica(o));
     match &o.split_brain {
         None => {}
         Some(SplitBrain::Reported) => decision.warnings.push(
@@ -34,4 +35,37 @@ pub(super) fn warn(o: &Observation, config: &Config, decision: &mut Decision) {
                 .into(),
         );
     }
+}
+
+/// A voter whose writes are on one disk only. Without the states in words: each change of them would be
+/// told anew.
+fn no_replica(o: &Observation) -> Option<String> {
+    let drbd = &o.drbd;
+    // One that stands still says so; a split brain is told of by itself.
+    if !voter::running(o) || drbd.equal || frozen::is(o) || o.split_brain.is_some() {
+        return None;
+    }
+    let peer = &o.peer;
+    let text = if !drbd.up_to_date {
+        format!(
+            "this node's own copy of the volume is not current: what the voter here writes is on {peer}'s \
+             disk alone. See `drbdadm status` and `journalctl -k`"
+        )
+    } else if drbd.connected {
+        format!(
+            "{peer}'s copy of the volume is not current yet: until DRBD has brought it up to date, what is \
+             written is on this node's disk alone, and {peer} cannot take over"
+        )
+    } else if drbd.alone {
+        format!(
+            "the volume has no replica, and DRBD does not look for {peer} any more (StandAlone): what is \
+             written is on this node's disk alone, until `drbdadm connect` on this node"
+        )
+    } else {
+        format!(
+            "the volume has no replica while DRBD does not reach {peer}: what is written is on this node's \
+             disk alone, and {peer} cannot take over"
+        )
+    };
+    Some(text)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use two_node_ha_dqlite::Position;
 
-use super::{Error, FORMAT};
+use super::{Astray, Error, FORMAT};
 use crate::database::Database;
 
 /// How far one database has come in an epoch.
@@ -36,6 +36,9 @@ pub struct Epoch {
     /// Where each log ended when the voter was last confirmed to work: the volume's never ends before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub confirmed: BTreeMap<Database, Position>,
+    /// What had been written off the volume and has become the base of this epoch.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub astray: BTreeMap<Database, Astray>,
 }
 
 impl Epoch {
@@ -64,6 +67,7 @@ impl Epoch {
             databases: Database::ALL.into_iter().map(|d| (d, phase)).collect(),
             from: None,
             confirmed: BTreeMap::new(),
+            astray: BTreeMap::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! the new record and never a part of one.
 
 pub mod accepted;
+pub mod astray;
 pub mod before;
 mod epoch;
 mod journal;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use astray::Astray;
 pub use epoch::{Epoch, Phase};
 pub use journal::{Journal, Owned};
 pub use resolution::{CopyMade, Resolution};

@@ -97,18 +97,8 @@ fn a_spare_that_raft_made_a_voter_is_not_started_again_before_its_log_was_fetche
 #[test]
 fn two_logs_that_have_parted_are_nobodys_to_choose_from() {
     let bench = handed_over();
-    let database = Database::K8sDqlite;
     bench.power_off(0);
-    let raft = database.raft_directory(&bench.volume().join(database.name()));
-    let members = members(database);
-    // As an agent would do it that goes by the number of the epoch.
-    raft::recover(&raft, &members, members[0].id)
-        .unwrap()
-        .unwrap();
-    raft::start(&raft);
-    for number in 900..920 {
-        raft::append(&raft, number);
-    }
+    goes_on_regardless(&bench, 20);
     bench.mount(1);
     bench.hold(1, false);
     some_turns(&bench);
@@ -116,6 +106,84 @@ fn two_logs_that_have_parted_are_nobodys_to_choose_from() {
     assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
     let why = blocked.reasons.join(" ");
     assert!(why.contains("parted") && why.contains("index"), "{why}");
+}
+
+/// The volume's log goes on without what the other node has, as an agent would do it that goes by the
+/// number of the epoch.
+fn goes_on_regardless(bench: &Bench, writes: u64) {
+    let database = Database::K8sDqlite;
+    let raft = database.raft_directory(&bench.volume().join(database.name()));
+    let members = members(database);
+    raft::recover(&raft, &members, members[0].id)
+        .unwrap()
+        .unwrap();
+    raft::start(&raft);
+    for number in 900..900 + writes {
+        raft::append(&raft, number);
+    }
+}
+
+#[test]
+fn a_peers_log_that_has_parted_is_not_passed_over_because_it_is_the_shorter_one() {
+    let bench = handed_over();
+    bench.power_off(0);
+    goes_on_regardless(&bench, 20);
+    some_turns(&bench);
+    bench.boot(0);
+    bench.mount(0);
+    bench.hold(0, false);
+    some_turns(&bench);
+    let blocked = asked_again(&bench, 0);
+    assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
+    let why = blocked.reasons.join(" ");
+    assert!(why.contains("parted") && why.contains("hatwo"), "{why}");
+}
+
+/// One byte in the middle of each segment of a node's own log is another one.
+fn damage_own_log(bench: &Bench, index: usize) {
+    let raft =
+        Database::K8sDqlite.raft_directory(&bench.nodes[index].paths.spare(Database::K8sDqlite));
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(&raft).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut content = std::fs::read(&path).unwrap();
+        if name.starts_with(|c: char| c.is_ascii_digit()) && content.len() > 40 {
+            let last = content.len() - 1;
+            content[last] ^= 0xff;
+            std::fs::write(&path, content).unwrap();
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0, "nothing to damage in {}", raft.display());
+}
+
+#[test]
+fn a_node_that_raft_made_a_voter_does_not_take_over_past_its_own_log_that_cannot_be_read() {
+    let bench = handed_over();
+    for node in [0, 1] {
+        bench.power_off(node);
+    }
+    bench.boot(1);
+    damage_own_log(&bench, 1);
+    bench.mount(1);
+    bench.hold(1, false);
+    some_turns(&bench);
+    let blocked = asked_again(&bench, 1);
+    assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
+    let why = blocked.reasons.join(" ");
+    assert!(why.contains("cannot be told"), "{why}");
+}
+
+#[test]
+fn a_spare_whose_own_files_are_damaged_takes_over_from_the_volume() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    bench.power_off(0);
+    let raft = Database::K8sDqlite.raft_directory(&bench.nodes[1].paths.spare(Database::K8sDqlite));
+    // The tail of the bundle that it was made from.
+    std::fs::write(raft.join("0000000000000900-0000000000000901"), [1; 64]).unwrap();
+    bench.reach(SECOND_ALONE).unwrap();
+    invariants::at_rest(&bench, 1);
 }
 
 #[test]

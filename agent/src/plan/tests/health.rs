@@ -123,3 +123,53 @@ fn misses_change_no_decision_but_that_of_a_confirmed_voter() {
     // A check that never saw one would prove nothing about it.
     assert!(failed > 0);
 }
+
+#[test]
+fn nobody_settles_as_a_voter_without_a_replica_and_keeps_quiet_about_it() {
+    let config = config();
+    let mut settled = 0;
+    every_observation(|o| {
+        for (equal, connected, up_to_date, alone) in [
+            (true, true, true, false),
+            (false, true, true, false),
+            (false, true, false, false),
+            (false, false, true, false),
+            (false, false, true, true),
+        ] {
+            let mut o = o.clone();
+            (o.drbd.equal, o.drbd.connected) = (equal, connected);
+            (o.drbd.up_to_date, o.drbd.alone) = (up_to_date, alone);
+            let decision = plan(&o, &config);
+            let told = decision.warnings.iter().any(|w| w.contains("disk alone"));
+            if decision.settled && decision.state == State::PrimaryRunning {
+                assert_eq!(told, !equal, "{o:#?}\n{decision:#?}");
+                settled += 1;
+            }
+        }
+    });
+    assert!(settled > 0);
+}
+
+#[test]
+fn a_voter_without_a_replica_says_on_whose_disk_the_writes_are_and_what_to_type() {
+    let mut o = voter();
+    for (connected, up_to_date, alone, words) in [
+        (
+            true,
+            true,
+            false,
+            "hatwo's copy of the volume is not current yet",
+        ),
+        (true, false, false, "on hatwo's disk alone"),
+        (false, true, false, "does not reach hatwo"),
+        (false, true, true, "`drbdadm connect`"),
+    ] {
+        (o.drbd.equal, o.drbd.connected) = (false, connected);
+        (o.drbd.up_to_date, o.drbd.alone) = (up_to_date, alone);
+        let decision = decide(&o);
+        let [warning] = &decision.warnings[..] else {
+            panic!("{decision:#?}");
+        };
+        assert!(warning.contains(words), "{warning}");
+    }
+}
