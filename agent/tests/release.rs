@@ -134,7 +134,6 @@ fn a_stop_ends_with_the_database_dead_although_the_agent_talks_nonsense() {
         .unwrap();
     wait_for("the role is never held", || node.gate().status.success());
     assert!(node.store_runs() && node.token());
-    let began = Instant::now();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(holder.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     wait_for("the gate stays open", || !node.gate().status.success());
@@ -142,7 +141,6 @@ fn a_stop_ends_with_the_database_dead_although_the_agent_talks_nonsense() {
     let output = holder.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert!(!node.store_runs() && !node.token());
-    assert!(began.elapsed() < Duration::from_secs(15));
     assert!(
         said(&output).contains("without the agent"),
         "{}",
