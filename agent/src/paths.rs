@@ -151,6 +151,13 @@ impl Paths {
         self.run().join("agent.lock")
     }
 
+    /// There while DRBD is disconnected by the agent itself, which connects it again at once. Below
+    /// `/run`, so that it ends with the boot, as a connection's state does.
+    #[must_use]
+    pub fn own_disconnect(&self) -> PathBuf {
+        self.run().join("drbd.disconnected")
+    }
+
     /// The agent's socket for root on this node.
     #[must_use]
     pub fn agent_socket(&self) -> PathBuf {
