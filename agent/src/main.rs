@@ -10,6 +10,7 @@ mod files;
 mod gate;
 mod holder;
 mod k8s;
+mod lock;
 mod logging;
 mod observe;
 mod paths;

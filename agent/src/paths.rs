@@ -139,10 +139,23 @@ impl Paths {
         self.run().join("k8s.allowed")
     }
 
-    /// Locked while the failover unit's process holds the voter's role.
+    /// Locked while the failover unit's process holds the voter's role, which says its number in it.
     #[must_use]
     pub fn holder(&self) -> PathBuf {
         self.run().join("holder")
+    }
+
+    /// Locked while an agent runs, which says its number in it.
+    #[must_use]
+    pub fn agent_lock(&self) -> PathBuf {
+        self.run().join("agent.lock")
+    }
+
+    /// There while DRBD is disconnected by the agent itself, which connects it again at once. Below
+    /// `/run`, so that it ends with the boot, as a connection's state does.
+    #[must_use]
+    pub fn own_disconnect(&self) -> PathBuf {
+        self.run().join("drbd.disconnected")
     }
 
     /// The agent's socket for root on this node.

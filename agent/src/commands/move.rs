@@ -233,6 +233,7 @@ mod tests {
             peer_role: Role::Secondary,
             frozen: None,
             alone: false,
+            seeking: true,
             summary: "Primary UpToDate, peer Connecting".into(),
         }
     }

@@ -12,6 +12,7 @@ pub mod control;
 mod crash;
 mod health;
 mod notify;
+mod only;
 mod serve;
 mod shared;
 mod sources;
@@ -41,6 +42,7 @@ use asking::{Questions, Threads};
 use configuration::{Compared, Standing};
 use health::Watch;
 use notify::Notify;
+use only::Only;
 use shared::Shared;
 
 /// What wakes the loop.
@@ -220,9 +222,11 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     else {
         return Err("this host is none of the two nodes".into());
     };
+    make_run_directory(&paths.run())?;
+    // Before anything is changed, and until this process is gone.
+    let only = Only::take(&paths)?;
     crate::files::private_directory(&paths.state())
         .map_err(|error| format!("creating {}: {error}", paths.state().display()))?;
-    make_run_directory(&paths.run())?;
     let journal = Journal::read_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
     if let Some(step) = &journal.in_progress {
         tracing::warn!(
@@ -250,7 +254,7 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
         node.clone(),
         sender.clone(),
     ));
-    serve::start(&shared)?;
+    serve::start(&shared, &only)?;
     sources::mounts(sender.clone())?;
     let drbd_events = sources::drbd(sender.clone())?;
     let responder = split_brain::Responder::new(Arc::clone(&shared), client.clone());

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Event;
 use super::control::{Request, Response};
+use super::only::Only;
 use super::shared::{Shared, write_line};
 use crate::database::Database;
 use crate::observe::Request as Wanted;
@@ -24,11 +25,12 @@ const PEER_GROUP: &str = "two-node-ha";
 /// How long the loop may take until it has stopped the databases for the peer.
 const STOP: Duration = Duration::from_secs(90);
 
-/// Opens both sockets and serves them from threads.
+/// Opens both sockets and serves them from threads. A socket that is there already is replaced: it is
+/// an earlier agent's, and no other runs.
 ///
 /// # Errors
 /// When a socket cannot be made: in words.
-pub fn start(shared: &Arc<Shared>) -> Result<(), String> {
+pub fn start(shared: &Arc<Shared>, _only: &Only) -> Result<(), String> {
     let control = listen(&shared.paths.agent_socket(), 0o600, None)?;
     let group = nix::unistd::Group::from_name(PEER_GROUP).ok().flatten();
     if group.is_none() {

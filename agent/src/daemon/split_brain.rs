@@ -102,7 +102,10 @@ impl Shared {
 
     fn forget(&self, epoch: u64, resolution: &Resolution) -> Result<(), String> {
         let noted = Resolution::read(&self.paths.resolution()).map_err(|e| e.to_string())?;
-        if noted.is_none_or(|noted| noted.winner != resolution.winner) {
+        let same = |noted: &Resolution| {
+            (&noted.winner, &noted.mark) == (&resolution.winner, &resolution.mark)
+        };
+        if !noted.as_ref().is_some_and(same) {
             return Err(format!("{} has noted no such resolution", self.node.name));
         }
         let (send, done) = channel();

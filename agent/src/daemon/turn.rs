@@ -224,6 +224,7 @@ impl Daemon {
     fn observe(&mut self) -> Observation {
         let observation = self.look();
         self.note_volume(&observation.epoch);
+        self.actor.forget_own_disconnect(&observation.drbd);
         Observation {
             journal: self.actor.journal.clone(),
             ..observation
@@ -309,6 +310,7 @@ impl Daemon {
         } else {
             FencePeer::Quiet
         };
+        let own_disconnect = drbd.alone && paths.own_disconnect().exists();
         Observation {
             node: actor.node.name.clone(),
             peer: actor.peer.name.clone(),
@@ -322,6 +324,7 @@ impl Daemon {
             epoch: on_volume.epoch,
             volume_silent,
             fence_peer,
+            own_disconnect,
             services,
             token,
             confirmed: self.confirmed,

@@ -32,6 +32,7 @@ pub fn drbd(runner: &dyn Runner, config: &Config) -> Drbd {
         peer_role: Role::Unknown,
         frozen: None,
         alone: false,
+        seeking: false,
         summary,
     };
     let state = match drbd::query::now(runner) {
@@ -89,7 +90,25 @@ fn summarise(resource: &drbd::Resource) -> Drbd {
         frozen,
         // 8.4 may leave a connection out that nobody looks for.
         alone: peer.is_none_or(|peer| peer.connection == drbd::ConnectionState::StandAlone),
+        seeking: peer.is_some_and(|peer| seeks(&peer.connection)),
         summary,
+    }
+}
+
+/// Not on the way to StandAlone, nor there.
+fn seeks(connection: &drbd::ConnectionState) -> bool {
+    use drbd::ConnectionState as Is;
+    match connection {
+        Is::Connecting | Is::WfReportParams | Is::Connected => true,
+        Is::StandAlone
+        | Is::Disconnecting
+        | Is::Unconnected
+        | Is::Timeout
+        | Is::BrokenPipe
+        | Is::NetworkFailure
+        | Is::ProtocolError
+        | Is::TearDown
+        | Is::Unrecognised(_) => false,
     }
 }
 

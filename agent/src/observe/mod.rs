@@ -52,6 +52,10 @@ pub struct Observation {
     /// What the fence-peer handler is about, while it is what the volume waits for.
     #[serde(default)]
     pub fence_peer: FencePeer,
+    /// Whether DRBD is alone because this node's agent has disconnected it, to connect it again at once,
+    /// and has ended in between.
+    #[serde(default)]
+    pub own_disconnect: bool,
     /// What this node remembers.
     pub journal: Journal,
     /// The two databases' directories.
@@ -213,6 +217,10 @@ pub struct Drbd {
     /// Whether DRBD has given up looking for the peer (StandAlone).
     #[serde(default)]
     pub alone: bool,
+    /// Whether it looks for the peer, or has found it. Neither this nor `alone` while it changes from
+    /// the one to the other, and while DRBD does not say.
+    #[serde(default)]
+    pub seeking: bool,
     /// In words, for people: `Primary UpToDate, connected to Secondary UpToDate`.
     pub summary: String,
 }

@@ -17,12 +17,8 @@ pub(super) fn plan(o: &Observation) -> Option<Decision> {
     } else {
         State::Recovering
     };
-    if interrupted(o) {
-        return Some(Decision::act(
-            state,
-            vec![Step::AskFencePeer],
-            "DRBD was disconnected so that it asks fence-peer again, and not connected yet",
-        ));
+    if let Some(decision) = interrupted(o, state) {
+        return Some(decision);
     }
     match &o.drbd.frozen {
         Some(Frozen::Fencing) => Some(fencing(o, state)),
@@ -47,11 +43,16 @@ pub(super) fn is(o: &Observation) -> bool {
     o.drbd.frozen.is_some() || o.volume_silent
 }
 
-/// The agent ended between the two halves of the step.
-fn interrupted(o: &Observation) -> bool {
-    o.drbd.alone
-        && o.split_brain.is_none()
-        && o.journal.in_progress == Some(Step::AskFencePeer.describe())
+/// The agent ended between the two halves of the step. Whatever this node is by now, its copy is behind
+/// until DRBD is connected again.
+pub(super) fn interrupted(o: &Observation, state: State) -> Option<Decision> {
+    (o.drbd.alone && o.own_disconnect && o.split_brain.is_none()).then(|| {
+        Decision::act(
+            state,
+            vec![Step::AskFencePeer],
+            "DRBD was disconnected so that it asks fence-peer again, and not connected yet",
+        )
+    })
 }
 
 fn fencing(o: &Observation, state: State) -> Decision {

@@ -2,7 +2,9 @@
 
 use two_node_ha_config::Config;
 
-use super::{Decision, State, Step, Target, configuration, evidence, stop_if_needed, sweep};
+use super::{
+    Decision, State, Step, Target, configuration, evidence, frozen, stop_if_needed, sweep,
+};
 use crate::database::Database;
 use crate::observe::{
     Asked, End, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services,
@@ -30,6 +32,9 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
                 "unmount it: Pacemaker could not mount the volume there",
             );
         }
+    }
+    if let Some(decision) = frozen::interrupted(o, waiting(o)) {
+        return decision;
     }
     if matches!(o.mount_point, MountPoint::Missing | MountPoint::Open) {
         return Decision::act(

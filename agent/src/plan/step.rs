@@ -91,8 +91,7 @@ impl Step {
             | Self::ConfirmVoter => false,
             // Pacemaker's own: its record, which is safe to repeat, and its fencing, which it remembers.
             Self::RemoveConstraint(_) | Self::FencePeer => false,
-            // Writes stand still until it is done. Should the agent end between its halves, DRBD
-            // stays disconnected without a note of why; that is seen, and said.
+            // Writes stand still until it is done, and what must be known of it is noted elsewhere.
             Self::AskFencePeer => false,
             Self::ProtectMountPoint
             | Self::MoveOntoVolume

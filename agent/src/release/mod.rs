@@ -28,6 +28,7 @@ use crate::paths::Paths;
 
 use holders::{Found, Who};
 use process::Process;
+pub use process::has_ended;
 pub use say::Say;
 
 /// How long something may take before it is dealt with otherwise.

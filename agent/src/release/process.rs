@@ -32,6 +32,13 @@ impl Process {
     }
 }
 
+/// Whether a process was killed or has ended, and is only not gone yet: its first thread has, and no
+/// other will run again. One that `/proc` does not have is none of which that is known.
+pub fn has_ended(proc: &Path, pid: i32) -> bool {
+    let stat = fs::read_to_string(proc.join(pid.to_string()).join("stat")).unwrap_or_default();
+    state_and_start(&stat).is_some_and(|(state, _)| matches!(state, "Z" | "X"))
+}
+
 /// Sends SIGKILL to the process that `still` says is the one that is meant. It is asked with the
 /// process pinned: from there on its number cannot become another's.
 pub fn kill_if(pid: i32, still: impl FnOnce() -> bool) -> io::Result<()> {

@@ -27,6 +27,15 @@ pub trait Copier: Send + Sync + std::fmt::Debug {
     fn copy(&self) -> Result<String, String>;
 }
 
+/// How a step stands to what is noted on the node.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is to be taken.
+    Due,
+    /// Another command has had it taken.
+    Taken,
+}
+
 /// Whoever takes the steps here.
 #[derive(Clone, Copy)]
 pub struct Hands<'a> {
@@ -59,6 +68,9 @@ impl Hands<'_> {
     /// What kept it from being taken, in words with what to do.
     pub fn take(&self, step: &Step, asked: &Resolution) -> Result<(), String> {
         let side = self.look();
+        if self.compare(&side, step, asked)? == Standing::Taken {
+            return Ok(());
+        }
         match step {
             Step::Begin => self.begin(&side, asked),
             Step::Bar => self.bar(&asked.loser),
@@ -91,6 +103,50 @@ impl Hands<'_> {
         }
     }
 
+    /// Whether what is noted here is what the step was decided on. Another command may have turned the
+    /// resolution round since, or ended it and begun the next; the agent takes one step at a time, and
+    /// nobody else changes the record, so what is compared here holds until the step is taken.
+    fn compare(&self, side: &Side, step: &Step, asked: &Resolution) -> Result<Standing, String> {
+        let noted = match &side.resolution {
+            Known::Present(noted) => Some(noted),
+            Known::Absent => None,
+            Known::Unreadable(why) => return Err(why.clone()),
+        };
+        let mark = noted.map_or("", |noted| noted.mark.as_str());
+        let decided_on = match step {
+            // Twice: what was done since stays.
+            Step::Begin if !asked.mark.is_empty() && mark == asked.mark => {
+                return Ok(Standing::Taken);
+            }
+            Step::Begin => &asked.over,
+            // Another command has ended it.
+            Step::Finish if !asked.mark.is_empty() && noted.is_none() => {
+                return Ok(Standing::Taken);
+            }
+            Step::Bar
+            | Step::Demote
+            | Step::Disconnect
+            | Step::Copy
+            | Step::Forget(_)
+            | Step::Discard
+            | Step::Connect
+            | Step::Unbar
+            | Step::Finish => &asked.mark,
+        };
+        if mark == decided_on {
+            return Ok(Standing::Due);
+        }
+        let what = noted.map_or_else(
+            || "that there is no resolution any more".to_owned(),
+            |noted| format!("another resolution, which keeps {}", noted.winner),
+        );
+        Err(format!(
+            "{} has noted since {what}; nothing was changed. `two-node-ha split-brain show` tells how \
+             both nodes stand",
+            self.here.node
+        ))
+    }
+
     fn begin(&self, side: &Side, asked: &Resolution) -> Result<(), String> {
         let names = [&asked.winner, &asked.loser];
         let known = |name: &&String| self.config().node(name.as_str()).is_some();
@@ -108,7 +164,8 @@ impl Hands<'_> {
                 ));
             }
         }
-        let fresh = Resolution::new(&asked.winner, &asked.loser, asked.without_copy);
+        let fresh =
+            Resolution::new(&asked.winner, &asked.loser, asked.without_copy).marked(&asked.mark);
         self.write(&fresh)
     }
 
@@ -216,6 +273,9 @@ impl Hands<'_> {
 
     /// Lets the failover unit of the kept node try again what failed while the role was on its way.
     fn finish(&self, side: &Side, asked: &Resolution) -> Result<(), String> {
+        if side.noted().is_some() {
+            self.noted(side, asked)?;
+        }
         if side.link != Link::Connected || side.disk != Disk::UpToDate {
             return Err(format!("DRBD is not done yet ({})", side.summary));
         }

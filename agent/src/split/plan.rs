@@ -147,7 +147,10 @@ pub fn next(winner: &Side, loser: &Side, order: &Order) -> Next {
     let Some(noted) = noted.filter(|noted| covers(noted, order)) else {
         return Next::Take(On::Loser, Step::Begin);
     };
-    if winner.noted().is_none() {
+    // One of before, on the winner, would let a late step of then pass there. One without a mark is of
+    // an older version, which does not know them.
+    let same = |own: &Resolution| own.mark == noted.mark || own.mark.is_empty();
+    if !winner.noted().is_some_and(same) {
         return Next::Take(On::Winner, Step::Begin);
     }
     if let Some(next) = quiet(winner, loser) {
@@ -157,6 +160,31 @@ pub fn next(winner: &Side, loser: &Side, order: &Order) -> Next {
         discarded(winner, loser)
     } else {
         prepare(winner, loser, noted)
+    }
+}
+
+/// What the node is asked for with a step, which is decided on these sides: it compares that with what
+/// it has noted by then. `fresh` is the mark of a resolution that begins.
+#[must_use]
+pub fn asked(
+    winner: &Side,
+    loser: &Side,
+    (on, step): (On, &Step),
+    order: &Order,
+    fresh: impl FnOnce() -> String,
+) -> Resolution {
+    let seen = |side: &Side| side.noted().map_or_else(String::new, |n| n.mark.clone());
+    let resolution = Resolution::new(&winner.node, &loser.node, order.without_copy);
+    match (step, on) {
+        (Step::Begin, On::Loser) => resolution.marked(&fresh()).over(&seen(loser)),
+        // The loser's comes first, and both have the same.
+        (Step::Begin, On::Winner) => {
+            let loser_has = loser.noted().filter(|noted| noted.winner == winner.node);
+            let mark = loser_has.map_or_else(fresh, |noted| noted.mark.clone());
+            resolution.marked(&mark).over(&seen(winner))
+        }
+        (_, On::Loser) => resolution.marked(&seen(loser)),
+        (_, On::Winner) => resolution.marked(&seen(winner)),
     }
 }
 

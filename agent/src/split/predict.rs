@@ -21,11 +21,8 @@ pub fn take(winner: &mut Side, loser: &mut Side, on: On, step: &Step, asked: &Re
     };
     match step {
         Step::Begin => {
-            side.resolution = Known::Present(Resolution::new(
-                &asked.winner,
-                &asked.loser,
-                asked.without_copy,
-            ));
+            let fresh = Resolution::new(&asked.winner, &asked.loser, asked.without_copy);
+            side.resolution = Known::Present(fresh.marked(&asked.mark));
         }
         Step::Bar => {
             cluster(winner, Some(&asked.loser));

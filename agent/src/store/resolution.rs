@@ -11,6 +11,14 @@ use super::{Error, FORMAT};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resolution {
     pub(crate) format: u32,
+    /// Which one it is, of all that have ever been: a word that a command has thought of when it
+    /// began, the same on both nodes. In a request it is the one that was seen on the node. Empty
+    /// where an older version has begun it, and where none was seen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mark: String,
+    /// In a request to begin: the mark of the one whose place it takes. Not in the record.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub over: String,
     /// The node whose data stays.
     pub winner: String,
     /// The node whose data is given up.
@@ -45,12 +53,28 @@ impl Resolution {
     pub fn new(winner: &str, loser: &str, without_copy: bool) -> Self {
         Self {
             format: FORMAT,
+            mark: String::new(),
+            over: String::new(),
             winner: winner.to_owned(),
             loser: loser.to_owned(),
             without_copy,
             copy: None,
             discarding: None,
         }
+    }
+
+    /// The same with this mark.
+    #[must_use]
+    pub fn marked(mut self, mark: &str) -> Self {
+        mark.clone_into(&mut self.mark);
+        self
+    }
+
+    /// A request to begin it in the place of the one with this mark; empty where there was none.
+    #[must_use]
+    pub fn over(mut self, mark: &str) -> Self {
+        mark.clone_into(&mut self.over);
+        self
     }
 
     /// Reads the record; `None` where no resolution is under way.

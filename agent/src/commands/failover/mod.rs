@@ -20,6 +20,7 @@ use sd_notify::NotifyState;
 use two_node_ha_config::LogLevel;
 
 use super::connect::Connection;
+use crate::act::FAILOVER_UNIT;
 use crate::daemon::control::Request;
 use crate::exit;
 use crate::holder::{self, Held};
@@ -60,7 +61,26 @@ pub fn run(args: &Args) -> ExitCode {
     let code = if args.release {
         ExitCode::SUCCESS
     } else {
-        hold(&paths, signals)
+        match holder::take(&paths) {
+            Ok(Ok(held)) => hold(&paths, held, signals),
+            // What runs here is the other's, and so is the way down. Where systemd started this
+            // process, `ExecStopPost=` goes that way before the unit is failed.
+            Ok(Err(other)) => {
+                tracing::error!(
+                    "{other} holds the voter's role on this node; this one has changed nothing. \
+                     Pacemaker alone starts and stops {FAILOVER_UNIT}: `crm_mon -1r` tells where, and \
+                     `two-node-ha move NODE` moves it"
+                );
+                return exit::FAILURE.into();
+            }
+            Err(error) => {
+                tracing::error!(
+                    "locking {}: {error}; no database would start without it",
+                    paths.holder().display()
+                );
+                exit::FAILURE.into()
+            }
+        }
     };
     release::run(&paths, &say);
     say.status("the volume is free".into());
@@ -68,21 +88,8 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Holds the role until it is over.
-fn hold(paths: &Paths, signals: SigSet) -> ExitCode {
-    let mut held = match holder::take(paths) {
-        Ok(Some(held)) => Some(held),
-        Ok(None) => {
-            tracing::error!("another process holds the voter's role on this node");
-            return exit::FAILURE.into();
-        }
-        Err(error) => {
-            tracing::error!(
-                "locking {}: {error}; no database would start without it",
-                paths.holder().display()
-            );
-            return exit::FAILURE.into();
-        }
-    };
+fn hold(paths: &Paths, held: Held, signals: SigSet) -> ExitCode {
+    let mut held = Some(held);
     let (send, heard) = channel();
     let stop = send.clone();
     thread::spawn(move || {

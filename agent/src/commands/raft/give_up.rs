@@ -7,13 +7,16 @@ use std::process::ExitCode;
 
 use two_node_ha_config::Config;
 
+use crate::commands::connect::Connection;
 use crate::commands::{Selection, load};
+use crate::daemon::control::{Request, Response};
 use crate::database::Database;
 use crate::exit;
 use crate::files::{self, tree};
 use crate::observe::logs::{self, Standing};
 use crate::observe::{Mount, live};
 use crate::paths::Paths;
+use crate::plan::State;
 
 /// Arguments of `raft give-up`.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,6 +77,12 @@ fn go(args: &Args) -> Result<bool, String> {
             "the databases of this node run, or may start: nothing is given up beside them".into(),
         );
     }
+    if let Some(doing) = at_work(&paths) {
+        return Err(format!(
+            "the agent of this node is at work on the databases ({doing}): wait until `two-node-ha \
+             status` says `blocked`, which is when there is something to give up"
+        ));
+    }
     for database in Database::ALL {
         let place = place(&paths, &config, database, own, &args.whose);
         println!(
@@ -101,6 +110,28 @@ fn go(args: &Args) -> Result<bool, String> {
         args.whose
     );
     Ok(true)
+}
+
+/// What the agent is doing, where it is in the middle of it: it may be about to take the very log that
+/// is to be given up. One that is blocked, or waits for Pacemaker to ask once more, does nothing; one
+/// that does not run does nothing either.
+fn at_work(paths: &Paths) -> Option<String> {
+    let mut connection = Connection::open(paths, &Request::Status).ok()?;
+    let Ok(Response::Status(status)) = connection.answer() else {
+        return None;
+    };
+    let working = match status.state {
+        State::Recovering | State::PrimaryRunning | State::Draining | State::Syncing => true,
+        State::Probing
+        | State::PrimaryPrep
+        | State::SecondaryWait
+        | State::SecondaryRunning
+        | State::Blocked => status.doing.is_some(),
+    };
+    working.then(|| match &status.doing {
+        Some(doing) => format!("{}: {doing}", status.state),
+        None => status.state.to_string(),
+    })
 }
 
 fn place(paths: &Paths, config: &Config, database: Database, own: bool, node: &str) -> PathBuf {

@@ -2,14 +2,15 @@
 //! it belongs, and asks again. Nothing is kept here: interrupted anywhere, started again on either
 //! node, it goes on.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Nodes, Selection};
 use crate::exit;
 use crate::split::Side;
-use crate::split::plan::{Next, On, Order, Step, next};
+use crate::split::plan::{Next, On, Order, Step, asked, next};
 use crate::split::predict;
 use crate::store::Resolution;
 
@@ -42,6 +43,12 @@ const COPY: Duration = Duration::from_secs(24 * 3600);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a node may fail to answer in a row.
 const PATIENCE: u32 = 15;
+
+/// The mark of a resolution that begins: a word that has not been used before.
+fn mark() -> String {
+    let unique = (SystemTime::now(), std::process::id());
+    format!("{:016x}", RandomState::new().hash_one(unique))
+}
 
 /// What is asked for.
 struct Task {
@@ -102,8 +109,8 @@ impl Task {
         }
     }
 
-    fn resolution(&self) -> Resolution {
-        Resolution::new(&self.winner, &self.loser, self.order.without_copy)
+    fn asked(&self, winner: &Side, loser: &Side, on: On, step: &Step) -> Resolution {
+        asked(winner, loser, (on, step), &self.order, mark)
     }
 
     fn announce(&self) -> Result<ExitCode, String> {
@@ -113,7 +120,8 @@ impl Task {
             match next(&winner, &loser, &self.order) {
                 Next::Take(on, step) => {
                     println!("{number:>3}. {}", step.describe(self.name(on), &self.loser));
-                    predict::take(&mut winner, &mut loser, on, &step, &self.resolution());
+                    let asked = self.asked(&winner, &loser, on, &step);
+                    predict::take(&mut winner, &mut loser, on, &step, &asked);
                 }
                 Next::Wait(why) => {
                     println!("{number:>3}. wait: {why}");
@@ -195,28 +203,27 @@ impl Task {
                         confirmed = true;
                     }
                     taken = true;
-                    self.take(on, &step)?;
+                    let asked = self.asked(&winner, &loser, on, &step);
+                    self.take(on, &step, &asked)?;
                 }
             }
         }
     }
 
-    fn take(&self, on: On, step: &Step) -> Result<(), String> {
+    fn take(&self, on: On, step: &Step, asked: &Resolution) -> Result<(), String> {
         let node = self.name(on);
         let words = step.describe(node, &self.loser);
         println!("  {words}");
         let within = if *step == Step::Copy { COPY } else { STEP };
-        self.nodes
-            .take(node, step, &self.resolution(), within)
-            .map_err(|why| {
-                let more = if *step == Step::Copy {
-                    ". Nothing is discarded without a copy; --without-copy does, and its writes are \
+        self.nodes.take(node, step, asked, within).map_err(|why| {
+            let more = if *step == Step::Copy {
+                ". Nothing is discarded without a copy; --without-copy does, and its writes are \
                      then lost for good"
-                } else {
-                    ". The same command goes on once the cause is gone"
-                };
-                format!("could not {words}: {why}{more}")
-            })
+            } else {
+                ". The same command goes on once the cause is gone"
+            };
+            format!("could not {words}: {why}{more}")
+        })
     }
 
     fn confirm(&self) -> Result<(), String> {

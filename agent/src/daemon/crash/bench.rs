@@ -67,6 +67,10 @@ pub struct Node {
     pub daemon: RefCell<Option<Daemon>>,
     pub shared: RefCell<Option<Arc<Shared>>>,
     pub events: RefCell<Option<Sender<Event>>>,
+    /// Whether DRBD holds its writes back for an answer of fence-peer, and whether it has been
+    /// disconnected (StandAlone).
+    pub frozen: Cell<bool>,
+    pub alone: Cell<bool>,
     /// The failover unit: its hold, and its end of the connection.
     pub held: RefCell<Option<(u64, UnixStream)>>,
 }
@@ -195,6 +199,8 @@ impl Bench {
     pub fn power_off(&self, index: usize) {
         let node = &self.nodes[index];
         node.on.set(false);
+        node.frozen.set(false);
+        node.alone.set(false);
         node.running.borrow_mut().clear();
         *node.held.borrow_mut() = None;
         *node.daemon.borrow_mut() = None;
@@ -298,6 +304,8 @@ impl Node {
             daemon: RefCell::default(),
             shared: RefCell::default(),
             events: RefCell::default(),
+            frozen: Cell::new(false),
+            alone: Cell::new(false),
             held: RefCell::default(),
         }
     }

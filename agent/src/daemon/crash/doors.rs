@@ -1,6 +1,7 @@
 //! What stands behind the agent's doors on the bench: systemd, programs, the peer, Pacemaker.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -138,6 +139,10 @@ impl Runner for Door {
         };
         let (code, stdout, stderr) = match call.program.to_str().unwrap() {
             "drbdsetup" => (0, self.drbd(), String::new()),
+            "drbdadm" => {
+                self.drbdadm(&call.args).map_err(lost)?;
+                (0, String::new(), String::new())
+            }
             program if program.ends_with("/k8sd") => {
                 self.call("k8sd cluster-recover").map_err(lost)?;
                 if self.bench.released_in_recovery.get() {
@@ -194,6 +199,24 @@ impl Datastore for Door {
 }
 
 impl Door {
+    /// The handler answers as soon as it is asked; it is asked when a connection ends.
+    fn drbdadm(&self, args: &[OsString]) -> io::Result<()> {
+        let node = self.node();
+        match args[0].to_str().unwrap() {
+            "disconnect" => {
+                self.call("drbdadm disconnect")?;
+                node.alone.set(true);
+                node.frozen.set(false);
+            }
+            "connect" => {
+                self.call("drbdadm connect")?;
+                node.alone.set(false);
+            }
+            command => panic!("nobody has DRBD {command}"),
+        }
+        Ok(())
+    }
+
     fn drbd(&self) -> String {
         let role = |index: usize| {
             if self.bench.volume_on.get() == Some(index) {
@@ -203,13 +226,21 @@ impl Door {
             }
         };
         let other = Bench::other(self.index);
-        let (connection, peer, replication) = if self.bench.alive(other) {
-            ("Connected", role(other), "Established peer-disk:UpToDate")
+        let lost = ["StandAlone", "Unknown", "Off peer-disk:DUnknown"];
+        let [connection, peer, replication] = if self.node().alone.get() {
+            lost
+        } else if self.bench.alive(other) {
+            ["Connected", role(other), "Established peer-disk:UpToDate"]
         } else {
-            ("Connecting", "Unknown", "Off peer-disk:DUnknown")
+            ["Connecting", lost[1], lost[2]]
+        };
+        let suspended = if self.node().frozen.get() {
+            "fencing"
+        } else {
+            "no"
         };
         format!(
-            "exists resource name:r0 role:{} suspended:no\n\
+            "exists resource name:r0 role:{} suspended:{suspended}\n\
              exists connection name:r0 peer-node-id:{} conn-name:{} connection:{connection} \
              role:{peer}\n\
              exists device name:r0 volume:0 minor:0 disk:UpToDate\n\

@@ -11,6 +11,7 @@ mod bench;
 mod configuration;
 mod disk;
 mod doors;
+mod fence_peer;
 mod full;
 mod handover;
 mod invariants;

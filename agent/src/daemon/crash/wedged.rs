@@ -96,3 +96,37 @@ fn an_agent_that_is_restarted_beside_a_running_voter_confirms_it_without_its_pee
         "nothing was started"
     );
 }
+
+#[test]
+fn a_service_that_holds_no_database_and_fails_later_does_not_fail_the_voter() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    let node = &bench.nodes[0];
+    let writes_databases = &node.config.k8s.datastore_services;
+    let others: Vec<String> = node.config.k8s.services.clone();
+    let others: Vec<_> = others
+        .into_iter()
+        .filter(|service| !writes_databases.contains(service))
+        .collect();
+    assert!(others.len() > 3, "{others:?}");
+    for service in &others {
+        assert!(
+            node.running.borrow_mut().remove(service).is_some(),
+            "{service} did not run"
+        );
+        let databases = node.running.borrow().clone();
+        bench.turn_all(true).unwrap();
+        let status = node.shared.borrow().as_ref().unwrap().status().unwrap();
+        assert_eq!(status.state, State::PrimaryRunning, "without {service}");
+        assert!(status.settled, "without {service}: {status:?}");
+        assert!(
+            node.held.borrow().is_some(),
+            "the failover unit failed for {service}"
+        );
+        assert_eq!(*node.running.borrow(), databases, "{service} is systemd's");
+    }
+    // One that holds a database is another matter: it is started again, or the voter fails.
+    let database = Database::K8sDqlite.name();
+    node.running.borrow_mut().remove(database);
+    bench.turn_all(false).unwrap();
+    assert!(node.running.borrow().contains_key(database));
+}

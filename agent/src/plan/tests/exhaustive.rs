@@ -277,16 +277,18 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
             }
             Step::AskFencePeer => {
                 ensure(
-                    o.request == Request::Hold
-                        && o.drbd.role == Role::Primary
-                        && !o.drbd.connected
-                        && o.split_brain.is_none(),
-                    "DRBD is disconnected only where a voter has lost its peer, and both have not \
+                    !o.drbd.connected && o.split_brain.is_none(),
+                    "DRBD asks again only about a peer that it has lost, and where both have not \
                      written",
                 )?;
+                let voter = o.request == Request::Hold && o.drbd.role == Role::Primary;
                 ensure(
-                    o.drbd.alone || o.drbd.frozen == Some(Frozen::Fencing),
-                    "and only where fencing holds its writes back, or to connect it again",
+                    o.own_disconnect || voter && o.drbd.frozen == Some(Frozen::Fencing),
+                    "and is disconnected only where fencing holds a voter's writes back",
+                )?;
+                ensure(
+                    o.own_disconnect == o.drbd.alone,
+                    "and connected again only where it was the agent that disconnected it",
                 )?;
                 ensure(d.steps.len() == 1, "it is no part of anything else")?;
             }
@@ -442,8 +444,14 @@ fn frozen(o: &Observation, mut check: impl FnMut(&Observation)) {
         (None, true),
     ] {
         (o.drbd.frozen, o.volume_silent) = (frozen, silent);
-        for (connected, alone) in [(true, false), (false, false), (false, true)] {
+        for (connected, alone, own) in [
+            (true, false, false),
+            (false, false, false),
+            (false, true, false),
+            (false, true, true),
+        ] {
             (o.drbd.connected, o.drbd.alone) = (connected, alone);
+            o.own_disconnect = own;
             (o.drbd.equal, o.promotion) = (connected, Asked::NotYet);
             for fence_peer in [FencePeer::Quiet, FencePeer::AtWork, FencePeer::Asked] {
                 o.fence_peer = fence_peer;
@@ -496,16 +504,17 @@ fn while_the_volume_stands_still_nothing_of_it_is_touched_and_drbd_asks_again_on
             }
             assert!(!decision.settled, "{o:#?}");
             let ask = decision.steps == [Step::AskFencePeer];
-            let can_help = o.request == Request::Hold
-                && o.drbd.frozen == Some(Frozen::Fencing)
+            let unanswered = o.drbd.frozen == Some(Frozen::Fencing)
                 && !o.drbd.connected
                 && !o.drbd.alone
-                && o.split_brain.is_none()
                 && o.fence_peer == FencePeer::Quiet
                 && matches!(
                     o.peer_node,
                     Asked::Answer(PeerNode::Online | PeerNode::Down)
                 );
+            let can_help = o.request == Request::Hold
+                && o.split_brain.is_none()
+                && (unanswered || o.own_disconnect);
             assert_eq!(ask, can_help, "{o:#?}\n{decision:#?}");
             asked += u64::from(ask);
         });

@@ -385,10 +385,23 @@ fn a_connection_that_was_to_be_made_again_when_the_agent_ended_is_made_and_no_ot
     let mut o = frozen_voter();
     (o.drbd.frozen, o.volume_silent, o.drbd.alone) = (None, false, true);
     assert!(decide(&o).settled);
-    o.journal.in_progress = Some(Step::StartServices.describe());
-    assert!(decide(&o).settled);
+    // What the journal says may be of another boot, or be overwritten since.
     o.journal.in_progress = Some(Step::AskFencePeer.describe());
-    assert_eq!(decide(&o).steps, [Step::AskFencePeer]);
-    o.split_brain = Some(SplitBrain::Reported);
     assert!(decide(&o).settled);
+    o.journal.in_progress = Some(Step::StartServices.describe());
+    o.own_disconnect = true;
+    assert_eq!(decide(&o).steps, [Step::AskFencePeer]);
+    // The role may have moved on meanwhile.
+    let mut spare = booted();
+    (spare.drbd.connected, spare.drbd.alone) = (false, true);
+    assert_ne!(decide(&spare).steps, [Step::AskFencePeer]);
+    spare.own_disconnect = true;
+    assert_eq!(decide(&spare).steps, [Step::AskFencePeer]);
+    for mut o in [o, spare] {
+        let mut connected = o.clone();
+        connected.drbd.alone = false;
+        assert_ne!(decide(&connected).steps, [Step::AskFencePeer]);
+        o.split_brain = Some(SplitBrain::Reported);
+        assert_ne!(decide(&o).steps, [Step::AskFencePeer]);
+    }
 }

@@ -62,6 +62,7 @@ pub fn booted() -> Observation {
             peer_role: Role::Unknown,
             frozen: None,
             alone: false,
+            seeking: true,
             summary: "Secondary UpToDate".into(),
         },
         mount: Mount::None,
@@ -72,6 +73,7 @@ pub fn booted() -> Observation {
         epoch: Known::Absent,
         volume_silent: false,
         fence_peer: FencePeer::Quiet,
+        own_disconnect: false,
         journal,
         databases: Database::ALL
             .into_iter()
@@ -163,7 +165,10 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPacemaker => o.peer_node = Asked::Answer(PeerNode::Down),
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
         Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
-        Step::AskFencePeer => (o.drbd.frozen, o.drbd.alone) = (None, false),
+        Step::AskFencePeer => {
+            (o.drbd.frozen, o.drbd.alone) = (None, false);
+            o.own_disconnect = false;
+        }
         Step::StopPeer => {
             o.peer_stopped = true;
             if let Asked::Answer(report) = &mut o.peer_report {

@@ -63,6 +63,10 @@ impl Node {
     }
 
     fn take(&self, runner: &Scripted, step: &Step) -> Result<(), String> {
+        self.take_as(runner, step, &asked())
+    }
+
+    fn take_as(&self, runner: &Scripted, step: &Step, asked: &Resolution) -> Result<(), String> {
         let paths = Paths::rooted(self.root.path().into());
         let hands = Hands {
             here: Here {
@@ -74,7 +78,7 @@ impl Node {
             copier: &self.copies,
             held: false,
         };
-        hands.take(step, &asked())
+        hands.take(step, asked)
     }
 }
 
@@ -235,4 +239,94 @@ fn the_kept_node_never_discards_and_the_other_never_connects_without() {
     node.note(&Resolution::new("hatwo", "haone", true));
     assert!(node.take(&runner, &Step::Discard).is_err());
     assert_eq!(changes(&runner), Vec::<String>::new());
+}
+
+/// What a command asks for that has seen the resolution of this mark on the node.
+fn seen(mark: &str, step: &Step) -> Resolution {
+    if *step == Step::Begin {
+        asked().marked("its own").over(mark)
+    } else {
+        asked().marked(mark)
+    }
+}
+
+#[test]
+fn a_step_that_was_decided_on_another_resolution_than_the_one_that_is_noted_by_now_changes_nothing()
+{
+    let node = Node::new();
+    let copy = Some(CopyMade {
+        name: "r0-1".into(),
+        generation: 0xAAAA_AAAA_AAAA_AAAA,
+        writes: Some("boot:7".into()),
+    });
+    for newer in [
+        // Another command has begun anew: the same way, the other way, and has made its copy.
+        asked().marked("newer"),
+        Resolution::new("hatwo", "haone", false).marked("newer"),
+        Resolution {
+            copy,
+            discarding: Some(0xAAAA_AAAA_AAAA_AAAA),
+            ..asked().marked("newer")
+        },
+    ] {
+        for step in [
+            Step::Begin,
+            Step::Bar,
+            Step::Demote,
+            Step::Disconnect,
+            Step::Copy,
+            Step::Discard,
+            Step::Connect,
+            Step::Unbar,
+            Step::Finish,
+        ] {
+            for old in ["older", ""] {
+                node.note(&newer);
+                let link = if step == Step::Finish {
+                    "Connected"
+                } else {
+                    "StandAlone"
+                };
+                let runner = drbd("Secondary", link, "UpToDate", "7");
+                let why = node.take_as(&runner, &step, &seen(old, &step)).unwrap_err();
+                assert!(why.contains("noted since"), "{step:?}: {why}");
+                assert_eq!(changes(&runner), Vec::<String>::new(), "{step:?}");
+                assert_eq!(node.noted().as_ref(), Some(&newer), "{step:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_end_that_two_commands_ask_for_ends_one_resolution_and_not_the_one_after_it() {
+    let node = Node::new();
+    let connected = || drbd("Secondary", "Connected", "UpToDate", "7");
+    node.note(&asked().marked("one"));
+    let one = seen("one", &Step::Finish);
+    node.take_as(&connected(), &Step::Finish, &one).unwrap();
+    assert_eq!(node.noted(), None);
+    // The other command, which saw the same.
+    node.take_as(&connected(), &Step::Finish, &one).unwrap();
+    // And another that is later still: a split brain was found again, and its resolution begun.
+    let begin = asked().marked("two").over("");
+    node.take_as(&quiet(), &Step::Begin, &begin).unwrap();
+    assert!(node.take_as(&connected(), &Step::Finish, &one).is_err());
+    assert_eq!(node.noted(), Some(asked().marked("two")));
+}
+
+#[test]
+fn a_beginning_that_is_asked_for_twice_does_not_take_what_was_done_since_back() {
+    let node = Node::new();
+    let begin = asked().marked("one").over("");
+    node.take_as(&quiet(), &Step::Begin, &begin).unwrap();
+    node.take_as(&quiet(), &Step::Copy, &seen("one", &Step::Copy))
+        .unwrap();
+    let noted = node.noted();
+    assert!(noted.as_ref().is_some_and(|noted| noted.copy.is_some()));
+    node.take_as(&quiet(), &Step::Begin, &begin).unwrap();
+    assert_eq!(node.noted(), noted);
+    // Of another command that has seen nothing noted here.
+    let late = asked().marked("late").over("");
+    assert!(node.take_as(&quiet(), &Step::Begin, &late).is_err());
+    assert_eq!(node.noted(), noted);
 }

@@ -8,10 +8,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::cases::{generation, side, voter};
 use crate::observe::{Known, Mount, Role};
 use crate::split::generation::Relation;
-use crate::split::plan::{Next, On, Order, Step, next};
+use crate::split::plan::{Next, On, Order, Step, asked, next};
 use crate::split::side::{Cluster, Disk, Link, Side};
 use crate::split::{generation, predict};
-use crate::store::Resolution;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct World {
@@ -145,7 +144,8 @@ fn successors(world: &World, order: &Order) -> Vec<World> {
     match next(&world.winner, &world.loser, order) {
         Next::Take(on, step) => {
             check(world, on, &step, order);
-            let asked = Resolution::new("haone", "hatwo", order.without_copy);
+            let fresh = || "mark".to_owned();
+            let asked = asked(&world.winner, &world.loser, (on, &step), order, fresh);
             let mut taken = world.clone();
             predict::take(&mut taken.winner, &mut taken.loser, on, &step, &asked);
             if step == Step::Copy {

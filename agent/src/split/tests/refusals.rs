@@ -3,7 +3,7 @@
 use super::cases::{side, voter};
 use crate::observe::{Known, Mount};
 use crate::split::Cluster;
-use crate::split::plan::{Next, On, Order, Step, next};
+use crate::split::plan::{Next, On, Order, Step, asked, next};
 use crate::split::side::{Disk, Link, Side};
 use crate::store::{CopyMade, Resolution};
 
@@ -123,4 +123,41 @@ fn a_record_that_cannot_be_read_stops_everything() {
     let (mut winner, loser) = pair();
     winner.resolution = Known::Unreadable("format 2".into());
     assert!(refused(&winner, &loser).contains("format 2"));
+}
+
+#[test]
+fn both_nodes_note_the_same_resolution_and_the_one_of_before_goes_from_the_winner_too() {
+    let (mut winner, mut loser) = pair();
+    let old = Resolution::new("haone", "hatwo", false).marked("old");
+    winner.resolution = Known::Present(old.clone());
+    let fresh = || "new".to_owned();
+    let begin = |winner: &Side, loser: &Side| match next(winner, loser, &ORDER) {
+        Next::Take(on, Step::Begin) => {
+            let asked = asked(winner, loser, (on, &Step::Begin), &ORDER, fresh);
+            (on, asked.mark, asked.over)
+        }
+        other => panic!("{other:?}"),
+    };
+    let strings = |on, mark: &str, over: &str| (on, mark.to_owned(), over.to_owned());
+    assert_eq!(begin(&winner, &loser), strings(On::Loser, "new", ""));
+    loser.resolution = Known::Present(Resolution::new("haone", "hatwo", false).marked("new"));
+    assert_eq!(begin(&winner, &loser), strings(On::Winner, "new", "old"));
+    // One of an older version stays, which would go on without a mark for ever.
+    for mark in ["new", ""] {
+        winner.resolution = Known::Present(old.clone().marked(mark));
+        let Next::Take(on, step) = next(&winner, &loser, &ORDER) else {
+            panic!("it does not go on");
+        };
+        assert_ne!(step, Step::Begin);
+        let seen = if on == On::Winner { mark } else { "new" };
+        let asked = asked(&winner, &loser, (on, &step), &ORDER, fresh);
+        assert_eq!(asked.mark, seen);
+    }
+    // Turned round: the winner's own is the first that goes.
+    let turned = Resolution::new("hatwo", "haone", false).marked("turned");
+    winner.resolution = Known::Present(turned.clone());
+    loser.resolution = Known::Absent;
+    assert_eq!(begin(&winner, &loser), strings(On::Winner, "new", "turned"));
+    loser.resolution = Known::Present(turned);
+    assert_eq!(begin(&winner, &loser), strings(On::Loser, "new", "turned"));
 }

@@ -3,18 +3,14 @@
 //! `tests/cases/NN-name/` holds `in/etc/` and `in/var/` (what is on the system), `expected/` (the
 //! tree; nothing is expected where it is missing), and where they matter `env` (variables), `log` (the kernel's
 //! log) and `arguments` (`1` for a single directory). `UPDATE_GOLDEN=1 cargo test -p
-//! two-node-ha-generator --test golden` writes what the binary does into the cases, to be looked
-//! at with `git diff`.
-
-#![allow(clippy::unwrap_used)] // A test that panics has failed.
-
-mod common;
+//! two-node-ha-generator --test binary golden` writes what the binary does into the cases, to be
+//! looked at with `git diff`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use common::{Case, Entry, Tree, assert_run, make_dirs, read_tree};
+use crate::common::{Case, Entry, Tree, assert_run, make_dirs, read_tree};
 
 /// Whether the expectations are to be written anew.
 fn update() -> bool {

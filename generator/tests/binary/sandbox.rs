@@ -1,16 +1,12 @@
 //! The real binary where systemd (253 on) runs generators: everything read-only but `/run`, an
 //! own empty `/tmp`, no root variable, this host known by its name, errors in `/dev/kmsg`.
 
-#![allow(clippy::unwrap_used)] // A test that panics has failed.
-
-mod common;
-
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Case, Entry, GENERATOR, Tree, assert_run, make_dirs, read_tree};
+use crate::common::{Case, Entry, GENERATOR, Tree, assert_run, make_dirs, read_tree};
 
 /// The outcome of a run in the sandbox.
 struct Run {

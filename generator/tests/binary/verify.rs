@@ -3,16 +3,12 @@
 //! that ours are ordered against. It reports unknown settings, missing programs and, because one
 //! target pulls in all of it, every ordering cycle.
 
-#![allow(clippy::unwrap_used)] // A test that panics has failed.
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Case, make_dirs};
+use crate::common::{Case, make_dirs};
 
 const SYSTEM: &str = "usr/lib/systemd/system";
 const SERVICES: [&str; 9] = [

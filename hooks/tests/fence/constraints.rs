@@ -1,165 +1,14 @@
-//! fence-peer and unfence-peer: the real program and the real cibadmin, on a CIB in a file. What
-//! needs a running cluster (the peer's controller, the fencer) is a stand-in, and so is cibadmin
-//! where the point is how it fails.
-#![allow(clippy::unwrap_used)]
-
-mod machine;
+//! What stands in the CIB after each call, and that nobody takes away what another relies on.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use machine::{CONFIG, DRBDADM_84, Machine};
 use two_node_ha_command::{Call, Output, Runner, System};
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-const CIB: &str = include_str!("../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
-const ID: &str = "drbd-fence-by-handler-r0-drbd_master_slave";
-
-const STONITH: &str = r#"
-[fencing]
-mode = "stonith"
-[[fencing.device]]
-node = "alpha"
-agent = "fence_ipmilan"
-[[fencing.device]]
-node = "beta"
-agent = "fence_ipmilan"
-"#;
-
-/// What crmadmin of Pacemaker 2.1 prints of a peer that answers (`xml/api/crmadmin-2.4.rng`).
-const ALIVE: &str = "echo '<pacemaker-result api-version=\"2.25\" request=\"crmadmin\"><crmd node_name=\"beta\" \
-                     state=\"S_NOT_DC\" result=\"ok\"/><status code=\"0\" message=\"OK\"/></pacemaker-result>'";
-const SILENT: &str = "echo '<pacemaker-result api-version=\"2.25\" request=\"crmadmin\"><status code=\"124\" \
-                      message=\"Timeout occurred\"><errors><error>error: no reply</error></errors></status>\
-                      </pacemaker-result>'; exit 124";
-const FENCED: &str = "echo '<pacemaker-result api-version=\"2.25\" request=\"stonith_admin\">\
-                      <fence_event target=\"beta\" action=\"reboot\" delegate=\"alpha\" client=\"c\" origin=\"alpha\" \
-                      status=\"success\" completed=\"2026-11-24 12:00:00Z\"/><status code=\"0\" message=\"OK\"/>\
-                      </pacemaker-result>'";
-
-/// A node named alpha whose DRBD resource r0 and Pacemaker are what the test says.
-struct Node {
-    machine: Machine,
-}
-
-impl Node {
-    fn new(mode: &str, deadline: &str) -> Self {
-        let fencing = if mode == "stonith" {
-            STONITH.to_owned()
-        } else {
-            format!("[fencing]\nmode = \"{mode}\"\n")
-        };
-        let nodes = CONFIG.split("[fencing]").next().unwrap();
-        let hooks = format!("[hooks]\nfence_peer_deadline = \"{deadline}\"\n");
-        let machine = Machine::configured(&format!("{nodes}{fencing}{hooks}"));
-        let node = Self { machine };
-        node.file("proc/sys/kernel/hostname", "alpha\n");
-        node.file("sys/module/drbd/version", "8.4.11\n");
-        node.drbd("WFConnection", "UpToDate/DUnknown");
-        node.file("cib.xml", CIB);
-        node.program("crmadmin", ALIVE);
-        node.program("stonith_admin", FENCED);
-        node
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.machine.root.path().join(path)
-    }
-
-    fn file(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // In one step: a handler may be reading it.
-        let new = path.with_extension("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, path).unwrap();
-    }
-
-    fn program(&self, name: &str, script: &str) {
-        self.file(
-            &format!("programs/{name}"),
-            &format!("#!/bin/sh\n{script}\n"),
-        );
-        let path = self.path(&format!("programs/{name}"));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn drbd(&self, connection: &str, disks: &str) {
-        self.drbd_with(connection, "Primary/Unknown", disks);
-    }
-
-    fn drbd_with(&self, connection: &str, roles: &str, disks: &str) {
-        let text = format!(
-            "version: 8.4.11 (api:1/proto:86-101)\n 0: cs:{connection} ro:{roles} ds:{disks} C \
-             s-----\n"
-        );
-        self.file("proc/drbd", &text);
-    }
-
-    fn peer(&self, attributes: &str) {
-        let text: String = CIB
-            .lines()
-            .map(
-                |line| match line.contains("<node_state") && line.contains("\"beta\"") {
-                    true => format!("<node_state id=\"2\" uname=\"beta\" {attributes}/>\n"),
-                    false => format!("{line}\n"),
-                },
-            )
-            .collect();
-        self.file("cib.xml", &text);
-    }
-
-    fn command(&self, handler: &str) -> Command {
-        let mut command = self.machine.command(&[handler, "r0"], &DRBDADM_84);
-        command
-            .env("TWO_NODE_HA_HOOK_PROGRAMS", self.path("programs"))
-            .env("TWO_NODE_HA_HOOK_CIB", self.path("cib.xml"));
-        command
-    }
-
-    /// Calls a handler; its exit code, decision and reason.
-    fn call(&self, handler: &str) -> (Option<i32>, String, String) {
-        let status = self.command(handler).status().unwrap();
-        let event = self.machine.events().pop().unwrap();
-        assert_eq!(Some(event.exit_code), status.code());
-        (status.code(), event.decision, event.reason)
-    }
-
-    /// What the agent does to take the constraint away, in its three steps.
-    fn agent(&self) -> Agent {
-        Agent {
-            cib: self.path("cib.xml"),
-            proc: self.path("proc/drbd"),
-            read: None,
-            ready: None,
-        }
-    }
-
-    /// The real cibadmin.
-    fn cibadmin(&self, args: &[&str]) -> bool {
-        let status = Command::new("cibadmin")
-            .args(args)
-            .env("CIB_file", self.path("cib.xml"))
-            .stdout(Stdio::null())
-            .status();
-        status
-            .unwrap_or_else(|e| {
-                panic!("cibadmin does not start ({e}): install pacemaker-cli-utils")
-            })
-            .success()
-    }
-
-    fn constraint(&self) -> Option<String> {
-        let text = fs::read_to_string(self.path("cib.xml")).unwrap();
-        let from = text.find(&format!("id=\"{ID}\""))?;
-        let end = text[from..].find("</rsc_location>").unwrap();
-        Some(text[from..from + end].to_owned())
-    }
-}
+use crate::node::{CIB, ID, Node, SILENT};
 
 /// The agent's sweep, as it is in `act/sweep.rs`: it can be left alone after each step.
 struct Agent {
@@ -184,6 +33,16 @@ impl Runner for Programs {
 }
 
 impl Agent {
+    /// What the agent of a node does to take the constraint away, in its three steps.
+    fn of(node: &Node) -> Self {
+        Self {
+            cib: node.path("cib.xml"),
+            proc: node.path("proc/drbd"),
+            read: None,
+            ready: None,
+        }
+    }
+
     fn step(&mut self) -> Option<Result<(), ChangeError>> {
         let programs = Programs(self.cib.clone());
         if let Some(read) = self.ready.take() {
@@ -314,62 +173,9 @@ fn an_old_schema_gets_the_old_word() {
 }
 
 #[test]
-fn a_peer_is_waited_for_until_it_is_fenced_and_then_the_answer_is_seven() {
-    for (lost, down) in [
-        (
-            "in_ccm=\"false\" crmd=\"offline\" join=\"down\" expected=\"member\"",
-            "in_ccm=\"false\" crmd=\"offline\" join=\"down\" expected=\"down\"",
-        ),
-        // Pacemaker 2.1.7 and later.
-        (
-            "in_ccm=\"0\" crmd=\"0\" join=\"down\" expected=\"member\"",
-            "in_ccm=\"0\" crmd=\"0\" join=\"down\" expected=\"down\"",
-        ),
-    ] {
-        let node = Node::new("stonith", "60s");
-        node.peer(lost);
-        let mut child = node.command("fence-peer").spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(700));
-        assert!(child.try_wait().unwrap().is_none(), "did not wait");
-        assert_eq!(node.constraint(), None, "placed without need");
-        let since = Instant::now();
-        node.peer(down);
-        assert_eq!(child.wait().unwrap().code(), Some(7));
-        assert!(
-            since.elapsed() < Duration::from_secs(20),
-            "slept through it"
-        );
-        assert!(node.constraint().is_some());
-        let records = node.machine.records();
-        let waiting = &records[0]["MESSAGE"];
-        assert!(waiting.contains("waiting: beta is lost"), "{waiting}");
-        assert!(records[1]["MESSAGE"].contains("12:00:00"), "{records:?}");
-    }
-}
-
-#[test]
-fn a_peer_that_is_lost_for_good_is_answered_at_the_deadline_and_by_policy() {
-    let lost = "in_ccm=\"0\" crmd=\"0\" join=\"down\" expected=\"member\"";
-    for (mode, code, decision) in [("stonith", 1, "undecided"), ("constraint", 5, "assumed")] {
-        let node = Node::new(mode, "4s");
-        node.peer(lost);
-        let since = Instant::now();
-        let answer = node.call("fence-peer");
-        assert_eq!(
-            (answer.0, answer.1.as_str()),
-            (Some(code), decision),
-            "{}",
-            answer.2
-        );
-        assert!(since.elapsed() >= Duration::from_millis(1500));
-        assert_eq!(node.constraint().is_some(), mode == "constraint");
-    }
-}
-
-#[test]
 fn an_old_entry_of_the_peers_name_that_is_cleanly_down_does_not_make_a_lost_peer_outdated() {
     const TWO: &str =
-        include_str!("../../crates/pacemaker/tests/fixtures/two-entries-of-one-name.cib.xml");
+        include_str!("../../../crates/pacemaker/tests/fixtures/two-entries-of-one-name.cib.xml");
     let present = "id=\"2\" uname=\"beta\" in_ccm=\"false\" crmd=\"offline\" join=\"member\" \
                    expected=\"member\"";
     assert!(TWO.contains(present));
@@ -395,49 +201,6 @@ fn an_old_entry_of_the_peers_name_that_is_cleanly_down_does_not_make_a_lost_peer
 }
 
 #[test]
-fn a_peer_that_only_seems_alive_is_not_claimed_to_be_and_leaves_no_constraint() {
-    let node = Node::new("stonith", "4s");
-    node.program("crmadmin", SILENT);
-    let (code, decision, reason) = node.call("fence-peer");
-    assert_eq!((code, decision.as_str()), (Some(1), "undecided"));
-    assert!(
-        reason.contains("does not answer") && reason.contains("no reply"),
-        "{reason}"
-    );
-    assert_eq!(node.constraint(), None);
-}
-
-#[test]
-fn a_cibadmin_that_hangs_is_killed_and_the_answer_comes_in_time() {
-    let node = Node::new("stonith", "4s");
-    let pids = node.path("pids");
-    node.program(
-        "cibadmin",
-        &format!("sleep 1000 & echo $$ $! >> {}; wait", pids.display()),
-    );
-    let since = Instant::now();
-    let (code, decision, reason) = node.call("fence-peer");
-    assert_eq!(code, Some(1), "{reason}");
-    assert!(
-        ["undecided", "deadline"].contains(&decision.as_str()),
-        "{decision}"
-    );
-    assert!(since.elapsed() < Duration::from_secs(20));
-    // A grandchild is not ours to wait for: on a busy machine it takes a while to die of its signal.
-    let patience = Instant::now() + Duration::from_secs(10);
-    for pid in fs::read_to_string(pids).unwrap().split_whitespace() {
-        loop {
-            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            if state.is_empty() || state.contains(") Z ") {
-                break;
-            }
-            assert!(Instant::now() < patience, "{pid} survived: {state}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-#[test]
 fn a_refused_constraint_is_named_with_what_cibadmin_said() {
     let node = Node::new("stonith", "4s");
     node.program(
@@ -454,24 +217,6 @@ fn a_refused_constraint_is_named_with_what_cibadmin_said() {
 }
 
 #[test]
-fn a_stale_cib_is_tried_again_at_once() {
-    for stale in [103, 205] {
-        let node = Node::new("stonith", "60s");
-        let script = format!(
-            "case $1 in --create) echo x >> {0}; [ $(wc -l < {0}) -gt 2 ] || exit {stale};; esac; \
-             exec /usr/sbin/cibadmin \"$@\"",
-            node.path("tries").display()
-        );
-        node.program("cibadmin", &script);
-        let since = Instant::now();
-        let (code, _, reason) = node.call("fence-peer");
-        assert_eq!(code, Some(4), "{reason}");
-        assert!(since.elapsed() < Duration::from_secs(30));
-        assert!(node.constraint().is_some());
-    }
-}
-
-#[test]
 fn a_constraint_whose_answer_was_lost_is_known_as_its_own() {
     // The DC has made it and its answer did not arrive. The peer then does not answer either: what
     // this call has made it takes away.
@@ -483,42 +228,6 @@ fn a_constraint_whose_answer_was_lost_is_known_as_its_own() {
     node.program("crmadmin", SILENT);
     assert_eq!(node.call("fence-peer").0, Some(1));
     assert_eq!(node.constraint(), None);
-}
-
-#[test]
-fn two_handlers_of_a_resource_take_turns_and_a_killed_one_leaves_no_lock() {
-    let node = Node::new("stonith", "60s");
-    node.peer("in_ccm=\"0\" crmd=\"0\" join=\"down\" expected=\"member\"");
-    let mut first = node.command("fence-peer").spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    first.kill().unwrap();
-    first.wait().unwrap();
-    node.file("cib.xml", CIB);
-    let since = Instant::now();
-    assert_eq!(node.call("fence-peer").0, Some(4));
-    assert!(
-        since.elapsed() < Duration::from_secs(10),
-        "waited for the dead"
-    );
-    // One that holds the lock for too long is not waited for.
-    let mut flock = Command::new("flock")
-        .args(["--exclusive", "--no-fork"])
-        .arg(node.path("run/two-node-ha/fence.r0.lock"))
-        .args(["sleep", "100"])
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    node.drbd("Connected", "UpToDate/UpToDate");
-    let (code, decision, _) = node.call("unfence-peer");
-    flock.kill().unwrap();
-    flock.wait().unwrap();
-    assert_eq!((code, decision.as_str()), (Some(0), "unfenced"));
-    let told = node.machine.records();
-    assert!(
-        told.iter()
-            .any(|r| r["MESSAGE"].contains("goes on without a lock")),
-        "{told:?}"
-    );
 }
 
 #[test]
@@ -562,7 +271,7 @@ fn a_constraint_that_a_handler_relies_on_stays_wherever_the_agent_was_stopped() 
     let mut renewed = 0;
     for flap in 0..50 {
         node.drbd("Connected", "UpToDate/UpToDate");
-        let mut agent = node.agent();
+        let mut agent = Agent::of(&node);
         // Stopped before it has read anything, after that, after it has seen that the copies are the
         // same: by turns.
         for _ in 0..flap % 3 {
@@ -590,7 +299,7 @@ fn a_constraint_that_a_handler_relies_on_stays_wherever_the_agent_was_stopped() 
     assert_eq!(renewed, 16);
     // Undisturbed it takes it away.
     node.drbd("Connected", "UpToDate/UpToDate");
-    let mut agent = node.agent();
+    let mut agent = Agent::of(&node);
     assert!(agent.step().is_none() && agent.step().is_none());
     assert!(matches!(agent.step(), Some(Ok(()))));
     assert_eq!(node.constraint(), None);
@@ -649,32 +358,6 @@ fn a_constraint_that_cannot_be_renewed_supports_no_answer() {
          *) exec /usr/sbin/cibadmin \"$@\";; esac",
     );
     assert_eq!(node.call("fence-peer").0, Some(4));
-}
-
-#[test]
-fn a_stopped_process_that_holds_the_lock_does_not_keep_fence_peer_from_answering_in_time() {
-    let node = Node::new("stonith", "12s");
-    fs::create_dir_all(node.path("run/two-node-ha")).unwrap();
-    let mut holder = Command::new("flock")
-        .args(["--exclusive", "--no-fork"])
-        .arg(node.path("run/two-node-ha/fence.r0.lock"))
-        .args(["sleep", "100"])
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    let stop = Command::new("kill")
-        .args(["-STOP", &holder.id().to_string()])
-        .status();
-    assert!(stop.unwrap().success());
-    let since = Instant::now();
-    let (code, decision, reason) = node.call("fence-peer");
-    let took = since.elapsed();
-    holder.kill().unwrap();
-    holder.wait().unwrap();
-    assert_eq!((code, decision.as_str()), (Some(4), "excluded"), "{reason}");
-    // A quarter of the deadline is waited for the lock; the answer comes before the deadline.
-    assert!(took >= Duration::from_secs(3), "{took:?}");
-    assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
 #[test]

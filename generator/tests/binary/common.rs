@@ -1,7 +1,5 @@
 //! Running the real binary over a case: a directory with what is in `/etc`, and what must come out.
 
-#![allow(dead_code)] // Each test program uses a part of it.
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
