@@ -20,6 +20,7 @@ mod render;
 mod repair;
 mod split;
 mod store;
+mod room;
 mod systemd;
 
 use std::process::ExitCode;

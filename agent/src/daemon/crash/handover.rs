@@ -15,7 +15,7 @@ const FIRST_ALONE: Goal = Goal {
 };
 
 /// haone was the voter; hatwo has accepted writes since.
-fn handed_over() -> Cleared {
+pub fn handed_over() -> Cleared {
     let bench = after(&[BOTH_ON_FIRST]);
     bench.hand_over(0);
     for _ in 0..5 {
