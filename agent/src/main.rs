@@ -21,6 +21,7 @@ mod render;
 mod repair;
 mod split;
 mod store;
+mod room;
 mod systemd;
 
 use std::process::ExitCode;

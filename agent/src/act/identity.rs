@@ -10,7 +10,7 @@ use super::services::is_kept;
 use super::{Actor, Error, Outcome};
 use crate::database::Database;
 use crate::files::effects::{self, Change};
-use crate::files::{self, atomic};
+use crate::files::{self, atomic, tree};
 use crate::observe::Leads;
 use crate::observe::live;
 
@@ -39,7 +39,16 @@ impl Actor {
                 )));
             }
         };
-        copy_kept(&from, &self.paths.spare(database))?;
+        let spare = self.paths.spare(database);
+        if spare.exists() {
+            copy_kept(&from, &spare)?;
+            return Ok(Outcome::Done);
+        }
+        // Under its own name it is whole: half of an identity would be taken for all of it.
+        let part = tree::staging_name(&spare);
+        tree::remove_if_there(&part).map_err(Error::io("removing", &part))?;
+        copy_kept(&from, &part)?;
+        tree::rename_new(&part, &spare).map_err(Error::io("renaming", &part))?;
         Ok(Outcome::Done)
     }
 

@@ -76,7 +76,7 @@ impl Actor {
         (log, node): (&Path, &str),
         standing: Standing,
     ) -> Result<(), Error> {
-        match standing {
+        match standing.given(epoch.taken.get(&database), node) {
             Standing::Within => Ok(()),
             Standing::Ahead { first, last } => {
                 let volume = self.paths.on_volume(&self.config, database);

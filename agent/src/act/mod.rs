@@ -115,6 +115,27 @@ impl Error {
         }
     }
 
+    /// Whether it is the peer that did not answer, or said no. A step that asks it may fail for a reason
+    /// of this node's own, such as a full disk; a peer that is taken for silent may be fenced.
+    #[must_use]
+    pub fn is_of_the_peer(&self) -> bool {
+        match self {
+            Self::Peer(client::Error::Store { .. }) => false,
+            Self::Peer(_) | Self::Refused { .. } => true,
+            // An answer that is none.
+            Self::Unfit(_) => true,
+            Self::Guard(_)
+            | Self::Io { .. }
+            | Self::Copy(_)
+            | Self::Store(_)
+            | Self::Systemd(_)
+            | Self::K8s(_)
+            | Self::NotConfirmed(_)
+            | Self::ReadYaml(_)
+            | Self::WriteYaml(_) => false,
+        }
+    }
+
     /// For `map_err` after a call on `path`.
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();

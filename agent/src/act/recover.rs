@@ -68,7 +68,7 @@ impl Actor {
         // Also after a crash that came between the bundle and this: k8sd would take the tarball for
         // a newer database than its own at any later start, and every write since would be lost.
         self.clear_the_way(database)?;
-        epoch.databases.insert(database, Phase::Done);
+        epoch.done(database);
         epoch.write(&self.paths.epoch(&self.config))?;
         self.end_attempt(database, epoch.epoch)?;
         self.drop_old(epoch.epoch)?;

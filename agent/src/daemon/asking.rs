@@ -205,7 +205,12 @@ impl Daemon {
         self.actor
             .take(&Step::StopServices, &mut |_| notify.alive())
             .map(|_| self.shared.databases_stopped())
-            .map_err(|error| error.to_string())
+            .map_err(|error| {
+                let why = self.why_not(&Step::StopServices, &error);
+                tracing::error!("{why}");
+                self.stumbled = Some((Step::StopServices, why.clone()));
+                why
+            })
     }
 }
 

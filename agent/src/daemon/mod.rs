@@ -35,6 +35,7 @@ use crate::observe::{Asked, PeerNode, Promotion, Request};
 use crate::paths::Paths;
 use crate::peer::client::Client;
 use crate::peer::protocol::{Report, Response};
+use crate::plan::Step;
 use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
@@ -176,8 +177,9 @@ struct Daemon {
     looks: Looks,
     /// The warnings that were said, each once until all is well.
     warned: Vec<String>,
-    /// What Pacemaker asked when it was last looked at.
+    /// What Pacemaker asked when it was last looked at, and by which hold.
     request: Request,
+    hold: Option<u64>,
     /// Why this node has had its peer fenced, if it has.
     fenced: Option<String>,
     /// What the peer has said of having this node fenced.
@@ -191,6 +193,8 @@ struct Daemon {
     own_disk: Option<String>,
     /// Why the last attempt to be the voter failed; gone with the hold.
     failure: Option<String>,
+    /// The step that has failed since this node was last where it should be, and what is said of it.
+    stumbled: Option<(Step, String)>,
     /// When to look again although nothing happened; `None` when settled.
     retry: Option<Instant>,
     /// How long until the retry after the next one.
@@ -311,11 +315,13 @@ impl Daemon {
             looks: Looks::default(),
             warned: Vec::new(),
             request: Request::None,
+            hold: None,
             fenced: None,
             heard_of_fencing: None,
             confirmed: false,
             own_disk: None,
             failure: None,
+            stumbled: None,
             retry: None,
             patience: SHORTEST_RETRY,
             end: None,

@@ -85,10 +85,15 @@ impl Shared {
 
     /// What Pacemaker asks, by the hold that stands.
     pub fn request(&self) -> Request {
+        self.asked().0
+    }
+
+    /// The same, and the number of that hold.
+    pub fn asked(&self) -> (Request, Option<u64>) {
         match &self.lock().hold {
-            None => Request::None,
-            Some(hold) if hold.releasing => Request::Release,
-            Some(_) => Request::Hold,
+            None => (Request::None, None),
+            Some(hold) if hold.releasing => (Request::Release, Some(hold.id)),
+            Some(hold) => (Request::Hold, Some(hold.id)),
         }
     }
 

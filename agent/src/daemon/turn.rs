@@ -17,21 +17,32 @@ use crate::observe::{
 };
 use crate::peer::protocol::{Report, SpareLog};
 use crate::plan::{Decision, State, Step, Target, plan};
+use crate::room;
 use crate::systemd::UnitState;
+
+/// What became of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// There was nothing to take, or what there is waits for an answer.
+    Nothing,
+    /// A step was taken, so that the world must be looked at again.
+    Step,
+    /// A step failed; it is tried again later.
+    Failed,
+}
 
 impl Daemon {
     /// Until there is nothing to do but wait.
     pub(super) fn turn(&mut self) {
         let mut last_state = self.shared.status().map(|status| status.state);
         let mut before: Option<(Observation, Decision)> = None;
+        let mut failed = false;
         loop {
             let observation = self.observe();
             let decision = plan(&observation, &self.actor.config);
             // A step that changes nothing that can be seen would be taken for ever.
-            if before
-                .as_ref()
-                .is_some_and(|b| b.0 == observation && b.1 == decision)
-            {
+            let same = |b: &(Observation, Decision)| b.0 == observation && b.1 == decision;
+            if !failed && before.as_ref().is_some_and(same) {
                 tracing::error!(
                     steps = ?decision.steps,
                     "the last step changed nothing that can be seen; waiting before the next try"
@@ -61,8 +72,14 @@ impl Daemon {
                 }
             }
             self.schedule(&observation, &decision);
-            if self.end.is_some() || !self.act(&observation, &decision) {
+            if self.end.is_some() || failed {
                 return;
+            }
+            match self.act(&observation, &decision) {
+                Taken::Nothing => return,
+                Taken::Step => {}
+                // Once more, so that the status says so and not what is no longer being done.
+                Taken::Failed => failed = true,
             }
             before = Some((observation, decision));
             // Pacemaker may have changed its mind in the meantime.
@@ -71,8 +88,8 @@ impl Daemon {
         }
     }
 
-    /// Whether a step was taken, so that the world must be looked at again.
-    fn act(&mut self, observation: &Observation, decision: &Decision) -> bool {
+    /// Takes the first step that is not only a question.
+    fn act(&mut self, observation: &Observation, decision: &Decision) -> Taken {
         for step in &decision.steps {
             match step {
                 Step::AskPeer => self.ask_peer(),
@@ -81,21 +98,26 @@ impl Daemon {
                 Step::ReportReleased => {
                     tracing::info!("the volume is free");
                     self.shared.released();
-                    return true;
+                    return Taken::Step;
                 }
                 step => {
                     // A question comes first in a plan; what follows needs its answer.
                     let asking = self.knowledge.asking_peer || self.knowledge.asking_pacemaker;
                     if asking && decision.steps.first() != Some(step) {
-                        return false;
+                        return Taken::Nothing;
                     }
-                    return self.take(step, observation, decision);
+                    return if self.take(step, observation, decision) {
+                        Taken::Step
+                    } else {
+                        Taken::Failed
+                    };
                 }
             }
         }
-        false
+        Taken::Nothing
     }
 
+    /// Whether the step was taken.
     pub(super) fn take(
         &mut self,
         step: &Step,
@@ -125,6 +147,7 @@ impl Daemon {
         match result {
             Ok(outcome) => {
                 tracing::debug!(step = ?step, ms = began.elapsed().as_millis() as u64, "done");
+                self.stumbled.take_if(|(stumbled, _)| stumbled == step);
                 match outcome {
                     Outcome::Done => {}
                     Outcome::VoterConfirmed => self.confirmed = true,
@@ -165,7 +188,7 @@ impl Daemon {
         if !down || self.own_disk.is_some() || !matches!(error, Error::Io { .. }) {
             return false;
         }
-        let why = format!("could not {}: {error}", step.describe());
+        let why = self.why_not(step, error);
         tracing::error!(step = ?step, "{why}");
         self.own_disk = Some(why);
         true
@@ -177,7 +200,8 @@ impl Daemon {
             self.retry_later();
             return;
         }
-        tracing::error!(step = ?step, "could not {}: {error}", step.describe());
+        let why = self.why_not(step, error);
+        tracing::error!(step = ?step, "{why}");
         self.retry_later();
         match (step, error) {
             // The world has changed under the plan; it is planned anew.
@@ -189,22 +213,37 @@ impl Daemon {
             // Fencing that failed is tried again; the fencer's history tells why it did.
             (Step::FencePeer, _) => {}
             // A peer that does not answer may be dead: Pacemaker knows.
-            (Step::StopPeer | Step::FetchLogs, _) => {
+            (Step::StopPeer | Step::FetchLogs, error) if error.is_of_the_peer() => {
                 self.knowledge.report = Asked::Silent(error.to_string())
             }
             _ if observation.request == Request::Hold => {
-                let reason = format!("could not {}: {error}", step.describe());
-                self.failure = Some(reason.clone());
-                self.shared.tell_holder(&Response::Unhealthy { reason });
+                self.stumbled = Some((step.clone(), why.clone()));
+                self.failure = Some(why.clone());
+                self.shared.tell_holder(&Response::Unhealthy { reason: why });
             }
-            _ => {}
+            _ => self.stumbled = Some((step.clone(), why)),
         }
+    }
+
+    /// What a step could not do, why, and which file system it is that takes no change, if there is one.
+    pub(super) fn why_not(&self, step: &Step, error: &Error) -> String {
+        let (paths, config) = (&self.actor.paths, &self.actor.config);
+        let mounted = matches!(
+            live::mount(paths, config),
+            Ok(Mount::ReadWrite | Mount::ReadOnly)
+        );
+        let mut why = format!("could not {}: {error}", step.describe());
+        for trouble in room::look(paths, config, mounted) {
+            why.push_str(&format!("; {trouble}"));
+        }
+        why
     }
 
     fn schedule(&mut self, observation: &Observation, decision: &Decision) {
         if decision.settled {
             self.retry = None;
             self.patience = SHORTEST_RETRY;
+            self.stumbled = None;
         } else {
             if observation.drbd.frozen.is_some() {
                 self.patience = FROZEN_RETRY;
@@ -234,7 +273,13 @@ impl Daemon {
     fn look(&mut self) -> Observation {
         // Down before the look: a hold that ends in between is seen, or raises it again.
         self.shared.interrupt.set(false);
-        let request = self.shared.request();
+        let (request, hold) = self.shared.asked();
+        if std::mem::replace(&mut self.hold, hold) != hold {
+            // A failure belongs to the hold that it ended, and so does the patience with a peer. The next
+            // one may stand before this is looked at.
+            self.failure = None;
+            self.knowledge.silent_since = None;
+        }
         if std::mem::replace(&mut self.request, request) != request {
             // What the peer was while this node was its spare says nothing about a peer that may
             // just have died.
@@ -250,7 +295,6 @@ impl Daemon {
             ..
         } = self;
         if request != Request::Hold {
-            // A failure belongs to the hold that it ended, and so does the patience with a peer.
             self.failure = None;
             knowledge.silent_since = None;
         }
@@ -340,6 +384,7 @@ impl Daemon {
             split_brain: live::split_brain(paths, connected),
             own_disk: self.own_disk.clone(),
             failure: self.failure.clone(),
+            stumbled: self.stumbled.as_ref().map(|(_, why)| why.clone()),
             configuration: self.trouble.clone(),
             differences: knowledge.configuration.differences.clone(),
             mount,

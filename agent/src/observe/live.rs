@@ -204,7 +204,15 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         });
         let spare = database.raft_directory(&paths.spare(database));
         let others = (spare.as_path(), fetched.as_deref());
-        logs.insert(database, looks.beside(&raft, others, me));
+        let mut beside = looks.beside(&raft, others, me);
+        if let (Known::Present(known), Some(node)) = (&epoch, config.this_node()) {
+            let taken = known.taken.get(&database);
+            beside.own = beside.own.given(taken, &node.name);
+            if let (Some(peer), Some(fetched)) = (peer, &mut beside.fetched) {
+                *fetched = std::mem::take(fetched).given(taken, &peer.name);
+            }
+        }
+        logs.insert(database, beside);
     }
     View {
         epoch,

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use crate::store::Astray;
 use two_node_ha_dqlite::{self as dqlite, Found, Position, Relation, TailCache, Verdict};
 
 /// The log in a directory.
@@ -86,6 +87,25 @@ pub enum Standing {
     },
     /// It cannot be told: in words, why.
     Unknown(String),
+}
+
+impl Standing {
+    /// The same, given what the volume's record says to have been taken from a node's log. A log of that
+    /// node that ends no later has nothing more, although the volume's begins behind it by now.
+    #[must_use]
+    pub fn given(self, taken: Option<&Astray>, node: &str) -> Self {
+        let all_of_it = |end: &Position| {
+            taken.is_some_and(|taken| taken.node == node && end.index <= taken.last)
+        };
+        match self {
+            Self::Parted {
+                at: None,
+                ref other,
+                ..
+            } if all_of_it(other) => Self::Within,
+            Self::Within | Self::Ahead { .. } | Self::Parted { .. } | Self::Unknown(_) => self,
+        }
+    }
 }
 
 /// The log of a database on the volume, and those beside it.

@@ -95,6 +95,9 @@ pub struct Observation {
     pub own_disk: Option<String>,
     /// Why the last attempt to make this node the voter failed, if it did and nothing changed.
     pub failure: Option<String>,
+    /// Which step has failed since this node was last where it should be, why, and what to do about it.
+    #[serde(default)]
+    pub stumbled: Option<String>,
     /// What is wrong with this node's configuration, in words for the administrator.
     #[serde(default)]
     pub configuration: Option<String>,

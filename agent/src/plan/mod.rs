@@ -199,7 +199,18 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
     };
     configuration::warn(o, &mut decision);
     reason::warn(o, config, &mut decision);
+    stumbled(o, &mut decision);
     decision
+}
+
+/// A node that is not where it should be says what has kept it from there, beside what it does next.
+fn stumbled(o: &Observation, decision: &mut Decision) {
+    if let Some(why) = o.stumbled.as_ref().filter(|_| !decision.settled) {
+        let mut said = decision.reasons.iter().chain(&decision.warnings);
+        if !said.any(|said| said.contains(why)) {
+            decision.warnings.push(why.clone());
+        }
+    }
 }
 
 /// Whether any state directory leads onto the volume.

@@ -39,6 +39,11 @@ pub struct Epoch {
     /// What had been written off the volume and has become the base of this epoch.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub astray: BTreeMap<Database, Astray>,
+    /// The last that has become a base, in whichever epoch, noted once its database was done: the volume
+    /// has it. The log that it came from may lie on its node's disk until that rejoins, and by then
+    /// nothing in the volume's log may be left to compare it with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken: BTreeMap<Database, Astray>,
 }
 
 impl Epoch {
@@ -54,6 +59,7 @@ impl Epoch {
         Self {
             from: Some(self.owner.clone()),
             confirmed: self.confirmed.clone(),
+            taken: self.taken.clone(),
             // No number of takeovers reaches the end; a record that was tampered with may.
             ..Self::new(self.epoch.saturating_add(1), owner, Phase::Pending)
         }
@@ -68,6 +74,7 @@ impl Epoch {
             from: None,
             confirmed: BTreeMap::new(),
             astray: BTreeMap::new(),
+            taken: BTreeMap::new(),
         }
     }
 
@@ -78,6 +85,14 @@ impl Epoch {
             .get(&database)
             .copied()
             .unwrap_or(Phase::Pending)
+    }
+
+    /// A database carries the owner's identity, and has all of what was written astray.
+    pub fn done(&mut self, database: Database) {
+        self.databases.insert(database, Phase::Done);
+        if let Some(astray) = self.astray.get(&database) {
+            self.taken.insert(database, astray.clone());
+        }
     }
 
     /// The node that raft's configuration on the volume names as the only voter of `database`, unless

@@ -17,6 +17,7 @@ use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info
 
 use super::doors::Door;
 use super::raft;
+use super::refuse::Refusing;
 use crate::act::Actor;
 use crate::daemon::shared::Shared;
 use crate::daemon::{Daemon, Event};
@@ -84,6 +85,8 @@ pub struct Bench {
     pub handovers: Cell<u64>,
     /// Whether each recovery is cut off by a release.
     pub released_in_recovery: Cell<bool>,
+    /// The file systems that take no change.
+    pub refusing: RefCell<Option<Rc<Refusing>>>,
     pub dir: PathBuf,
 }
 
@@ -125,6 +128,7 @@ impl Bench {
             acknowledged: RefCell::default(),
             handovers: Cell::new(0),
             released_in_recovery: Cell::new(false),
+            refusing: RefCell::default(),
             dir: dir.path().to_path_buf(),
         });
         fs::create_dir(bench.volume()).unwrap();
@@ -273,6 +277,10 @@ impl Bench {
                     "I1: the directory of a running {database} on {} was exchanged",
                     node.name
                 );
+                if self.takes_changes(index, &state).is_err() {
+                    // It is told so, and nothing is acknowledged.
+                    continue;
+                }
                 let mut acknowledged = self.acknowledged.borrow_mut();
                 let number = acknowledged.entry(database).or_default();
                 *number += 1;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Error as CommandError, Exit, Output, Runner};
 
 use super::bench::{Bench, NAMES, Node};
-use super::{pause, snap};
+use super::{pause, refuse, snap};
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
 use crate::daemon::asking::{Questions, has_not_heard};
@@ -93,9 +93,10 @@ impl Units for Door {
             let started = self
                 .call("start a service")
                 .and_then(|()| snap::start(&self.bench, self.index, self.service(unit)));
-            match started {
+            match refuse::in_its_words(started) {
                 Err(error) => return Err(failed("start", unit, &error.to_string())),
-                Ok(Err(why)) => return Err(failed("start", unit, &why)),
+                // systemd tells no more; the rest is in the service's own log.
+                Ok(Err(_)) => return Err(failed("start", unit, "failed")),
                 Ok(Ok(())) => {}
             }
         }
@@ -156,7 +157,8 @@ impl Runner for Door {
                     });
                 }
                 let args: Vec<_> = call.args.iter().map(|a| a.to_str().unwrap()).collect();
-                match snap::cluster_recover(&self.bench, self.index, &args).map_err(lost)? {
+                let said = snap::cluster_recover(&self.bench, self.index, &args);
+                match refuse::in_its_words(said).map_err(lost)? {
                     Ok(()) => (0, String::new(), String::new()),
                     Err(why) => (1, String::new(), why),
                 }

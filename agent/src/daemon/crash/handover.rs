@@ -5,6 +5,7 @@ use super::{
     ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, cut_everywhere,
     invariants, raft,
 };
+use super::refuse::{self, Fault, Place};
 use crate::daemon::control::Status;
 use crate::database::Database;
 use crate::plan::State;
@@ -15,7 +16,7 @@ const FIRST_ALONE: Goal = Goal {
 };
 
 /// haone was the voter; hatwo has accepted writes since.
-fn handed_over() -> Cleared {
+pub fn handed_over() -> Cleared {
     let bench = after(&[BOTH_ON_FIRST]);
     bench.hand_over(0);
     for _ in 0..5 {
@@ -201,6 +202,24 @@ fn a_recovery_that_gives_way_to_a_release_is_undone_and_is_no_failure_of_the_nod
         "it was called unhealthy"
     );
     bench.released_in_recovery.set(false);
+    bench.reach(SECOND_ALONE).unwrap();
+    invariants::at_rest(&bench, 1);
+}
+
+#[test]
+fn a_log_that_the_volume_has_taken_is_known_for_that_when_nothing_is_left_to_compare_it_with() {
+    let bench = handed_over();
+    // Its disk is full, so that it does not rejoin and keeps what it wrote.
+    refuse::begin(&bench, 1, Fault::Full, &[Place::Root, Place::Var], 1);
+    assert!(!bench.come_to(BOTH_ON_FIRST, 6).unwrap());
+    assert_eq!(status(&bench, 0).state, State::PrimaryRunning);
+    let database = Database::K8sDqlite;
+    let volume = bench.nodes[0].state(database);
+    for _ in 0..6 {
+        bench.write();
+        raft::start(&database.raft_directory(&volume));
+    }
+    refuse::end(&bench);
     bench.reach(SECOND_ALONE).unwrap();
     invariants::at_rest(&bench, 1);
 }

@@ -17,7 +17,9 @@ mod handover;
 mod invariants;
 mod pause;
 mod raft;
+mod refuse;
 mod snap;
+mod upward;
 mod wedged;
 
 use std::collections::BTreeSet;
@@ -25,10 +27,12 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bench::{Bench, Cleared};
 
-use super::control::Response;
+use super::control::{Response, Status};
+use super::shared::Shared;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
 use crate::plan::Step;
@@ -70,6 +74,14 @@ struct Cut(usize);
 impl Bench {
     /// Does what Pacemaker and the power switch do until the goal is reached and all have arrived.
     fn reach(self: &Rc<Self>, goal: Goal) -> Result<(), Cut> {
+        if self.come_to(goal, 30)? {
+            return Ok(());
+        }
+        panic!("nobody arrives at {goal:?}: {:#?}", self.statuses());
+    }
+
+    /// The same, for so many rounds at most; whether all have arrived.
+    fn come_to(self: &Rc<Self>, goal: Goal, rounds: usize) -> Result<bool, Cut> {
         for index in [0, 1] {
             match (goal.up[index], self.nodes[index].on.get()) {
                 (true, false) => self.boot(index),
@@ -92,21 +104,23 @@ impl Bench {
             Some(_) => {}
             None => self.mount(goal.holder),
         }
-        for round in 0..30 {
+        for round in 0..rounds {
             if self.nodes[goal.holder].held.borrow().is_none() {
                 self.hold(goal.holder, false);
             }
             self.turn_all(round > 0)?;
             if self.arrived() {
-                return Ok(());
+                return Ok(true);
             }
         }
-        let status: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|n| n.shared.borrow().as_ref().map(|s| s.status()))
-            .collect();
-        panic!("nobody arrives at {goal:?}: {status:#?}");
+        Ok(false)
+    }
+
+    /// What each agent says of itself.
+    fn statuses(&self) -> Vec<Option<Status>> {
+        let status = |shared: &Arc<Shared>| shared.status();
+        let of = |node: &bench::Node| node.shared.borrow().as_ref().and_then(status);
+        self.nodes.iter().map(of).collect()
     }
 
     fn whole(&self) -> Result<(), Cut> {

@@ -41,6 +41,10 @@ pub fn start(bench: &Bench, index: usize, service: &str) -> Said {
             return Ok(Ok(()));
         }
         let state = node.state(database);
+        if let Err(error) = bench.takes_changes(index, &state) {
+            // A database writes as soon as it starts.
+            return Err(error);
+        }
         if database == Database::K8sd {
             if let Err(why) = consume_bundle(&state)? {
                 return Ok(Err(why));

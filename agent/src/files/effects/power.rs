@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Change;
+use crate::room;
 
 /// What a cut takes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub type Watch = dyn Fn(usize, &Change<'_>);
 /// Called before each change with whose it is and what it is: it may do what the world does meanwhile,
 /// or refuse the change, as a full disk does.
 pub type Hook = dyn Fn(usize, &Change<'_>) -> io::Result<()>;
+
+/// The device of a node's directory, and what is wrong with it.
+pub type Room = dyn Fn(usize, &Path) -> (u64, Option<room::Fault>);
 
 /// The power of a test's nodes.
 pub struct Supply {
@@ -51,6 +55,7 @@ pub struct Supply {
     protected: BTreeSet<PathBuf>,
     watch: Option<Rc<Watch>>,
     hook: Option<Rc<Hook>>,
+    room: Option<Rc<Room>>,
     last: String,
 }
 
@@ -97,6 +102,7 @@ pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>, flags: BTreeSet<PathB
         protected: flags,
         watch: Some(watch),
         hook: None,
+        room: None,
         last: String::new(),
     };
     SUPPLY.with(|slot| *slot.borrow_mut() = Some(supply));
@@ -105,6 +111,17 @@ pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>, flags: BTreeSet<PathB
 /// Has `hook` called before each change from now on.
 pub fn before_each(hook: Option<Rc<Hook>>) {
     with(|s| s.hook = hook);
+}
+
+/// Has `ask` tell what is wrong with a file system, of which nothing is without it.
+pub fn rooms(ask: Option<Rc<Room>>) {
+    with(|s| s.room = ask);
+}
+
+/// What statvfs(2) would say. `None` without a supply.
+pub fn room(directory: &Path) -> Option<(u64, Option<room::Fault>)> {
+    let (ask, node) = with(|s| (s.room.clone(), s.node))?;
+    Some(ask.map_or((0, None), |ask| ask(node, directory)))
 }
 
 /// The immutable flags that are set.

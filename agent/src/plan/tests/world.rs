@@ -92,6 +92,7 @@ pub fn booted() -> Observation {
         split_brain: None,
         own_disk: None,
         failure: None,
+        stumbled: None,
         configuration: None,
         differences: Vec::new(),
     }
