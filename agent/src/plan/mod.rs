@@ -197,6 +197,10 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
             Request::None => spare::plan(o, config),
         }
     };
+    // Nothing is to hold up the way down.
+    if o.request != Request::Release && !o.shutting_down {
+        sweep::meanwhile(o, &mut decision);
+    }
     configuration::warn(o, &mut decision);
     reason::warn(o, config, &mut decision);
     stumbled(o, &mut decision);

@@ -4,8 +4,11 @@
 //! then: a link that comes back with nothing to sync leaves the constraint for good, and with the
 //! next failure a cluster that promotes nobody. The node that the constraint allows takes it away,
 //! while both copies are the same: then it protects nothing.
+//!
+//! That holds for a node that is not where it should be, too. Pacemaker may want to promote the other
+//! one just because this one cannot become the voter, and the constraint would let it promote nobody.
 
-use super::{Decision, State, Step};
+use super::{Decision, State, Step, frozen};
 use crate::observe::{Asked, Observation, Promotion};
 
 /// The node is where it should be; what is left is to see whether a constraint has stayed.
@@ -21,15 +24,36 @@ pub fn arrived(o: &Observation, state: State, reason: String) -> Decision {
             "whether a fencing constraint has stayed is not known: {why}"
         )),
         Asked::Answer(Promotion::PeerForbidden(id)) => {
-            Decision::act(state, vec![Step::RemoveConstraint(id.clone())], reason).because(format!(
-                "the constraint {id} still keeps {} from being promoted, although both copies are \
-                 the same again",
-                o.peer
-            ))
+            Decision::act(state, vec![Step::RemoveConstraint(id.clone())], reason)
+                .because(outlived(o, id))
         }
         // One against this node is the peer's to take away.
         Asked::Answer(Promotion::Allowed | Promotion::Forbidden(_)) => {
             Decision::settled(state, reason)
         }
     }
+}
+
+/// The node is not where it should be, and can do nothing about that but wait.
+pub fn meanwhile(o: &Observation, decision: &mut Decision) {
+    if decision.settled || !decision.steps.is_empty() || !o.drbd.equal || frozen::is(o) {
+        return;
+    }
+    match &o.promotion {
+        Asked::NotYet => decision.steps.push(Step::AskPromotion),
+        Asked::Answer(Promotion::PeerForbidden(id)) => {
+            decision.steps.push(Step::RemoveConstraint(id.clone()));
+            decision.reasons.push(outlived(o, id));
+        }
+        // What Pacemaker does not tell is asked again before it matters: see [`arrived`].
+        Asked::Silent(_) | Asked::Answer(Promotion::Allowed | Promotion::Forbidden(_)) => {}
+    }
+}
+
+fn outlived(o: &Observation, id: &str) -> String {
+    format!(
+        "the constraint {id} still keeps {} from being promoted, although both copies are the same \
+         again",
+        o.peer
+    )
 }

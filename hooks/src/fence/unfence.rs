@@ -63,7 +63,8 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
     if constraints.is_empty() {
         return Answer::noted(
             Level::Info,
-            "both nodes are UpToDate, and there is no constraint",
+            "both nodes are UpToDate, and there is no constraint, or none that Pacemaker has on its disk \
+             (yet): the agent takes that away",
         );
     }
     if let Some(theirs) = constraints
@@ -102,8 +103,8 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
 }
 
 /// The constraints of the resource: on the disk, where looking is free, else from Pacemaker. One that
-/// was placed or renewed in this very moment may be missed, or be there with its old mark: then it
-/// stays, and is the agent's. One that is gone already can be taken away again.
+/// was placed or renewed in this very moment may be missed, or be there with its old mark, and while
+/// that disk is full any: then it stays, and is the agent's. One that is gone already can be taken away again.
 fn constraints(
     runner: &dyn Runner,
     resource: &str,

@@ -237,6 +237,44 @@ fn a_voter_takes_its_handlers_constraint_away_once_both_copies_are_the_same() {
 }
 
 #[test]
+fn a_node_that_is_no_voter_takes_its_constraint_away_so_that_the_other_one_can_be_promoted() {
+    let constraint = "drbd-fence-by-handler-r0-x";
+    // Pacemaker has tried in vain to make it the voter.
+    let mut failed = booted();
+    given_the_volume(&mut failed, Known::Present(Epoch::first("haone")));
+    failed.failure = Some("its disk is full".into());
+    // Between two tries.
+    let mut mounted = failed.clone();
+    (mounted.failure, mounted.request) = (None, Request::None);
+    // Pacemaker has given up, and promotes nobody.
+    let mut demoted = booted();
+    demoted.peer_report = Asked::Answer(report(State::SecondaryWait, 2));
+    for mut o in [failed, mounted, demoted] {
+        let before = decide(&o);
+        assert!(!before.settled && before.steps.is_empty(), "{before:?}");
+        o.promotion = Asked::NotYet;
+        assert_eq!(decide(&o).steps, [Step::AskPromotion]);
+        o.promotion = Asked::Answer(Promotion::PeerForbidden(constraint.into()));
+        let decision = decide(&o);
+        assert_eq!(decision.steps, [Step::RemoveConstraint(constraint.into())]);
+        assert_eq!(
+            (decision.state, &decision.remedy),
+            (before.state, &before.remedy)
+        );
+        // It protects something, or it is the peer's.
+        o.promotion = Asked::Answer(Promotion::Forbidden(constraint.into()));
+        assert_eq!(decide(&o).steps, []);
+        o.promotion = Asked::Answer(Promotion::PeerForbidden(constraint.into()));
+        o.drbd.equal = false;
+        assert_eq!(decide(&o).steps, []);
+        // Nothing is to hold up the way down.
+        o.drbd.equal = true;
+        o.shutting_down = true;
+        assert_eq!(decide(&o).steps, []);
+    }
+}
+
+#[test]
 fn a_machine_that_shuts_down_starts_nothing_again_and_leaves_the_volume_only_when_asked() {
     let mut voter = booted();
     given_the_volume(&mut voter, Known::Present(Epoch::first("haone")));

@@ -3,6 +3,7 @@
 use super::http;
 use crate::cluster::{NODES, Node};
 use crate::net;
+use crate::progress;
 use crate::wait::{self, Seen};
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
@@ -57,6 +58,7 @@ impl Shared {
 
 /// Writes until stopped.
 pub struct Writer {
+    prefix: String,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -81,7 +83,11 @@ impl Writer {
                 })
             })
             .collect();
-        Self { shared, threads }
+        Self {
+            prefix: prefix.to_owned(),
+            shared,
+            threads,
+        }
     }
 
     /// How many writes were acknowledged so far.
@@ -147,11 +153,18 @@ impl Writer {
         }
     }
 
-    /// Stops, and returns what was acknowledged.
+    /// Stops, and returns what was acknowledged; tells how much that is, and for how long nothing was.
     #[must_use]
     pub fn stop(mut self) -> Vec<Ack> {
         self.halt();
-        std::mem::take(&mut *self.shared.acks())
+        let acks = std::mem::take(&mut *self.shared.acks());
+        eprintln!(
+            "{}: {} writes were acknowledged, and for {} none",
+            self.prefix,
+            acks.len(),
+            progress::seconds(outage(&acks))
+        );
+        acks
     }
 
     fn halt(&mut self) {
@@ -202,6 +215,16 @@ fn write(shared: &Shared, prefix: &str, first: Node) {
     }
 }
 
+/// The longest time between two acknowledgements.
+fn outage(acks: &[Ack]) -> Duration {
+    let mut times: Vec<SystemTime> = acks.iter().map(|ack| ack.acked).collect();
+    times.sort_unstable();
+    let gaps = times
+        .windows(2)
+        .map(|pair| pair[1].duration_since(pair[0]).unwrap_or_default());
+    gaps.max().unwrap_or_default()
+}
+
 /// Acknowledged writes that `node` does not have, or has with another value.
 ///
 /// # Errors
@@ -237,4 +260,24 @@ pub fn missing(supervisor: u32, node: Node, acks: &[Ack]) -> Result<Vec<String>>
         .filter(|ack| there.get(ack.key.as_str()) != Some(&ack.value.as_str()))
         .map(|ack| ack.key.clone())
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_the_longest_time_without_an_acknowledgement_in_whatever_order_they_came() {
+        let at = |seconds: u64| Ack {
+            key: String::new(),
+            value: String::new(),
+            sent: SystemTime::UNIX_EPOCH,
+            acked: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            by: Node::One,
+        };
+        assert_eq!(outage(&[]), Duration::ZERO);
+        assert_eq!(outage(&[at(1)]), Duration::ZERO);
+        let acks = [at(30), at(1), at(2), at(21), at(20)];
+        assert_eq!(outage(&acks), Duration::from_secs(18));
+    }
 }

@@ -190,6 +190,10 @@ impl Stage {
                 );
             }
         }
+        eprintln!(
+            "none of {} acknowledged writes is lost, on either node",
+            self.acks.len()
+        );
         Ok(())
     }
 }

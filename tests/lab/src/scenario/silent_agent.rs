@@ -56,8 +56,8 @@ fn of_the_voter(stage: &mut Stage) -> Result<()> {
     stage.check_writes()
 }
 
-/// The spare's agent is gone, and the voter's node loses its power. The survivor cannot take over; the
-/// node that was cut is fenced on, and its agent finds a peer that is there and says nothing.
+/// The spare's agent is gone, and the voter's node loses its power. The survivor cannot take over: there
+/// is nobody to take the role. What ends the outage is the node that was cut, which boots again.
 fn of_the_spare(stage: &mut Stage) -> Result<()> {
     let lab = &stage.lab;
     let voter = agent::voter(lab, SETTLE)?;
@@ -79,14 +79,18 @@ fn of_the_spare(stage: &mut Stage) -> Result<()> {
         progress::seconds(first.acked.duration_since(cut).unwrap_or_default())
     );
     let now = agent::voter(lab, SETTLE)?;
-    back(lab, now.peer())?;
-    lab.auto_boot(false)?;
+    ensure!(
+        now == voter,
+        "{now} has become the voter, although its agent was masked"
+    );
     let fenced = lab.status()?.fencings.split_off(before.fencings.len());
     ensure!(
         fenced.iter().any(|f| f.target == voter.name()),
         "{voter} lost its power and was not fenced: {fenced:?}"
     );
-    super::whole_again(lab, now, &before, fenced.len())?;
+    wake(lab, spare)?;
+    lab.auto_boot(false)?;
+    super::whole_again(lab, voter, &before, fenced.len())?;
     stage.check_writes()
 }
 
@@ -104,5 +108,17 @@ fn silence(lab: &Lab, node: Node) -> Result<()> {
 fn back(lab: &Lab, node: Node) -> Result<()> {
     return_as_spare::switch_on(lab, node)?;
     up::hands(lab, node)?;
+    agent::spare(lab, node, SETTLE).map(drop)
+}
+
+/// Somebody has found out what ailed the agent, and starts it. Its failed starts as the voter must not
+/// decide the next scenario.
+fn wake(lab: &Lab, node: Node) -> Result<()> {
+    up::hands(lab, node)?;
+    let agent = service::AGENT;
+    let script = format!(
+        "systemctl unmask --runtime {agent}; systemctl start {agent}; crm_resource --cleanup"
+    );
+    lab.sh(node, &script, COMMAND)?;
     agent::spare(lab, node, SETTLE).map(drop)
 }
