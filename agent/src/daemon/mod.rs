@@ -35,6 +35,7 @@ use crate::paths::Paths;
 use crate::peer::client::Client;
 use crate::peer::protocol::{Report, Response};
 use crate::plan::Step;
+use crate::room;
 use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
@@ -225,8 +226,9 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
         return Err("this host is none of the two nodes".into());
     };
     crate::files::private_directory(&paths.state())
-        .map_err(|error| format!("creating {}: {error}", paths.state().display()))?;
-    make_run_directory(&paths.run())?;
+        .map_err(|error| format!("creating {}: {error}", paths.state().display()))
+        .and_then(|()| make_run_directory(&paths.run()))
+        .map_err(|why| room::with(why, &paths, &config, false))?;
     let journal = Journal::read_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
     if let Some(step) = &journal.in_progress {
         tracing::warn!(
