@@ -19,9 +19,9 @@ mod plan;
 mod release;
 mod render;
 mod repair;
+mod room;
 mod split;
 mod store;
-mod room;
 mod systemd;
 
 use std::process::ExitCode;

@@ -63,8 +63,7 @@ impl std::fmt::Display for Trouble {
 }
 
 /// Every file system that takes no change, each once; the volume's only where it is `mounted` here.
-#[must_use]
-pub fn look(paths: &Paths, config: &Config, mounted: bool) -> Vec<Trouble> {
+fn look(paths: &Paths, config: &Config, mounted: bool) -> Vec<Trouble> {
     let point = paths.mount_point(config);
     let parent = |path: &Path| path.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut directories = vec![(paths.state(), false), (paths.run(), false)];
@@ -92,6 +91,13 @@ pub fn look(paths: &Paths, config: &Config, mounted: bool) -> Vec<Trouble> {
         }
     }
     all
+}
+
+/// Why something failed, and every file system that takes no change.
+#[must_use]
+pub fn with(why: String, paths: &Paths, config: &Config, mounted: bool) -> String {
+    let all = look(paths, config, mounted).into_iter();
+    all.fold(why, |why, trouble| format!("{why}; {trouble}"))
 }
 
 /// The device of a directory, or of what is above it, and what is wrong there.

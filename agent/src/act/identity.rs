@@ -11,8 +11,9 @@ use super::{Actor, Error, Outcome};
 use crate::database::Database;
 use crate::files::effects::{self, Change};
 use crate::files::{self, atomic, tree};
-use crate::observe::Leads;
 use crate::observe::live;
+use crate::observe::{Known, Leads};
+use crate::store::{Phase, before};
 
 impl Actor {
     /// Copies everything but raft's files from where the database is now into this node's spare
@@ -23,6 +24,15 @@ impl Actor {
             Leads::ToVolume => {
                 let pin = self.volume_mounted()?;
                 let volume = self.paths.on_volume(&self.config, database);
+                // Half of a recovery, which could not be undone: the disk may be full. Nothing was
+                // renewed on it since, and the next attempt begins with the copy.
+                if let Known::Present(now) = self.read_epoch() {
+                    let (paths, config) = (&self.paths, &self.config);
+                    let copy = before::interrupted(paths, config, database, now.epoch);
+                    if now.phase(database) == Phase::Pending && copy.is_some() {
+                        return Ok(Outcome::Done);
+                    }
+                }
                 // A takeover that was interrupted before this node's identity was in place: the
                 // directory is still the peer's, and the spare directory has the right one.
                 let raft = database.raft_directory(&volume);

@@ -36,6 +36,7 @@ use crate::paths::Paths;
 use crate::peer::client::Client;
 use crate::peer::protocol::{Report, Response};
 use crate::plan::Step;
+use crate::room;
 use crate::store::Journal;
 use crate::systemd::{Heard, Systemd};
 
@@ -226,11 +227,12 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     else {
         return Err("this host is none of the two nodes".into());
     };
-    make_run_directory(&paths.run())?;
+    make_run_directory(&paths.run()).map_err(|why| room::with(why, &paths, &config, false))?;
     // Before anything is changed, and until this process is gone.
     let only = Only::take(&paths)?;
     crate::files::private_directory(&paths.state())
-        .map_err(|error| format!("creating {}: {error}", paths.state().display()))?;
+        .map_err(|error| format!("creating {}: {error}", paths.state().display()))
+        .map_err(|why| room::with(why, &paths, &config, false))?;
     let journal = Journal::read_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
     if let Some(step) = &journal.in_progress {
         tracing::warn!(

@@ -219,7 +219,8 @@ impl Daemon {
             _ if observation.request == Request::Hold => {
                 self.stumbled = Some((step.clone(), why.clone()));
                 self.failure = Some(why.clone());
-                self.shared.tell_holder(&Response::Unhealthy { reason: why });
+                self.shared
+                    .tell_holder(&Response::Unhealthy { reason: why });
             }
             _ => self.stumbled = Some((step.clone(), why)),
         }
@@ -232,11 +233,8 @@ impl Daemon {
             live::mount(paths, config),
             Ok(Mount::ReadWrite | Mount::ReadOnly)
         );
-        let mut why = format!("could not {}: {error}", step.describe());
-        for trouble in room::look(paths, config, mounted) {
-            why.push_str(&format!("; {trouble}"));
-        }
-        why
+        let why = format!("could not {}: {error}", step.describe());
+        room::with(why, paths, config, mounted)
     }
 
     fn schedule(&mut self, observation: &Observation, decision: &Decision) {

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use crate::store::Astray;
+use serde::{Deserialize, Serialize};
 use two_node_ha_dqlite::{self as dqlite, Found, Position, Relation, TailCache, Verdict};
 
 /// The log in a directory.

@@ -85,6 +85,10 @@ pub struct Bench {
     pub handovers: Cell<u64>,
     /// Whether each recovery is cut off by a release.
     pub released_in_recovery: Cell<bool>,
+    /// Whether the gates let everybody through: what they are for must then be noticed.
+    pub gates_open: Cell<bool>,
+    /// Whether an agent that pins the volume is not killed for it, and wakes.
+    pub pins_fail: Cell<bool>,
     /// The file systems that take no change.
     pub refusing: RefCell<Option<Rc<Refusing>>>,
     pub dir: PathBuf,
@@ -128,6 +132,8 @@ impl Bench {
             acknowledged: RefCell::default(),
             handovers: Cell::new(0),
             released_in_recovery: Cell::new(false),
+            gates_open: Cell::new(false),
+            pins_fail: Cell::new(false),
             refusing: RefCell::default(),
             dir: dir.path().to_path_buf(),
         });

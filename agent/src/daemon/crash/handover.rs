@@ -1,13 +1,18 @@
 //! k8s-dqlite was asked to stop: the role went to the spare's own disk, and with it the writes.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::bench::{Bench, Cleared, members};
+use super::refuse::{self, Fault, Place};
 use super::{
     ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, cut_everywhere,
     invariants, raft,
 };
-use super::refuse::{self, Fault, Place};
 use crate::daemon::control::Status;
 use crate::database::Database;
+use crate::files::effects::Change;
+use crate::files::effects::power;
 use crate::plan::State;
 
 const FIRST_ALONE: Goal = Goal {
@@ -30,7 +35,7 @@ fn status(bench: &Bench, index: usize) -> Status {
     shared.as_ref().unwrap().status().unwrap()
 }
 
-fn some_turns(bench: &std::rc::Rc<Bench>) {
+fn some_turns(bench: &Rc<Bench>) {
     // Each look of its own accord forgets what was learnt; the answers come after it.
     for round in 0..9 {
         bench.turn_all(round % 3 == 1).unwrap();
@@ -38,7 +43,7 @@ fn some_turns(bench: &std::rc::Rc<Bench>) {
 }
 
 /// Pacemaker asks once more; how the node stands to it before Pacemaker hears that it cannot.
-fn asked_again(bench: &std::rc::Rc<Bench>, index: usize) -> Status {
+fn asked_again(bench: &Rc<Bench>, index: usize) -> Status {
     if bench.nodes[index].held.borrow().is_none() {
         bench.hold(index, false);
     }
@@ -220,6 +225,42 @@ fn a_log_that_the_volume_has_taken_is_known_for_that_when_nothing_is_left_to_com
         raft::start(&database.raft_directory(&volume));
     }
     refuse::end(&bench);
+    bench.reach(SECOND_ALONE).unwrap();
+    invariants::at_rest(&bench, 1);
+}
+
+#[test]
+fn half_of_a_recovery_that_could_not_be_undone_is_not_kept_as_this_nodes_identity() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    bench.released_in_recovery.set(true);
+    bench.power_off(0);
+    bench.mount(1);
+    // The volume is full from the recovery on, so that it cannot be put back either.
+    let node = &bench.nodes[1];
+    let (volume, full) = (node.paths.mount_point(&node.config), Cell::new(false));
+    power::before_each(Some(Rc::new(move |_, change: &Change<'_>| {
+        if matches!(change, Change::Other("k8sd cluster-recover", _)) {
+            full.set(true);
+        }
+        let there = power::paths(change)
+            .iter()
+            .any(|path| path.starts_with(&volume));
+        let refused = full.get() && there && Fault::Full.refuses(change);
+        if refused {
+            Err(Fault::Full.error())
+        } else {
+            Ok(())
+        }
+    })));
+    bench.hold(1, false);
+    some_turns(&bench);
+    bench.release(1).unwrap();
+    bench.unmount(1);
+    power::before_each(None);
+    let spare = Database::K8sd.raft_directory(&node.paths.spare(Database::K8sd));
+    let members = two_node_ha_dqlite::read_cluster(&spare).unwrap();
+    assert_eq!(members.map(|members| members.len()), Some(2));
+    bench.released_in_recovery.set(false);
     bench.reach(SECOND_ALONE).unwrap();
     invariants::at_rest(&bench, 1);
 }

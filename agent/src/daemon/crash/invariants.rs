@@ -155,7 +155,11 @@ pub fn at_rest(bench: &Bench, holder: usize) {
         let raft_of = |state: &Path| raft::load(&database.raft_directory(state)).unwrap();
         let log = raft_of(&node.paths.on_volume(&node.config, database));
         // I9
-        assert_eq!(log.writes(), bench.acknowledged(database));
+        assert_eq!(
+            log.writes(),
+            bench.acknowledged(database),
+            "I9: acknowledged writes of {database} are missing"
+        );
         // I7: the founding, and at most one recovery for each epoch after the first.
         let changes = u64::try_from(log.changes()).unwrap();
         // A handover writes two.
@@ -194,8 +198,17 @@ pub fn at_rest(bench: &Bench, holder: usize) {
         assert_eq!(status.state, wanted, "{}: {status:#?}", node.name);
         for database in Database::ALL {
             let running = node.running.borrow().get(database.name()).cloned().unwrap();
-            assert_eq!(running.voter, index == holder);
-            assert_eq!(running.opened, node.inode(database));
+            assert_eq!(
+                running.voter,
+                index == holder,
+                "{database} on {}",
+                node.name
+            );
+            let there = node.inode(database);
+            assert_eq!(
+                running.opened, there,
+                "I1: {database} runs on a directory that is gone"
+            );
         }
         private(&node.paths.state());
     }

@@ -18,6 +18,7 @@ mod invariants;
 mod pause;
 mod raft;
 mod refuse;
+mod rules;
 mod snap;
 mod upward;
 mod wedged;
@@ -33,6 +34,7 @@ use bench::{Bench, Cleared};
 
 use super::control::{Response, Status};
 use super::shared::Shared;
+use crate::database::Database;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
 use crate::plan::Step;
@@ -76,6 +78,12 @@ impl Bench {
     fn reach(self: &Rc<Self>, goal: Goal) -> Result<(), Cut> {
         if self.come_to(goal, 30)? {
             return Ok(());
+        }
+        for node in &self.nodes {
+            let shared = node.shared.borrow();
+            let last = shared.as_ref().and_then(|shared| shared.last());
+            let seen = last.map(|(seen, _)| seen.databases);
+            eprintln!("{} has seen {seen:#?}", node.name);
         }
         panic!("nobody arrives at {goal:?}: {:#?}", self.statuses());
     }
@@ -177,13 +185,16 @@ impl Bench {
         })
     }
 
-    /// Pacemaker starts the failover unit.
+    /// Pacemaker starts the failover unit, which fails where there is no agent.
     fn hold(&self, index: usize, releasing: bool) {
         let node = &self.nodes[index];
         let (here, there) = UnixStream::pair().unwrap();
         here.set_nonblocking(true).unwrap();
         let shared = node.shared.borrow();
-        let id = shared.as_ref().unwrap().hold(there, releasing);
+        let Some(shared) = shared.as_ref() else {
+            return;
+        };
+        let id = shared.hold(there, releasing);
         *node.held.borrow_mut() = Some((id, here));
     }
 
@@ -192,6 +203,10 @@ impl Bench {
         let node = &self.nodes[index];
         if node.held.borrow().is_none() {
             self.hold(index, true);
+        }
+        if node.shared.borrow().is_none() {
+            self.way_down(index);
+            return Ok(());
         }
         let id = node.held.borrow().as_ref().unwrap().0;
         node.shared.borrow().as_ref().unwrap().release(id);
@@ -214,7 +229,16 @@ impl Bench {
         let mut over = false;
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             match serde_json::from_str(&line).unwrap() {
-                Response::Released => over = true,
+                Response::Released => {
+                    for database in Database::ALL {
+                        let runs = node.running.borrow().contains_key(database.name());
+                        assert!(
+                            !runs,
+                            "I11: {database} runs, and the volume is said to be free"
+                        );
+                    }
+                    over = true;
+                }
                 Response::Unhealthy { .. } => {
                     node.shared.borrow().as_ref().unwrap().drop_hold(*id);
                     over = true;

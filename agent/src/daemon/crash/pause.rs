@@ -41,9 +41,16 @@ pub fn whole() -> Result<(), Cut> {
     }
 }
 
+/// Nothing is being played any more.
+pub fn is_over() {
+    power::before_each(None);
+    PAUSED.set(None);
+    STRUCK.set(None);
+}
+
 /// What the world does meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum World {
+pub enum World {
     /// The volume leaves the node of the paused agent, where it has it, and the other takes over.
     TakesAway,
     /// The volume comes to the node of the paused agent, where the other has it.
@@ -54,17 +61,23 @@ impl Bench {
     /// The failover unit's own way down, and Pacemaker's unmount; whether the agent was killed for it.
     fn taken_from(&self, index: usize) -> bool {
         let node = &self.nodes[index];
+        self.way_down(index);
+        if let Some((id, _)) = node.held.borrow_mut().take() {
+            node.shared.borrow().as_ref().unwrap().drop_hold(id);
+        }
+        let killed = act::pinned() && !self.pins_fail.get();
+        self.unmount(index);
+        killed
+    }
+
+    /// What the failover unit does by itself.
+    pub fn way_down(&self, index: usize) {
+        let node = &self.nodes[index];
         let _ = fs::remove_file(node.paths.token());
         for database in Database::ALL {
             node.running.borrow_mut().remove(database.name());
         }
         let _ = fs::remove_file(snap::control_socket(node));
-        if let Some((id, _)) = node.held.borrow_mut().take() {
-            node.shared.borrow().as_ref().unwrap().drop_hold(id);
-        }
-        let killed = act::pinned();
-        self.unmount(index);
-        killed
     }
 
     /// The other node's agent, as far as it comes.
@@ -170,7 +183,7 @@ fn pause_at(bench: &Rc<Bench>, nth: u64, world: World) -> Rc<Cell<Option<bool>>>
 }
 
 /// Plays an act with a pause before each of its changes, and on from where the volume is by then.
-fn pause_everywhere(bench: &Rc<Bench>, act: Goal, world: World) {
+pub fn pause_everywhere(bench: &Rc<Bench>, act: Goal, world: World) {
     log();
     let before = disk::save(bench);
     let (mut paused, mut killed) = (0, 0);

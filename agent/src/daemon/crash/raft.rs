@@ -11,7 +11,7 @@ use two_node_ha_dqlite::{
     encode_configuration, encode_meta, entries, scan,
 };
 
-use crate::files::effects;
+use crate::files::effects::{self, Change};
 
 /// What a log holds: `w N`, or `change ID…`, the voters' ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -318,13 +318,20 @@ pub fn hand_over(from: &Path, to: &Path, members: &[NodeInfo], [old, new]: [u64;
 /// Writes a file the way Go programs do: readable, in place, and not synced.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    if path.exists() {
-        fs::File::options().write(true).truncate(true).open(path)?;
-    } else {
+    if !path.exists() {
         drop(effects::create_private(path)?);
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
     }
     let file = fs::File::options().write(true).open(path)?;
-    effects::write(&mut &*content, &file)?;
-    Ok(())
+    let written = effects::pass(Change::Write(&file), || {
+        file.set_len(0)?;
+        (&file).write_all(content)
+    });
+    // Emptied it can be on a full disk, too.
+    if let Err(error) = &written {
+        if error.kind() == io::ErrorKind::StorageFull {
+            file.set_len(0)?;
+        }
+    }
+    written
 }

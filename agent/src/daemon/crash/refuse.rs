@@ -28,7 +28,7 @@ impl Fault {
         })
     }
 
-    fn refuses(self, change: &Change<'_>) -> bool {
+    pub fn refuses(self, change: &Change<'_>) -> bool {
         match change {
             Change::Sync(_) | Change::SyncDirectory(_) | Change::SyncAll(_) => false,
             Change::Make(_) | Change::Write(_) | Change::Other(..) => true,

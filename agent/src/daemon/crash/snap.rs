@@ -18,6 +18,7 @@ use crate::database::Database;
 use crate::files::effects;
 use crate::gate;
 use crate::observe::Request;
+use crate::store::{Epoch, Journal};
 
 /// What a program says when it refuses; the outer error is the power's.
 type Said = io::Result<Result<(), String>>;
@@ -37,9 +38,10 @@ pub fn start(bench: &Bench, index: usize, service: &str) -> Said {
         voter: false,
     };
     if let Some(database) = Database::ALL.into_iter().find(|d| d.name() == service) {
-        if !gate_opens(node, database) {
+        if !bench.gates_open.get() && !gate_opens(node, database) {
             return Ok(Ok(()));
         }
+        in_its_place(bench, index, database);
         let state = node.state(database);
         if let Err(error) = bench.takes_changes(index, &state) {
             // A database writes as soon as it starts.
@@ -79,12 +81,62 @@ fn gate_opens(node: &Node, database: Database) -> bool {
     };
     let minor = Some(node.config.volume.minor);
     let mut view = gate::look(&node.paths, Some(state), minor).unwrap();
-    // The failover unit's process has the lock until it is asked to stop.
-    let shared = node.shared.borrow();
-    view.held = shared
-        .as_ref()
-        .is_some_and(|s| s.request() == Request::Hold);
+    view.held = is_held(node);
     view.judge().is_ok()
+}
+
+/// What must hold where a database starts, whoever has started it.
+fn in_its_place(bench: &Bench, index: usize, database: Database) {
+    let node = &bench.nodes[index];
+    let on_volume = fs::canonicalize(node.state(database))
+        .is_ok_and(|state| state.starts_with(node.paths.mount_point(&node.config)));
+    let held = is_held(node);
+    if on_volume {
+        assert!(
+            held,
+            "I8: {database} starts on the volume, and nobody holds the role on {}",
+            node.name
+        );
+    } else {
+        assert_ne!(
+            bench.volume_on.get(),
+            Some(index),
+            "I2: {database} starts on {}'s own disk beside the volume, which is mounted there",
+            node.name
+        );
+        assert!(
+            !held,
+            "I2: {database} starts on {0}'s own disk, and {0} holds the voter's role",
+            node.name
+        );
+    }
+}
+
+/// The failover unit's process has the lock until it is asked to stop.
+fn is_held(node: &Node) -> bool {
+    let shared = node.shared.borrow();
+    shared
+        .as_ref()
+        .is_some_and(|s| s.request() == Request::Hold)
+}
+
+/// I8: a spare beside which a voter starts was made for its epoch.
+fn spare_of_this_epoch(bench: &Bench, index: usize, database: Database) {
+    let [node, other] = [&bench.nodes[index], &bench.nodes[Bench::other(index)]];
+    let runs = other.running.borrow().contains_key(database.name());
+    if !runs || !bench.alive(Bench::other(index)) {
+        return;
+    }
+    let epoch = Epoch::read(&node.paths.epoch(&node.config))
+        .unwrap()
+        .unwrap();
+    let journal = Journal::read_or_new(&other.paths.journal(), other.name).unwrap();
+    assert_eq!(
+        journal.spare_epoch.get(&database),
+        Some(&epoch.epoch),
+        "I8: the voter of {database} starts beside a spare of another epoch on {}",
+        other.name
+    );
 }
 
 /// dqlite opens its directory; whether as a voter.
@@ -121,6 +173,7 @@ fn open(bench: &Bench, index: usize, database: Database) -> Result<bool, String>
         Some(index),
         "I2: a voter of {database} starts off the volume"
     );
+    spare_of_this_epoch(bench, index, database);
     raft::start(&raft);
     Ok(true)
 }
