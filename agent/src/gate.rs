@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::files::link::{self, Found};
 use crate::holder;
-use crate::observe::mounts::{self, Mounted};
+use crate::observe::mounts;
+use crate::observe::mounts::Mounted;
 use crate::paths::Paths;
 
 /// Where a state directory leads.
@@ -127,10 +128,9 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
-
-    use super::*;
 
     const STATE: &str = "/var/snap/k8s/common/var/lib/k8s-dqlite";
     const ROOT: &str = "21 1 98:0 / / rw - ext4 /dev/vda rw\n";

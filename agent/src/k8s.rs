@@ -5,8 +5,8 @@ use std::path::Path;
 
 use two_node_ha_command::{Call, Interrupt, Runner};
 use two_node_ha_config::Config;
+use two_node_ha_planner::Database;
 
-use crate::database::Database;
 use crate::paths::Paths;
 
 /// Why the snap's program did not help.

@@ -3,7 +3,6 @@
 mod act;
 mod commands;
 mod daemon;
-mod database;
 mod datastore;
 mod exit;
 mod files;
@@ -15,19 +14,16 @@ mod logging;
 mod observe;
 mod paths;
 mod peer;
-mod plan;
 mod release;
 mod render;
 mod repair;
 mod room;
-mod split;
 mod store;
 mod systemd;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-
 use commands::Selection;
 
 /// High availability for Canonical Kubernetes on two nodes.

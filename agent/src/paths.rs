@@ -6,8 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use two_node_ha_config::Config;
-
-use crate::database::Database;
+use two_node_ha_planner::Database;
 
 /// Environment variable that roots everything elsewhere, for tests.
 pub const ROOT_VARIABLE: &str = "TWO_NODE_HA_ROOT";

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use two_node_ha_config::Config;
+use two_node_ha_planner::Database;
 
-use crate::database::Database;
 use crate::paths::Paths;
 
 /// What is wrong with a file system.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use two_node_ha_command::{Call, succeed};
+use two_node_ha_planner::observation::PeerNode;
+use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::{Actor, Error, Outcome, Progress};
-use crate::observe::{PeerNode, live};
-use crate::peer::protocol::{Request, Response, VERSION};
+use crate::observe::live;
 
 /// How long the peer's agent has for a last answer.
 const LAST_WORD: Duration = Duration::from_secs(10);

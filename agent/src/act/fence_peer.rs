@@ -15,10 +15,11 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_pacemaker::lock;
+use two_node_ha_planner::observation::{Drbd, Frozen, Role};
 
 use super::{Actor, Error, Outcome};
 use crate::files;
-use crate::observe::{Drbd, Frozen, Role, live};
+use crate::observe::live;
 use crate::paths::Paths;
 
 /// A handler that has just begun is not waited for: the plan comes again.
@@ -126,7 +127,8 @@ fn drbdadm(runner: &dyn Runner, config: &Config, command: &str) -> Result<(), Er
 mod tests {
     use super::*;
     use crate::act::tests::{config, drbd};
-    use crate::store::Resolution;
+    use crate::store::Record;
+    use two_node_ha_planner::record::Resolution;
 
     /// A node, with the file that says who has disconnected.
     struct Node {

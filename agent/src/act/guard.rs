@@ -8,8 +8,9 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use two_node_ha_planner::observation::Mount;
+
 use super::{Actor, Error};
-use crate::observe::Mount;
 use crate::observe::live;
 use crate::observe::mounts::DRBD_MAJOR;
 use crate::systemd::UnitState;

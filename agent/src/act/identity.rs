@@ -5,15 +5,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::record::Phase;
 
 use super::services::is_kept;
 use super::{Actor, Error, Outcome};
-use crate::database::Database;
 use crate::files::effects::{self, Change};
 use crate::files::{self, atomic, tree};
 use crate::observe::live;
-use crate::observe::{Known, Leads};
-use crate::store::{Phase, before};
+use crate::store::takeover_copy;
 
 impl Actor {
     /// Copies everything but raft's files from where the database is now into this node's spare
@@ -28,7 +29,7 @@ impl Actor {
                 // renewed on it since, and the next attempt begins with the copy.
                 if let Known::Present(now) = self.read_epoch() {
                     let (paths, config) = (&self.paths, &self.config);
-                    let copy = before::interrupted(paths, config, database, now.epoch);
+                    let copy = takeover_copy::interrupted(paths, config, database, now.epoch);
                     if now.phase(database) == Phase::Pending && copy.is_some() {
                         return Ok(Outcome::Done);
                     }

@@ -3,19 +3,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::first_day::set_aside;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::Standing;
+use two_node_ha_planner::record::{Astray, Epoch};
+use two_node_ha_protocol::peer::{Request, Response, VERSION};
+
+use super::first_start::set_aside;
 use super::rejoin::FETCH;
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
-use crate::database::Database;
 use crate::files::still::{self, How};
 use crate::files::{self, effects, tree};
-use crate::observe::Standing;
-use crate::observe::logs::{self, Looks};
+use crate::observe::logs;
+use crate::observe::logs::Looks;
 use crate::paths::PEER_LOG;
-use crate::peer::protocol::{Request, Response, VERSION};
-use crate::store::{Astray, Epoch, astray};
+use crate::store::{Record, last_written};
 
 /// The database's directory while it is made anew on the volume.
 const NEW_BASE: &str = "new-base-";
@@ -81,9 +85,9 @@ impl Actor {
             Standing::Ahead { first, last } => {
                 let volume = self.paths.on_volume(&self.config, database);
                 let raft = database.raft_directory(&volume);
-                let since = astray::last_written(&raft).map_err(Error::io("reading", &raft))?;
+                let since = last_written(&raft).map_err(Error::io("reading", &raft))?;
                 self.exchange_base(database, log)?;
-                let astray = Astray::now(node, (first, last), since);
+                let astray = Astray::new(node, (first, last), (since, SystemTime::now()));
                 tracing::warn!(
                     database = database.name(),
                     first,
@@ -179,7 +183,7 @@ impl Actor {
         files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         let name = format!("{database}-log");
         set_aside(&parted, &quarantine, &name).map_err(Error::io("setting aside", &parted))?;
-        super::first_day::drop_surplus(&quarantine, &name, self.config.agent.keep_backups)
+        super::first_start::drop_surplus(&quarantine, &name, self.config.agent.keep_backups)
     }
 
     /// Fetched logs of a takeover that has ended.

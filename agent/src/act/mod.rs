@@ -4,17 +4,18 @@
 //! Between the guard and what it guards this process may be paused for any time, and the world goes on
 //! without it. Each guard says what makes that harmless (`guard`).
 
-mod before;
 mod fence_node;
 mod fence_peer;
-mod first_day;
+mod first_start;
 mod guard;
 mod identity;
 mod logs;
 mod recover;
 mod rejoin;
 mod services;
-mod sweep;
+pub mod split_brain;
+mod stale_constraint;
+mod takeover_copy;
 #[cfg(test)]
 mod tests;
 
@@ -26,18 +27,21 @@ use std::time::Duration;
 
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Known, Log};
+use two_node_ha_planner::record::{Epoch, Journal};
+use two_node_ha_planner::{Step, Target};
+use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
-use crate::database::Database;
 use crate::datastore::{Datastore, confirm};
 use crate::files;
 use crate::k8s;
 use crate::observe::logs::Looks;
-use crate::observe::{Known, Log};
 use crate::paths::Paths;
-use crate::peer::client::{self, Peer};
-use crate::peer::protocol::{Request, Response, VERSION};
-use crate::plan::{Step, Target};
-use crate::store::{self, Epoch, Journal};
+use crate::peer::client;
+use crate::peer::client::Peer;
+use crate::store;
+use crate::store::Record;
 use crate::systemd::{self, Units};
 
 #[cfg(test)]

@@ -7,12 +7,15 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::record::{Epoch, Phase};
+
 use super::{Actor, Error, Outcome, Progress};
-use crate::database::Database;
 use crate::files::{self, effects, tree};
 use crate::k8s;
-use crate::observe::{Known, Leads, live};
-use crate::store::{Epoch, Phase};
+use crate::observe::live;
+use crate::store::Record;
 
 impl Actor {
     /// Recovers one database and records it as done.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use two_node_ha_dqlite::{NodeInfo, Role};
+use two_node_ha_planner::Database;
+use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::identity::{copy_kept, replace_info};
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
-use crate::database::Database;
 use crate::files::{self, atomic, effects, tree};
-use crate::peer::protocol::{Request, Response, VERSION};
+use crate::store::Record;
 
 /// How long a bundle may travel. A big datastore has some hundred megabytes.
 pub(super) const FETCH: Duration = Duration::from_secs(300);

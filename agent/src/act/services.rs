@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_config::Config;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Holds, Known, Leads};
 
 use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
-use crate::database::Database;
 use crate::files;
-use crate::observe::{Holds, Known, Leads, live};
+use crate::observe::live;
 use crate::systemd::{UnitState, Units};
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.

@@ -2,7 +2,7 @@
 
 use two_node_ha_command::scripted::Scripted;
 
-pub use crate::plan::tests::world::config;
+pub use two_node_ha_planner::world::config;
 
 /// DRBD 8.4 with the resource r0 in that state.
 pub fn drbd(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use two_node_ha_config::{Backing, Config, Diagnostics, FencingMode, Host, Transport, format_size};
 
-use super::load::{Refused, hostname, located, read};
+use super::config_file::{Refused, hostname, located, read};
 use crate::paths::Paths;
 
 /// Checks a configuration file and says what it means.

@@ -179,9 +179,8 @@ fn describe(device: &Device) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
+    use clap::Parser as _;
 
     #[derive(Debug, clap::Parser)]
     struct Cli {

@@ -15,7 +15,7 @@ pub mod render;
 pub mod split_brain;
 pub mod status;
 
-mod connect;
-mod load;
+mod agent_socket;
+mod config_file;
 
-pub use load::{Selection, choose, load};
+pub use config_file::{Selection, choose, load};

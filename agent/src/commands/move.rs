@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use two_node_ha_command::{Call, Runner, System};
 use two_node_ha_config::{Config, Difference};
+use two_node_ha_planner::State;
+use two_node_ha_planner::observation::{Asked, Drbd, Promotion};
+use two_node_ha_planner::plan::configuration;
+use two_node_ha_protocol::control::{Request, Response, Status};
 
-use super::connect::Connection;
+use super::agent_socket::Connection;
 use super::{Selection, load};
-use crate::daemon::control::{Request, Response, Status};
 use crate::exit;
-use crate::observe::{Asked, Drbd, Promotion, live};
+use crate::observe::live;
 use crate::paths::Paths;
-use crate::plan::{State, configuration};
 
 /// Arguments of `move`.
 #[derive(Debug, Clone, clap::Args)]
@@ -222,7 +224,7 @@ fn wait(paths: &Paths, target: &str, deadline: Instant) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Role;
+    use two_node_ha_planner::observation::Role;
 
     fn drbd(connected: bool) -> Drbd {
         Drbd {

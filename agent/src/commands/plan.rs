@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::connect::Connection;
-use super::load::warn_beside;
+use two_node_ha_planner::observation::Observation;
+use two_node_ha_planner::{Decision, State, plan};
+use two_node_ha_protocol::control::{Request, Response};
+
+use super::agent_socket::Connection;
+use super::config_file::warn_beside;
 use super::{Selection, load};
-use crate::daemon::control::{Request, Response};
 use crate::exit;
-use crate::observe::Observation;
 use crate::paths::Paths;
-use crate::plan::{Decision, State, plan};
 
 /// Arguments of `plan`.
 #[derive(Debug, Clone, clap::Args)]

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::ValueEnum;
 use two_node_ha_config::{Config, Host};
 
-use super::load::{located, read};
+use super::config_file::{located, read};
 use crate::paths::Paths;
 use crate::render::drbd::Generation;
 use crate::render::pacemaker::Unmounting;

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::connect::Connection;
-use super::load::warn_beside;
+use two_node_ha_planner::observation::{Mount, Request as Wanted, Services};
+use two_node_ha_protocol::control::{Request, Response, Status};
+
+use super::agent_socket::Connection;
+use super::config_file::warn_beside;
 use super::plan::code;
-use crate::daemon::control::{Request, Response, Status};
 use crate::exit;
-use crate::observe::{Mount, Request as Wanted, Services};
 use crate::paths::Paths;
 
 /// Arguments of `status`.

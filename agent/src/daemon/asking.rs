@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use two_node_ha_command::System;
 use two_node_ha_config::{Config, Facts, Node};
+use two_node_ha_planner::Step;
+use two_node_ha_planner::observation::Asked;
+use two_node_ha_planner::report::digest;
+use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::{Daemon, Event};
-use crate::observe::{Asked, live};
+use crate::observe::live;
 use crate::peer::client::{Client, Peer};
-use crate::peer::protocol::{Request, Response, VERSION, digest};
-use crate::plan::Step;
 
 /// On top of ssh's connect time-out: a guest that is busy booting answers slowly.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -223,14 +225,14 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::State;
-    use crate::plan::tests::world::{config, report};
+    use two_node_ha_planner::State;
+    use two_node_ha_planner::world::{config, report};
 
     #[test]
     fn a_peer_is_told_once_and_one_that_would_not_understand_never() {
         let facts = two_node_ha_config::facts(&config());
         let mut report = report(State::PrimaryRunning, 1);
-        let asks = |report: &crate::peer::protocol::Report| {
+        let asks = |report: &two_node_ha_planner::report::Report| {
             has_not_heard(&Response::Report(report.clone()), &facts)
         };
         // Of before there was such a request.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use two_node_ha_config::{Chosen, Difference, Facts, differences};
+use two_node_ha_planner::report::digest;
 
 use super::Daemon;
 use crate::paths::Paths;
-use crate::peer::protocol::digest;
 use crate::store::accepted;
 
 /// How the agent's own configuration stands.
@@ -92,10 +92,9 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-    use crate::plan::tests::world::{TOML, config};
+    use std::os::unix::fs::PermissionsExt;
+    use two_node_ha_planner::world::{TOML, config};
 
     fn chosen(bytes: &[u8]) -> Chosen {
         Chosen {

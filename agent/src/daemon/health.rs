@@ -8,9 +8,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::database::Database;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::Health;
+
 use crate::datastore::{Datastore, PATIENCE};
-use crate::observe::Health;
 
 /// What the loop makes of the voter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,6 @@
 
 mod asking;
 mod configuration;
-pub mod control;
 #[cfg(test)]
 mod crash;
 mod health;
@@ -24,28 +23,28 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use two_node_ha_command::System;
-use two_node_ha_config::{Chosen, Facts};
-
-use crate::act::{Actor, FAILOVER_UNIT, gated_units};
-use crate::datastore;
-use crate::observe::logs::Looks;
-use crate::observe::volume::Reader;
-use crate::observe::{Asked, PeerNode, Promotion, Request};
-use crate::paths::Paths;
-use crate::peer::client::Client;
-use crate::peer::protocol::{Report, Response};
-use crate::plan::Step;
-use crate::room;
-use crate::store::Journal;
-use crate::systemd::{Heard, Systemd};
-
 use asking::{Questions, Threads};
 use configuration::{Compared, Standing};
 use health::Watch;
 use notify::Notify;
 use only::Only;
 use shared::Shared;
+use two_node_ha_command::System;
+use two_node_ha_config::{Chosen, Facts};
+use two_node_ha_planner::Step;
+use two_node_ha_planner::observation::{Asked, PeerNode, Promotion, Request};
+use two_node_ha_planner::report::Report;
+use two_node_ha_protocol::peer::Response;
+
+use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::datastore;
+use crate::observe::logs::Looks;
+use crate::observe::volume::Reader;
+use crate::paths::Paths;
+use crate::peer::client::Client;
+use crate::room;
+use crate::store::journal_or_new;
+use crate::systemd::{Heard, Systemd};
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -233,7 +232,7 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     crate::files::private_directory(&paths.state())
         .map_err(|error| format!("creating {}: {error}", paths.state().display()))
         .map_err(|why| room::with(why, &paths, &config, false))?;
-    let journal = Journal::read_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
+    let journal = journal_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
     if let Some(step) = &journal.in_progress {
         tracing::warn!(
             step,

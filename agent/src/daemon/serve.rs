@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::Request as Wanted;
+use two_node_ha_planner::record::{Astray, Epoch};
+use two_node_ha_protocol::control::{Request, Response};
+use two_node_ha_protocol::peer::{LONGEST_LINE, Request as PeerRequest, Response as PeerResponse};
+
 use super::Event;
-use super::control::{Request, Response};
 use super::only::Only;
 use super::shared::{Shared, write_line};
-use crate::database::Database;
-use crate::observe::Request as Wanted;
-use crate::peer::protocol::{LONGEST_LINE, Request as PeerRequest, Response as PeerResponse};
 use crate::peer::server;
-use crate::store::{Astray, Epoch};
+use crate::store::Record;
 
 /// The group whose members may speak for the peer.
 const PEER_GROUP: &str = "two-node-ha";

@@ -8,15 +8,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
+use two_node_ha_planner::Database;
+use two_node_ha_planner::Decision;
+use two_node_ha_planner::observation::{Observation, Request};
+use two_node_ha_planner::report::Report;
+use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
-use super::control::{Response, Status};
 use crate::act::is_raft_file;
-use crate::database::Database;
-use crate::observe::{Observation, Request};
 use crate::paths::Paths;
-use crate::peer::protocol::Report;
-use crate::plan::Decision;
 
 /// The failover unit's connection.
 #[derive(Debug)]

@@ -8,18 +8,20 @@ use std::time::{Duration, SystemTime};
 
 use two_node_ha_command::{Call, Runner, System, succeed};
 use two_node_ha_config::Config;
+use two_node_ha_planner::observation::{Known, Request, Role};
+use two_node_ha_planner::record::Resolution;
+use two_node_ha_planner::split_brain::Side;
+use two_node_ha_planner::split_brain::plan::Step;
+use two_node_ha_protocol::peer::{Request as PeerRequest, Response as PeerResponse, VERSION};
 
 use super::shared::Shared;
 use super::{Daemon, Event};
-use crate::observe::{Known, Request, Role, live};
+use crate::act::split_brain::Hands;
+use crate::act::split_brain::copy::Copies;
+use crate::observe::live;
+use crate::observe::split_brain::{self as sides, Here};
 use crate::peer::client::{Client, Peer};
-use crate::peer::protocol::{Request as PeerRequest, Response as PeerResponse, VERSION};
-use crate::split::Side;
-use crate::split::act::Hands;
-use crate::split::copy::Copies;
-use crate::split::gather::{self, Here};
-use crate::split::plan::Step;
-use crate::store::Resolution;
+use crate::store::Record;
 
 /// How long the loop may take until it hears.
 const LOOP: Duration = Duration::from_secs(90);
@@ -56,12 +58,7 @@ impl Shared {
     /// # Errors
     /// While the agent has only just started.
     pub(super) fn side(&self, logs: bool) -> Result<Side, String> {
-        Ok(gather::side(
-            self.here(),
-            &System::new(),
-            self.held()?,
-            logs,
-        ))
+        Ok(sides::side(self.here(), &System::new(), self.held()?, logs))
     }
 
     /// Takes a step of a resolution on this node.
@@ -133,11 +130,11 @@ impl Daemon {
     }
 
     /// Keeps in mind whose the volume is that is mounted here.
-    pub(super) fn note_volume(&mut self, epoch: &Known<crate::store::Epoch>) {
+    pub(super) fn note_volume(&mut self, epoch: &Known<two_node_ha_planner::record::Epoch>) {
         let Known::Present(epoch) = epoch else {
             return;
         };
-        let owned = crate::store::Owned {
+        let owned = two_node_ha_planner::record::Owned {
             epoch: epoch.epoch,
             owner: epoch.owner.clone(),
         };
@@ -303,8 +300,8 @@ fn demote(runner: &dyn Runner, config: &Config, node: &str) -> Result<String, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::world;
     use two_node_ha_command::scripted::Scripted;
+    use two_node_ha_planner::world;
 
     fn drbd(role: &str) -> Scripted {
         let text = format!(

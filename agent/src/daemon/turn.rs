@@ -5,18 +5,18 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use two_node_ha_pacemaker::lock;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{
+    Asked, Directories, FencePeer, Frozen, Known, Mount, Observation, Request, Services,
+};
+use two_node_ha_planner::report::{Report, SpareLog};
+use two_node_ha_planner::{Decision, State, Step, Target, plan};
+use two_node_ha_protocol::control::{Response, Status};
 
-use super::control::{Response, Status};
 use super::health::Voter;
 use super::{Daemon, FROZEN_RETRY, LONGEST_RETRY, SHORTEST_RETRY};
 use crate::act::{Error, FAILOVER_UNIT, Outcome, gated_units};
-use crate::database::Database;
-use crate::observe::{
-    Asked, Directories, FencePeer, Frozen, Known, Mount, Observation, Request, Services, live,
-    volume,
-};
-use crate::peer::protocol::{Report, SpareLog};
-use crate::plan::{Decision, State, Step, Target, plan};
+use crate::observe::{live, volume};
 use crate::room;
 use crate::systemd::UnitState;
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use two_node_ha_command::Interrupt;
+use two_node_ha_planner::Database;
 
 use super::{Datastore, PATIENCE};
-use crate::database::Database;
 
 /// How long to wait between two rounds of questions while the voter starts.
 const ASK_AGAIN: Duration = Duration::from_millis(300);

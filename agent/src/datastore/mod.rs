@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use two_node_ha_config::Config;
+use two_node_ha_planner::Database;
 
-use crate::database::Database;
 use crate::paths::Paths;
 
 /// How long one question may take. The answers are there in a tenth of a second; a disk that is busy

@@ -12,11 +12,11 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Response};
 use prost::Message;
 use two_node_ha_command::Interrupt;
+use two_node_ha_planner::Database;
 
 use super::confirm::{Missing, confirm};
 use super::etcd::{self, RangeRequest, RangeResponse, ResponseHeader};
 use super::{Datastore, k8sd};
-use crate::database::Database;
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);

@@ -233,9 +233,8 @@ fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn how(name: &str) -> How {
         match name {

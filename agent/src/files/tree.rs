@@ -221,10 +221,9 @@ fn same_content(a: &Path, b: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
 
     fn sample(dir: &Path) {
         fs::create_dir_all(dir.join("database")).unwrap();

@@ -8,17 +8,19 @@ use two_node_ha_command::Runner;
 use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{
+    Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
+    Role, Services, SplitBrain, Standing,
+};
+use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 
 use super::logs::Looks;
+use super::mounts;
 use super::volume::View;
-use super::{
-    Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
-    Role, Services, SplitBrain, Standing, mounts,
-};
-use crate::database::Database;
 use crate::files::{immutable, link};
 use crate::paths::Paths;
-use crate::store::{Epoch, Phase, Resolution, before};
+use crate::store::{Record, takeover_copy};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -185,7 +187,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
             Known::Present(known) if known.phase(database) == Phase::Pending => {
                 let bundle = paths.volume_bundle(config, known.epoch);
                 let made = mine(known) && bundle.join(format!("{database}.tar.gz")).exists();
-                before::interrupted(paths, config, database, known.epoch).filter(|_| !made)
+                takeover_copy::interrupted(paths, config, database, known.epoch).filter(|_| !made)
             }
             Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,
         };

@@ -1,20 +1,6 @@
 //! What is mounted at the mount point: judged by the device number, not by names.
 
-use serde::{Deserialize, Serialize};
-
-/// The mount point's state.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mount {
-    /// Nothing is mounted there.
-    None,
-    /// The volume, read-write.
-    ReadWrite,
-    /// The volume, read-only.
-    ReadOnly,
-    /// Something else: in words, what.
-    Foreign(String),
-}
+use two_node_ha_planner::observation::Mount;
 
 /// DRBD's block major number (Linux `Documentation/admin-guide/devices.txt`).
 pub const DRBD_MAJOR: u32 = 147;

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Holds, Known};
+use two_node_ha_planner::record::Epoch;
+
 use super::logs::Beside;
-use super::{Holds, Known};
-use crate::database::Database;
-use crate::store::Epoch;
 
 /// A few small files are there in milliseconds; a disk under load takes longer, but not this long.
 pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
+use two_node_ha_planner::report::hex;
+use two_node_ha_protocol::peer::{BundleFile, LONGEST_LINE, Request, Response};
 
-use super::protocol::{BundleFile, LONGEST_LINE, Request, Response};
 use crate::files::{self, effects};
 use crate::paths::Paths;
 
@@ -314,7 +315,7 @@ fn receive(
         )));
     }
     effects::sync(&out).map_err(store)?;
-    if super::server::hex(&digested.digest.finalize()) != file.sha256 {
+    if hex(&digested.digest.finalize()) != file.sha256 {
         return Err(garbled(format!("{} does not match its digest", file.name)));
     }
     Ok(())

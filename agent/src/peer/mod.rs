@@ -2,5 +2,4 @@
 
 pub mod client;
 pub mod keys;
-pub mod protocol;
 pub mod server;

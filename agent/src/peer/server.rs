@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-
-use super::protocol::{BundleFile, LONGEST_LINE, Request, Response, VERSION};
-use crate::database::Database;
-use crate::store::Astray;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::record::Astray;
+use two_node_ha_planner::report::hex;
+use two_node_ha_protocol::peer::{BundleFile, LONGEST_LINE, Request, Response, VERSION};
 
 /// What the agent answers with.
 pub trait Agent {
@@ -129,14 +129,4 @@ fn open(bundle: Vec<(Database, String, PathBuf)>) -> Result<Vec<(BundleFile, Fil
             ))
         })
         .collect()
-}
-
-/// In hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

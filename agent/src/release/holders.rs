@@ -13,10 +13,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use two_node_ha_planner::Database;
 
 use super::marks;
 use super::process::Process;
-use crate::database::Database;
 use crate::observe::mounts;
 use crate::paths::Paths;
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::database::Database;
+use two_node_ha_planner::Database;
+
 use crate::paths::Paths;
 
 /// The generator's drop-in in `NAME.service.d`.

@@ -24,10 +24,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::paths::Paths;
-
 use holders::{Found, Who};
 use process::Process;
+
+use crate::paths::Paths;
 pub use process::has_ended;
 pub use say::Say;
 

@@ -106,9 +106,8 @@ fn has_record_lock(file: &File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
-
     use super::*;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn whoever_has_a_file_open_is_named() {

@@ -39,13 +39,12 @@ fn is_kept(path: &Path, bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::rc::Rc;
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
     use crate::files::effects;
     use crate::files::effects::power::{self, Loss};
+    use std::collections::BTreeSet;
+    use std::rc::Rc;
+    use std::time::{Duration, UNIX_EPOCH};
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o7777

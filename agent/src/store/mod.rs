@@ -5,26 +5,60 @@
 //! the new record and never a part of one.
 
 pub mod accepted;
-pub mod astray;
-pub mod before;
-mod epoch;
-mod journal;
-mod resolution;
+pub mod takeover_copy;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use astray::Astray;
-pub use epoch::{Epoch, Phase};
-pub use journal::{Journal, Owned};
-pub use resolution::{CopyMade, Resolution};
+use two_node_ha_planner::record::{Epoch, FORMAT, Journal, Resolution};
 
 use crate::files::atomic;
 
-/// The only format of both records so far.
-const FORMAT: u32 = 1;
+/// A record as a file: replaced atomically, and never taken for absent where it cannot be read.
+pub trait Record: Serialize + DeserializeOwned {
+    /// Reads the record; `None` where there is none.
+    ///
+    /// # Errors
+    /// See [`Error`]; a record that cannot be read is never taken for none.
+    fn read(path: &Path) -> Result<Option<Self>, Error> {
+        read(path)
+    }
+
+    /// Replaces the record atomically and durably.
+    ///
+    /// # Errors
+    /// See [`Error`]; the old record is still whole.
+    fn write(&self, path: &Path) -> Result<(), Error> {
+        write(path, self)
+    }
+}
+
+impl Record for Epoch {}
+impl Record for Journal {}
+impl Record for Resolution {}
+
+/// Reads the journal, or begins one.
+///
+/// # Errors
+/// See [`Error`].
+pub fn journal_or_new(path: &Path, node: &str) -> Result<Journal, Error> {
+    Ok(Journal::read(path)?.unwrap_or_else(|| Journal::new(node)))
+}
+
+/// When any file of a directory was last written to.
+///
+/// # Errors
+/// What reading it says.
+pub fn last_written(directory: &Path) -> io::Result<SystemTime> {
+    let mut last = SystemTime::UNIX_EPOCH;
+    for entry in std::fs::read_dir(directory)? {
+        last = last.max(entry?.metadata()?.modified()?);
+    }
+    Ok(last)
+}
 
 /// Why a record could not be read or replaced.
 #[derive(Debug, thiserror::Error)]
@@ -108,4 +142,59 @@ fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), Error> {
     let mut text = serde_json::to_vec_pretty(record).map_err(|e| io(e.into()))?;
     text.push(b'\n');
     atomic::replace(path, &text).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_being_written_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("epoch.json");
+        assert_eq!(Epoch::read(&path).unwrap(), None);
+        Epoch::first("haone").write(&path).unwrap();
+        assert_eq!(Epoch::read(&path).unwrap(), Some(Epoch::first("haone")));
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_and_not_guessed_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("epoch.json");
+        std::fs::write(&path, r#"{"format": 2, "epoch": "seven"}"#).unwrap();
+        assert!(matches!(
+            Epoch::read(&path),
+            Err(Error::Newer { found: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn half_a_record_is_an_error_and_not_an_absent_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("epoch.json");
+        Epoch::first("haone").write(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() - 2 {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(
+                matches!(Epoch::read(&path), Err(Error::Malformed { .. })),
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_was_last_written_to_when_its_newest_file_was() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, seconds) in [("a", 10), ("b", 30), ("c", 20)] {
+            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+                .unwrap();
+        }
+        let last = last_written(dir.path()).unwrap();
+        assert_eq!(
+            last,
+            SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(30)
+        );
+    }
 }

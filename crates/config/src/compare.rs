@@ -19,7 +19,7 @@ use crate::units::{format_duration, format_size};
 pub type Facts = BTreeMap<String, String>;
 
 /// A key in which two configurations differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Difference {
     /// The key.
     pub key: String,

@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use progress::Bar;
 use two_node_ha_config::Config;
 use two_node_ha_copies::{Copies, Copy, Limits, Why};
 use two_node_ha_loopdev::Host;
@@ -17,7 +18,6 @@ use two_node_ha_loopdev::Host;
 use super::{Selection, load};
 use crate::exit;
 use crate::paths::Paths;
-use progress::Bar;
 
 /// What to do with copies.
 #[derive(Debug, Clone, clap::Subcommand)]

@@ -7,8 +7,7 @@
 use std::time::{Duration, Instant};
 
 use two_node_ha_config::times;
-
-use crate::daemon::control::Response;
+use two_node_ha_protocol::control::Response;
 
 /// How long an agent that restarts may be away before a running hold counts as lost.
 pub const AGENT_GRACE: Duration = times::AGENT_GONE_IN_HOLD;

@@ -15,20 +15,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hold::{Do, End, Heard, Hold, Wanted};
 use nix::sys::signal::{SigSet, Signal};
 use sd_notify::NotifyState;
 use two_node_ha_config::LogLevel;
+use two_node_ha_protocol::control::Request;
 
-use super::connect::Connection;
+use super::agent_socket::Connection;
 use crate::act::FAILOVER_UNIT;
-use crate::daemon::control::Request;
 use crate::exit;
 use crate::holder::{self, Held};
 use crate::logging;
 use crate::paths::Paths;
 use crate::release::{self, Say};
-
-use hold::{Do, End, Heard, Hold, Wanted};
 
 /// How much longer the start may take each time the agent says that it is at work.
 const EXTEND: Duration = Duration::from_secs(60);

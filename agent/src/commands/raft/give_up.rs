@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use two_node_ha_config::Config;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::State;
+use two_node_ha_planner::observation::Mount;
+use two_node_ha_planner::observation::Standing;
+use two_node_ha_protocol::control::{Request, Response};
 
-use crate::commands::connect::Connection;
+use crate::commands::agent_socket::Connection;
 use crate::commands::{Selection, load};
-use crate::daemon::control::{Request, Response};
-use crate::database::Database;
 use crate::exit;
 use crate::files::{self, tree};
-use crate::observe::logs::{self, Standing};
-use crate::observe::{Mount, live};
+use crate::observe::live;
+use crate::observe::logs;
 use crate::paths::Paths;
-use crate::plan::State;
 
 /// Arguments of `raft give-up`.
 #[derive(Debug, Clone, clap::Args)]

@@ -7,17 +7,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use two_node_ha_config::Config;
+use two_node_ha_planner::record::Resolution;
+use two_node_ha_planner::split_brain::Side;
+use two_node_ha_planner::split_brain::plan::Step;
+use two_node_ha_protocol::control;
+use two_node_ha_protocol::peer;
+use two_node_ha_protocol::peer::VERSION;
 
-use super::connect::Connection;
+use super::agent_socket::Connection;
 use super::{Selection, load};
-use crate::daemon::control;
 use crate::exit;
 use crate::paths::Paths;
 use crate::peer::client::{Client, Peer};
-use crate::peer::protocol::{self, VERSION};
-use crate::split::Side;
-use crate::split::plan::Step;
-use crate::store::Resolution;
 
 /// What to do about it.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -78,18 +79,18 @@ impl Nodes {
     }
 
     fn side_there(&self, logs: bool) -> Result<Side, String> {
-        let request = protocol::Request::Side {
+        let request = peer::Request::Side {
             version: VERSION,
             logs,
         };
         let within = self.config.peer.connect_timeout + SIDE;
         match self.client.ask(&request, within) {
-            Ok(protocol::Response::Side(side)) if side.node == self.there => Ok(*side),
-            Ok(protocol::Response::Side(side)) => Err(format!(
+            Ok(peer::Response::Side(side)) if side.node == self.there => Ok(*side),
+            Ok(peer::Response::Side(side)) => Err(format!(
                 "a node named {} answers in the place of {}",
                 side.node, self.there
             )),
-            Ok(protocol::Response::Refused { reason }) => Err(format!("{}: {reason}", self.there)),
+            Ok(peer::Response::Refused { reason }) => Err(format!("{}: {reason}", self.there)),
             Ok(other) => Err(format!("{} answered with {other:?}", self.there)),
             Err(error) => Err(error.to_string()),
         }
@@ -113,14 +114,14 @@ impl Nodes {
                 other => Err(format!("the agent answered with {other:?}")),
             };
         }
-        let request = protocol::Request::Resolve {
+        let request = peer::Request::Resolve {
             version: VERSION,
             step: step.clone(),
             resolution: resolution.clone(),
         };
         match self.client.ask(&request, within) {
-            Ok(protocol::Response::Taken) => Ok(()),
-            Ok(protocol::Response::Refused { reason }) => Err(reason),
+            Ok(peer::Response::Taken) => Ok(()),
+            Ok(peer::Response::Refused { reason }) => Err(reason),
             Ok(other) => Err(format!("it answered with {other:?}")),
             Err(error) => Err(error.to_string()),
         }

@@ -7,12 +7,13 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
+use two_node_ha_planner::record::Resolution;
+use two_node_ha_planner::split_brain::Side;
+use two_node_ha_planner::split_brain::plan::{Next, On, Order, Step, asked, next};
+use two_node_ha_planner::split_brain::predict;
+
 use super::{Nodes, Selection};
 use crate::exit;
-use crate::split::Side;
-use crate::split::plan::{Next, On, Order, Step, asked, next};
-use crate::split::predict;
-use crate::store::Resolution;
 
 /// Arguments of `resolve`.
 #[derive(Debug, Clone, clap::Args)]

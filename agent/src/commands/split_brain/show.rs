@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use two_node_ha_dqlite::{Parting, Range, Relation as Order};
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Known, Mount};
+use two_node_ha_planner::split_brain::advice::{Advice, Comparison, Logs, advise};
+use two_node_ha_planner::split_brain::generation::Relation;
+use two_node_ha_planner::split_brain::{Cluster, Log, Side};
 
 use super::{Nodes, Selection};
-use crate::database::Database;
 use crate::exit;
-use crate::observe::{Known, Mount};
-use crate::split::advice::{Advice, Comparison, Logs, advise};
-use crate::split::generation::Relation;
-use crate::split::{Cluster, Log, Side};
 
 /// Arguments of `show`.
 #[derive(Debug, Clone, clap::Args)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use two_node_ha_config::{Config, Host, parse};
 use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
+use two_node_ha_planner::Database;
 
 use super::doors::Door;
 use super::raft;
@@ -21,10 +22,9 @@ use super::refuse::Refusing;
 use crate::act::Actor;
 use crate::daemon::shared::Shared;
 use crate::daemon::{Daemon, Event};
-use crate::database::Database;
 use crate::files::effects::power;
 use crate::paths::Paths;
-use crate::store::Journal;
+use crate::store::journal_or_new;
 
 const TOML: &str = r#"
 node = [{ name = "haone", address = "10.0.0.1" }, { name = "hatwo", address = "10.0.0.2" }]
@@ -197,7 +197,7 @@ impl Bench {
             client: door(),
             interrupt: shared.interrupt.clone(),
             datastore: door(),
-            journal: Journal::read_or_new(&node.paths.journal(), node.name).unwrap(),
+            journal: journal_or_new(&node.paths.journal(), node.name).unwrap(),
         };
         let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events);
         *node.daemon.borrow_mut() = Some(daemon);

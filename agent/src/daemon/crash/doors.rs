@@ -9,19 +9,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use two_node_ha_command::{Call, Error as CommandError, Exit, Output, Runner};
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{PeerNode, Promotion};
+use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::bench::{Bench, NAMES, Node};
 use super::{pause, refuse, snap};
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
 use crate::daemon::asking::{Questions, has_not_heard};
-use crate::database::Database;
 use crate::datastore::Datastore;
 use crate::files::effects::{self, Change, power};
-use crate::observe::{PeerNode, Promotion};
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
-use crate::peer::protocol::{Request, Response, VERSION};
-use crate::peer::server::{self, Agent as _};
+use crate::peer::server;
+use crate::peer::server::Agent as _;
 use crate::systemd::{Error as UnitError, UnitState, Units};
 
 /// All doors of one node.
@@ -149,7 +150,7 @@ impl Runner for Door {
                 if self.bench.released_in_recovery.get() {
                     // Half-way, as a killed program leaves it.
                     let node = self.node();
-                    let database = crate::database::Database::K8sd;
+                    let database = two_node_ha_planner::Database::K8sd;
                     let raft = database.raft_directory(&node.state(database));
                     std::fs::write(raft.join("cluster.yaml"), "").unwrap();
                     return Err(CommandError::Interrupted {

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::Step;
+use two_node_ha_planner::observation::Asked;
+
 use super::handover::handed_over;
 use super::refuse::{self, Fault, Place};
 use super::{
     BOTH_ON_FIRST, BOTH_ON_SECOND, Tell, after, disk, invariants, log, plug_in, snap, some,
 };
 use crate::act::Outcome;
-use crate::database::Database;
 use crate::files::effects::power::{self, Loss};
-use crate::observe::Asked;
-use crate::plan::Step;
 
 /// `/` with `/var`, and `/run` as well.
 const PLACES: [&[Place]; 2] = [

@@ -3,17 +3,18 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::State;
+use two_node_ha_protocol::control::Status;
+
 use super::bench::{Bench, Cleared, members};
 use super::refuse::{self, Fault, Place};
 use super::{
     ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, cut_everywhere,
     invariants, raft,
 };
-use crate::daemon::control::Status;
-use crate::database::Database;
 use crate::files::effects::Change;
 use crate::files::effects::power;
-use crate::plan::State;
 
 const FIRST_ALONE: Goal = Goal {
     up: [true, false],

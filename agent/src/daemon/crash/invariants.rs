@@ -6,14 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use two_node_ha_planner::Database;
+use two_node_ha_planner::State;
+use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::bench::{Bench, Node};
 use super::raft;
-use crate::database::Database;
 use crate::files::effects::Change;
 use crate::files::link::{Found, look};
-use crate::plan::State;
-use crate::store::{Epoch, Phase, before};
+use crate::store::{Record, takeover_copy};
 
 /// After each change of a node that has power.
 pub fn after(bench: &Bench, index: usize, change: &Change<'_>) {
@@ -97,8 +98,8 @@ fn kept_before(node: &Node, path: &Path) {
     for database in Database::ALL {
         let volume = node.paths.on_volume(&node.config, database);
         if epoch.phase(database) == Phase::Pending && path.starts_with(volume) {
-            let copy =
-                before::directory(&node.paths, &node.config, epoch.epoch).join(database.name());
+            let copy = takeover_copy::directory(&node.paths, &node.config, epoch.epoch)
+                .join(database.name());
             assert!(
                 copy.exists(),
                 "{} changed without a copy of {database}",
@@ -170,7 +171,8 @@ pub fn at_rest(bench: &Bench, holder: usize) {
         );
         // The copy is what the database was when the epoch began, and nothing but a recovery
         // follows it at first.
-        let copy = before::directory(&node.paths, &node.config, epoch.epoch).join(database.name());
+        let copy =
+            takeover_copy::directory(&node.paths, &node.config, epoch.epoch).join(database.name());
         if epoch.epoch > 1 {
             let bundle = node.paths.volume_bundle(&node.config, epoch.epoch);
             let bundle = File::open(bundle.join(format!("{database}.tar.gz"))).unwrap();
@@ -182,7 +184,7 @@ pub fn at_rest(bench: &Bench, holder: usize) {
             assert!(bench.handovers.get() > 0 || log.entries[next].starts_with("change "));
         }
     }
-    let copies = before::all(&node.paths, &node.config).unwrap().len();
+    let copies = takeover_copy::all(&node.paths, &node.config).unwrap().len();
     // A cut between the end of a takeover and this tidying leaves one more until the next.
     assert!(copies <= 3, "{copies} copies");
     for (index, node) in bench.nodes.iter().enumerate() {

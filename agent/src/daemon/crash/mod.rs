@@ -31,14 +31,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bench::{Bench, Cleared};
+use two_node_ha_planner::Database;
+use two_node_ha_planner::Step;
+use two_node_ha_protocol::control::{Response, Status};
 
-use super::control::{Response, Status};
 use super::shared::Shared;
-use crate::database::Database;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
-use crate::plan::Step;
-use crate::store::Journal;
+use crate::store::journal_or_new;
 
 /// Where Pacemaker wants the volume, and which nodes have power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -389,7 +389,7 @@ fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
         matches!(refused, Err(crate::act::Error::Guard(_))),
         "{refused:?}"
     );
-    let journal = Journal::read_or_new(&actor.paths.journal(), "haone").unwrap();
+    let journal = journal_or_new(&actor.paths.journal(), "haone").unwrap();
     assert_eq!(journal.in_progress, None);
 }
 

@@ -10,16 +10,17 @@ use std::fs;
 use std::io;
 use std::rc::Rc;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::State;
+
 use super::bench::Bench;
 use super::{
     BOTH_ON_FIRST, BOTH_ON_SECOND, Cut, Goal, SECOND_ALONE, Tell, after, disk, invariants, log,
     plug_in, snap, some,
 };
 use crate::act;
-use crate::database::Database;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
-use crate::plan::State;
 
 thread_local! {
     /// Whose agent is paused, while it is.

@@ -8,15 +8,17 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::record::Epoch;
+use two_node_ha_protocol::control::Response;
+
 use super::bench::{Bench, Cleared, members};
 use super::doors::Door;
 use super::handover::handed_over;
 use super::pause::{World, pause_everywhere};
 use super::{BOTH_ON_FIRST, BOTH_ON_SECOND, SECOND_ALONE, after, invariants, raft, snap};
-use crate::daemon::control::Response;
-use crate::database::Database;
 use crate::files::effects::{self, power};
-use crate::store::{Epoch, Journal};
+use crate::store::{Record, journal_or_new};
 use crate::systemd::Units;
 
 const DQLITE: Database = Database::K8sDqlite;
@@ -187,7 +189,7 @@ fn a_second_voter_and_a_spare_of_another_epoch_are_noticed() {
         &settled(),
         |bench| {
             let path = bench.nodes[1].paths.journal();
-            let mut journal = Journal::read_or_new(&path, "hatwo").unwrap();
+            let mut journal = journal_or_new(&path, "hatwo").unwrap();
             journal.spare_epoch.insert(DQLITE, 7);
             journal.write(&path).unwrap();
             killed(bench, 0);

@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use two_node_ha_dqlite::{
     NodeInfo, Role, format_cluster, format_info, identity_trap, inspect, read_cluster, read_info,
 };
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::Request;
+use two_node_ha_planner::record::Epoch;
 
 use super::bench::{Bench, Node, Running};
 use super::raft;
-use crate::database::Database;
 use crate::files::effects;
 use crate::gate;
-use crate::observe::Request;
-use crate::store::{Epoch, Journal};
+use crate::store::{Record, journal_or_new};
 
 /// What a program says when it refuses; the outer error is the power's.
 type Said = io::Result<Result<(), String>>;
@@ -128,7 +129,7 @@ fn spare_of_this_epoch(bench: &Bench, index: usize, database: Database) {
     let epoch = Epoch::read(&node.paths.epoch(&node.config))
         .unwrap()
         .unwrap();
-    let journal = Journal::read_or_new(&other.paths.journal(), other.name).unwrap();
+    let journal = journal_or_new(&other.paths.journal(), other.name).unwrap();
     assert_eq!(
         journal.spare_epoch.get(&database),
         Some(&epoch.epoch),

@@ -6,6 +6,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use two_node_ha_planner::Database;
+use two_node_ha_planner::State;
+
 use super::bench::Bench;
 use super::handover::handed_over;
 use super::refuse::{self, Fault, Place, Refusing};
@@ -13,10 +16,9 @@ use super::{
     BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Tell, after, disk, invariants, log, plug_in,
     snap, some,
 };
-use crate::database::Database;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
-use crate::plan::State;
+use crate::store::Record;
 
 const PLACES: [&[Place]; 7] = [
     &[Place::Root],
@@ -147,7 +149,7 @@ fn refuse(bench: &Rc<Bench>, act: Goal, case: &Case, from: u64, then: Then) -> b
         bench.release(on).unwrap();
         nothing_runs(bench, on, &refusing);
         bench.unmount(on);
-        let begun = crate::store::Epoch::read(&bench.volume().join("epoch.json"));
+        let begun = two_node_ha_planner::record::Epoch::read(&bench.volume().join("epoch.json"));
         // An empty volume belongs to the first day's voter alone.
         if then == Then::Other && act.up[other] && begun.unwrap().is_some() {
             holder = other;

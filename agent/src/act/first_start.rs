@@ -1,0 +1,177 @@
+//! The first day: both nodes still have real state directories.
+
+use std::io;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use two_node_ha_planner::Database;
+use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::record::Epoch;
+
+use super::{Actor, Error, Outcome, Progress};
+use crate::files::{self, tree};
+use crate::observe::live;
+use crate::store::Record;
+
+impl Actor {
+    /// The voter's databases move onto the volume. One step for both: only the record at its end
+    /// says that the copies are good, and a crash before it starts all over.
+    pub(super) fn move_onto_volume(
+        &mut self,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        let _pin = self.volume_mounted()?;
+        match self.read_epoch() {
+            Known::Absent => {}
+            Known::Present(_) => return Ok(Outcome::Done),
+            Known::Unreadable(why) => return Err(Error::Guard(why)),
+        }
+        let corner = self.paths.volume_corner(&self.config);
+        files::private_directory(&corner).map_err(Error::io("creating", &corner))?;
+        for database in Database::ALL {
+            let from = self.paths.state_directory(&self.config, database);
+            let to = self.paths.on_volume(&self.config, database);
+            // From an interrupted first start: perhaps older than what is here. Set aside.
+            if to.exists() {
+                let name = format!("unrecorded-{database}");
+                set_aside(&to, &corner, &name).map_err(Error::io("setting aside", &to))?;
+            }
+            let copied = tree::copy(&from, &to, &mut |bytes| {
+                progress(&format!(
+                    "moving {database} onto the volume: {} KiB",
+                    bytes / 1024
+                ));
+            })?;
+            tracing::info!(
+                database = database.name(),
+                files = copied.files,
+                bytes = copied.bytes,
+                "{database} was copied onto the volume and read back"
+            );
+        }
+        // Remounted read-only in the middle it would say so; the pin keeps it mounted.
+        let _pin = self.volume_mounted()?;
+        Epoch::first(&self.node.name).write(&self.paths.epoch(&self.config))?;
+        self.journal.saw_epoch(1);
+        Ok(Outcome::Done)
+    }
+
+    /// The spare's directory is copied to where it stays; the link comes with the flip.
+    pub(super) fn keep_original(
+        &mut self,
+        database: Database,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome, Error> {
+        self.services_stopped()?;
+        if live::leads(&self.paths, &self.config, database) != Leads::Directory {
+            return Err(Error::Guard(format!(
+                "the state directory of {database} is no real directory any more"
+            )));
+        }
+        let to = self.paths.spare(database);
+        if !to.exists() {
+            let from = self.paths.state_directory(&self.config, database);
+            tree::copy(&from, &to, &mut |bytes| {
+                progress(&format!("keeping {database}: {} KiB", bytes / 1024));
+            })?;
+        }
+        // The day the two nodes were separated is epoch 1, whoever it belongs to: a later epoch
+        // needs a bundle.
+        self.journal.spare_epoch.entry(database).or_insert(1);
+        Ok(Outcome::Done)
+    }
+
+    /// Moves a replaced directory into the quarantine, and drops the oldest beyond the
+    /// configured number.
+    pub(super) fn quarantine(&self, directory: &Path, database: Database) -> Result<(), Error> {
+        let quarantine = self.paths.quarantine();
+        files::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
+        set_aside(directory, &quarantine, database.name())
+            .map_err(Error::io("quarantining", directory))?;
+        drop_surplus(&quarantine, database.name(), self.config.agent.keep_backups)
+    }
+}
+
+/// Drops the oldest of what was [`set_aside`] under a name, beyond `keep`, of which one always stays.
+pub(super) fn drop_surplus(directory: &Path, name: &str, keep: u32) -> Result<(), Error> {
+    let mut kept: Vec<_> = std::fs::read_dir(directory)
+        .map_err(Error::io("reading", directory))?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| belongs_to(path, name))
+        .collect();
+    // The names end in seconds since 1970, all of one length for the next centuries.
+    kept.sort();
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    let surplus = kept.len().saturating_sub(keep.max(1));
+    for old in kept.into_iter().take(surplus) {
+        tracing::info!(directory = %old.display(), "dropping an old directory that was set aside");
+        tree::remove_if_there(&old).map_err(Error::io("removing", &old))?;
+    }
+    Ok(())
+}
+
+/// `k8sd-1700000000` belongs to k8sd, and `k8sd-dqlite-…` would not.
+fn belongs_to(path: &Path, name: &str) -> bool {
+    path.file_name()
+        .and_then(|file| file.to_str())
+        .and_then(|file| file.strip_prefix(name)?.strip_prefix('-'))
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Renames `from` to `NAME-SECONDS` in a directory. The clock is for the name only: in a second
+/// that is taken, because it jumped or two came at once, the next free one is.
+pub(super) fn set_aside(from: &Path, directory: &Path, name: &str) -> io::Result<()> {
+    let mut seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    loop {
+        match tree::rename_new(from, &directory.join(format!("{name}-{seconds}"))) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_twice_in_a_second_gets_two_names() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let from = dir.path().join("from");
+            std::fs::create_dir(&from).unwrap();
+            set_aside(&from, dir.path(), "k8sd").unwrap();
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_directory_set_aside_is_counted_for_its_own_name_only() {
+        assert!(belongs_to(Path::new("/q/k8sd-1700000000"), "k8sd"));
+        assert!(!belongs_to(Path::new("/q/k8s-dqlite-1700000000"), "k8sd"));
+        assert!(!belongs_to(Path::new("/q/k8sd-undone-1700000000"), "k8sd"));
+        assert!(belongs_to(
+            Path::new("/q/k8s-dqlite-1700000000"),
+            "k8s-dqlite"
+        ));
+    }
+
+    #[test]
+    fn however_often_something_is_set_aside_only_the_newest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        for seconds in 1_700_000_001..=1_700_000_009_u64 {
+            for name in ["k8sd-undone", "k8sd"] {
+                std::fs::create_dir(dir.path().join(format!("{name}-{seconds}"))).unwrap();
+            }
+        }
+        drop_surplus(dir.path(), "k8sd-undone", 2).unwrap();
+        assert!(dir.path().join("k8sd-undone-1700000009").exists());
+        assert!(dir.path().join("k8sd-undone-1700000008").exists());
+        assert!(!dir.path().join("k8sd-undone-1700000007").exists());
+        assert!(dir.path().join("k8sd-1700000001").exists());
+    }
+}

@@ -1,7 +1,0 @@
-//! Every way a resolution can go, and what must hold on each.
-
-mod act;
-mod advice;
-pub mod cases;
-mod model;
-mod refusals;

@@ -1,0 +1,198 @@
+//! What raft's own files say, against the number of an epoch.
+
+use std::collections::BTreeMap;
+
+use two_node_ha_dqlite::Position;
+
+use crate::Database;
+use crate::observation::*;
+use crate::record::Epoch;
+use crate::report::{Report, SpareLog};
+use crate::world::*;
+use crate::{State, Step};
+
+fn end(index: u64, here: bool, elsewhere: bool) -> End {
+    End {
+        last: Position { term: 1, index },
+        voters: Voters { here, elsewhere },
+    }
+}
+
+/// haone runs the voter of epoch 1, confirmed, with logs of 50 entries on the volume.
+fn voter() -> Observation {
+    let mut o = booted();
+    o.journal.highest_epoch = 1;
+    given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
+    (o.services, o.token, o.confirmed) = (Services::Running, true, true);
+    each(&mut o, |d| {
+        d.leads = Leads::ToVolume;
+        d.volume_log = Log::Ends(end(50, true, false));
+    });
+    o
+}
+
+/// The volume's log of the datastore.
+fn datastore(o: &mut Observation) -> &mut Directories {
+    o.databases.get_mut(&Database::K8sDqlite).unwrap()
+}
+
+/// hatwo as the spare of an epoch, with this log of the datastore.
+fn spare(epoch: u64, end: End) -> Report {
+    Report {
+        logs: BTreeMap::from([(Database::K8sDqlite, SpareLog { epoch, end })]),
+        ..report(State::SecondaryRunning, epoch)
+    }
+}
+
+#[test]
+fn a_voter_that_raft_names_alone_has_arrived() {
+    assert_eq!(decide(&voter()).state, State::PrimaryRunning);
+    let mut o = voter();
+    // What a spare has of its bundle is behind, and names the voter.
+    o.peer_report = Asked::Answer(spare(1, end(40, false, true)));
+    assert!(decide(&o).settled);
+}
+
+#[test]
+fn when_raft_says_that_the_voter_is_elsewhere_its_log_is_fetched_and_becomes_the_base() {
+    for elsewhere_only in [false, true] {
+        let mut o = voter();
+        datastore(&mut o).volume_log = Log::Ends(end(51, !elsewhere_only, true));
+        let peer = spare(1, end(90, true, false));
+        let mut taken = Vec::new();
+        let end = loop {
+            let decision = decide(&o);
+            let Some(step) = decision.steps.first().cloned() else {
+                break decision;
+            };
+            take(&mut o, &step, &peer);
+            if step == Step::FetchLogs {
+                datastore(&mut o).fetched = Some(Standing::Ahead {
+                    first: 52,
+                    last: 90,
+                });
+            }
+            taken.push(step);
+            assert!(taken.len() < 30, "{taken:?}");
+        };
+        let at = |step: &Step| taken.iter().position(|s| s == step);
+        let order: Vec<_> = [
+            Step::StopPeer,
+            Step::FetchLogs,
+            Step::StopServices,
+            Step::RenewEpoch(2),
+            Step::Recover(Database::K8sDqlite),
+            Step::StartServices,
+            Step::ConfirmVoter,
+        ]
+        .iter()
+        .map(|step| at(step).unwrap_or_else(|| panic!("no {step:?} in {taken:?}")))
+        .collect();
+        assert!(order.is_sorted(), "{taken:?}");
+        assert_eq!(end.state, State::PrimaryRunning);
+    }
+}
+
+#[test]
+fn a_peer_that_reports_more_than_the_volume_has_is_asked_for_it() {
+    for log in [end(51, false, true), end(50, true, false)] {
+        let mut o = voter();
+        o.peer_report = Asked::Answer(spare(1, log.clone()));
+        assert_eq!(decide(&o).steps[0], Step::StopPeer, "{log:?}");
+        // A log of an epoch that is over has been taken into account when the next one began.
+        o.peer_report = Asked::Answer(spare(0, log));
+        assert!(decide(&o).settled);
+    }
+}
+
+#[test]
+fn a_voter_does_not_start_while_a_dead_peer_may_hold_what_was_written_last() {
+    let mut o = voter();
+    (o.services, o.token, o.confirmed) = (Services::Stopped, false, false);
+    datastore(&mut o).volume_log = Log::Ends(end(51, true, true));
+    o.peer_report = Asked::Silent("no route to host".into());
+    o.peer_node = Asked::Answer(PeerNode::Down);
+    let decision = decide(&o);
+    assert_eq!(decision.state, State::Blocked);
+    assert!(decision.reasons.join(" ").contains("handed over"));
+    assert!(decision.remedy.unwrap().contains("start hatwo"));
+    // What was fetched before it died is all that it had.
+    each(&mut o, |d| d.fetched = Some(Standing::Within));
+    assert!(!matches!(decide(&o).state, State::Blocked));
+}
+
+/// hatwo was the voter of epoch 1 and is dead; haone has the volume and its own spare directory.
+fn survivor(own: Standing) -> Observation {
+    let mut o = booted();
+    o.journal.highest_epoch = 1;
+    given_the_volume(&mut o, Known::Present(Epoch::first("hatwo")));
+    o.peer_node = Asked::Answer(PeerNode::Down);
+    each(&mut o, |d| d.volume_log = Log::Ends(end(50, false, true)));
+    datastore(&mut o).volume_log = Log::Ends(end(51, true, true));
+    datastore(&mut o).own = own;
+    o
+}
+
+#[test]
+fn a_log_of_this_node_that_goes_on_from_the_volumes_is_no_hindrance_and_is_told() {
+    let decision = decide(&survivor(Standing::Ahead {
+        first: 52,
+        last: 90,
+    }));
+    assert!(decision.steps.contains(&Step::Recover(Database::K8sDqlite)));
+    let why = decision.reasons.join(" ");
+    assert!(why.contains("39 entries, index 52 to 90"), "{why}");
+}
+
+#[test]
+fn logs_that_have_parted_or_cannot_be_read_are_blocked_with_their_numbers() {
+    let position = |index| Position { term: 1, index };
+    let parted = Standing::Parted {
+        volume: position(51),
+        other: position(90),
+        at: Some(47),
+    };
+    let decision = decide(&survivor(parted));
+    assert_eq!(decision.state, State::Blocked);
+    let why = decision.reasons.join(" ");
+    for number in ["51", "90", "47"] {
+        assert!(why.contains(number), "{why}");
+    }
+    let unknown = decide(&survivor(Standing::Unknown("damaged".into())));
+    assert_eq!(unknown.state, State::Blocked);
+    let mut o = survivor(Standing::Within);
+    datastore(&mut o).volume_log = Log::Unreadable("open-3 is cut".into());
+    assert_eq!(decide(&o).state, State::Blocked);
+}
+
+#[test]
+fn a_volume_whose_log_ends_before_a_place_that_it_had_reached_is_not_started() {
+    let mut o = survivor(Standing::Within);
+    let Known::Present(epoch) = &mut o.epoch else {
+        panic!()
+    };
+    let confirmed = |index| BTreeMap::from([(Database::K8sd, Position { term: 1, index })]);
+    epoch.confirmed = confirmed(50);
+    assert!(decide(&o).steps.contains(&Step::BeginEpoch));
+    let Known::Present(epoch) = &mut o.epoch else {
+        panic!()
+    };
+    epoch.confirmed = confirmed(51);
+    let decision = decide(&o);
+    assert_eq!(decision.state, State::Blocked);
+    assert!(decision.reasons.join(" ").contains("ends at index 50"));
+}
+
+#[test]
+fn a_spare_that_raft_made_a_voter_says_so_and_is_not_started_again() {
+    let mut o = booted();
+    o.peer_report = Asked::Answer(report(State::PrimaryRunning, 2));
+    assert_eq!(decide(&o).steps, [Step::StartServices]);
+    datastore(&mut o).spare_log = Log::Ends(end(90, true, false));
+    let decision = decide(&o);
+    assert!(decision.steps.is_empty() && !decision.settled);
+    assert!(decision.warnings.join(" ").contains("not replicated"));
+    (o.services, o.token) = (Services::Running, true);
+    let decision = decide(&o);
+    assert!(!decision.settled && !decision.warnings.is_empty());
+}

@@ -1,0 +1,10 @@
+//! What `plan` decides: the four ways through a node's life, the refusals, and, over every
+//! combination of what can be observed, that no decision breaks an invariant.
+
+mod configuration;
+mod evidence;
+mod exhaustive;
+mod health;
+mod life;
+mod refusals;
+mod silent;

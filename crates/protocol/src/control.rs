@@ -1,0 +1,112 @@
+//! What the commands on this node and the agent say to each other over `agent.sock`: lines of
+//! JSON, one request a connection; a hold lives as long as its connection.
+
+use serde::{Deserialize, Serialize};
+use two_node_ha_planner::observation::{Drbd, Mount, Observation, Request as Wanted, Services};
+use two_node_ha_planner::record::Resolution;
+use two_node_ha_planner::split_brain::Side;
+use two_node_ha_planner::split_brain::plan::Step as SplitStep;
+use two_node_ha_planner::{Decision, State};
+
+/// A command's request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// The status once.
+    Status,
+    /// The status now, and again at each change.
+    Watch,
+    /// The last observation and the decision from it.
+    Plan,
+    /// This node as one side of a split brain.
+    Side {
+        /// Whether the databases' logs are to be read, too.
+        logs: bool,
+    },
+    /// Take this step of the resolution of a split brain.
+    Resolve {
+        /// The step.
+        step: SplitStep,
+        /// The resolution, as the operator wants it.
+        resolution: Resolution,
+    },
+    /// From the failover unit: be the voter while this connection stands.
+    Hold,
+    /// From the failover unit, on the same connection or a new one: leave the volume.
+    Release,
+}
+
+/// The agent's answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "response", rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Request::Status`] and [`Request::Watch`].
+    Status(Box<Status>),
+    /// To [`Request::Plan`].
+    Plan {
+        /// What the agent saw.
+        observation: Box<Observation>,
+        /// What it makes of it.
+        decision: Box<Decision>,
+    },
+    /// To [`Request::Side`].
+    Side(Box<Side>),
+    /// To [`Request::Resolve`]: the step is taken.
+    Taken,
+    /// To a hold: what is being done.
+    Progress {
+        /// In words.
+        text: String,
+    },
+    /// To a hold: the voter works.
+    Working,
+    /// To a hold: this node cannot be the voter.
+    Unhealthy {
+        /// Why.
+        reason: String,
+    },
+    /// To a release: the volume is free.
+    Released,
+    /// This is no request.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How the agent stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of this shape; fields may be added without raising it.
+    pub format: u32,
+    /// This node.
+    pub node: String,
+    /// The other.
+    pub peer: String,
+    /// The agent's state.
+    pub state: State,
+    /// Whether it has arrived there.
+    pub settled: bool,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// What is not as it should be.
+    pub warnings: Vec<String>,
+    /// When blocked: what to do.
+    pub remedy: Option<String>,
+    /// What is being done right now.
+    pub doing: Option<String>,
+    /// The highest epoch known here.
+    pub epoch: u64,
+    /// Who owns the volume's databases, as far as this node can see.
+    pub owner: Option<String>,
+    /// DRBD.
+    pub drbd: Drbd,
+    /// The mount point.
+    pub mount: Mount,
+    /// What Pacemaker asks.
+    pub request: Wanted,
+    /// The snap's services.
+    pub services: Services,
+    /// What is known of the peer, in words.
+    pub peer_state: String,
+}
