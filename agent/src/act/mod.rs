@@ -28,6 +28,7 @@ use std::time::Duration;
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
 use two_node_ha_planner::Database;
+pub use two_node_ha_planner::machine::Outcome;
 use two_node_ha_planner::observation::{Known, Log};
 use two_node_ha_planner::record::{Epoch, Journal};
 use two_node_ha_planner::{Step, Target};
@@ -177,25 +178,6 @@ pub struct Actor {
     pub journal: Journal,
     /// Raised when the role that a step is taken for is wanted back.
     pub interrupt: Interrupt,
-}
-
-/// What a step told, beyond having been taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing.
-    Done,
-    /// The voter here works.
-    VoterConfirmed,
-    /// The peer's databases are stopped.
-    PeerStopped,
-    /// DRBD is asking its fence-peer handler.
-    FencePeerAsked,
-    /// A fencing constraint is gone.
-    ConstraintRemoved,
-    /// The peer's logs are on the volume.
-    LogsFetched,
-    /// Pacemaker has fenced the peer.
-    PeerFenced,
 }
 
 impl Actor {

@@ -3,16 +3,15 @@
 
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use two_node_ha_command::System;
 use two_node_ha_config::{Config, Facts, Node};
-use two_node_ha_planner::Step;
-use two_node_ha_planner::observation::Asked;
-use two_node_ha_planner::report::digest;
+use two_node_ha_planner::machine::Event as Happened;
+use two_node_ha_planner::report::{Report, digest};
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
-use super::{Daemon, Event};
+use super::Event;
 use crate::observe::live;
 use crate::peer::client::{Client, Peer};
 
@@ -21,12 +20,12 @@ const ANSWER: Duration = Duration::from_secs(15);
 
 /// How the loop gets its questions out without waiting for the answers.
 pub(super) trait Questions {
-    /// Asks the peer how it stands; the answer comes as [`Event::PeerAnswered`].
+    /// Asks the peer how it stands; the answer comes as [`Happened::PeerAnswered`].
     fn ask_peer(&self);
-    /// Asks Pacemaker about the peer; the answer comes as [`Event::PacemakerAnswered`].
+    /// Asks Pacemaker about the peer; the answer comes as [`Happened::PacemakerAnswered`].
     fn ask_pacemaker(&self);
     /// Asks Pacemaker whether both nodes may be promoted; the answer comes, with the round that it
-    /// was asked in, as [`Event::PromotionAnswered`].
+    /// was asked in, as [`Happened::PromotionAnswered`].
     fn ask_promotion(&self, round: u64);
     /// Tells the peer that something changed here; it asks when it wants to know.
     fn wake_peer(&self);
@@ -89,9 +88,8 @@ impl Questions for Threads {
                 .as_ref()
                 .is_ok_and(|answer| has_not_heard(answer, &facts));
             // The loop may have ended.
-            let _ = sender.send(Event::PeerAnswered(
-                answer.map_err(|error| error.to_string()),
-            ));
+            let answer = heard(answer.map_err(|error| error.to_string()));
+            let _ = sender.send(Happened::PeerAnswered(answer).into());
             if tell {
                 let request = Request::Configuration {
                     version: VERSION,
@@ -108,7 +106,7 @@ impl Questions for Threads {
         let (peer, sender) = (self.peer.clone(), self.sender.clone());
         thread::spawn(move || {
             let answer = live::peer_node(&System::new(), &peer);
-            let _ = sender.send(Event::PacemakerAnswered(answer));
+            let _ = sender.send(Happened::PacemakerAnswered(answer).into());
         });
     }
 
@@ -118,7 +116,7 @@ impl Questions for Threads {
         let sender = self.sender.clone();
         thread::spawn(move || {
             let answer = live::promotion(&System::new(), &resource, &node, &peer);
-            let _ = sender.send(Event::PromotionAnswered { round, answer });
+            let _ = sender.send(Happened::PromotionAnswered { round, answer }.into());
         });
     }
 
@@ -132,94 +130,13 @@ impl Questions for Threads {
     }
 }
 
-impl Daemon {
-    /// Asks the peer, unless it is being asked.
-    pub(super) fn ask_peer(&mut self) {
-        if !std::mem::replace(&mut self.knowledge.asking_peer, true) {
-            self.questions.ask_peer();
-        }
+/// What a peer's answer to the question how it stands comes to.
+pub(super) fn heard(answer: Result<Response, String>) -> Result<Box<Report>, String> {
+    match answer? {
+        Response::Report(report) => Ok(Box::new(report)),
+        Response::Refused { reason } => Err(reason),
+        other => Err(format!("it answered with {other:?}")),
     }
-
-    /// Asks Pacemaker, unless it is being asked.
-    pub(super) fn ask_pacemaker(&mut self) {
-        if !std::mem::replace(&mut self.knowledge.asking_pacemaker, true) {
-            self.questions.ask_pacemaker();
-        }
-    }
-
-    /// Asks Pacemaker whether both nodes may be promoted, unless it is being asked.
-    pub(super) fn ask_promotion(&mut self) {
-        if !std::mem::replace(&mut self.knowledge.asking_promotion, true) {
-            self.questions.ask_promotion(self.knowledge.round);
-        }
-    }
-
-    pub(super) fn peer_answered(&mut self, mut answer: Result<Response, String>) {
-        self.knowledge.asking_peer = false;
-        if let Ok(Response::Report(report)) = &mut answer {
-            // Whoever it says that it is: names are part of what is compared. What follows needs only
-            // the differences, and carries the report along with each observation.
-            let theirs = std::mem::take(&mut report.config);
-            self.compare(&theirs);
-            self.hear_of_fencing(report.fenced.as_deref());
-        }
-        self.knowledge.report = match answer {
-            Ok(Response::Report(report)) if report.node == self.actor.peer.name => {
-                Asked::Answer(report)
-            }
-            Ok(Response::Report(report)) => {
-                Asked::Silent(format!("a node named {} answers in its place", report.node))
-            }
-            Ok(Response::Refused { reason }) => Asked::Silent(reason),
-            Ok(other) => Asked::Silent(format!("it answered with {other:?}")),
-            Err(why) => Asked::Silent(why),
-        };
-        match &self.knowledge.report {
-            Asked::Answer(_) | Asked::NotYet => self.knowledge.silent_since = None,
-            Asked::Silent(_) => {
-                self.knowledge.silent_since.get_or_insert_with(Instant::now);
-            }
-        }
-    }
-
-    /// A node that was fenced cannot write down why; it hears it from the other when it is back.
-    fn hear_of_fencing(&mut self, why: Option<&str>) {
-        if let Some(why) = why.filter(|why| self.heard_of_fencing.as_deref() != Some(*why)) {
-            tracing::warn!(
-                "{} has had this node fenced: {}",
-                self.actor.peer.name,
-                one_line(why)
-            );
-            self.heard_of_fencing = Some(why.to_owned());
-        }
-    }
-
-    /// The peer is about to be the voter: stops the databases here.
-    pub(super) fn stop_for_peer(&mut self) -> Result<(), String> {
-        tracing::info!(
-            "{} is about to be the voter; stopping here",
-            self.actor.peer.name
-        );
-        self.confirmed = false;
-        // Its last report is from before: only a new one may start the spare again.
-        self.knowledge.forget();
-        let notify = &self.notify;
-        self.actor
-            .take(&Step::StopServices, &mut |_| notify.alive())
-            .map(|_| self.shared.databases_stopped())
-            .map_err(|error| {
-                let why = self.why_not(&Step::StopServices, &error);
-                tracing::error!("{why}");
-                self.stumbled = Some((Step::StopServices, why.clone()));
-                why
-            })
-    }
-}
-
-/// What another node says, as it may stand in a line of the journal.
-fn one_line(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().take(300).map(plain).collect()
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use two_node_ha_config::{Chosen, Difference, Facts, differences};
-use two_node_ha_planner::report::digest;
+use two_node_ha_config::Chosen;
 
-use super::Daemon;
 use crate::paths::Paths;
 use crate::store::accepted;
 
@@ -64,29 +62,6 @@ fn keep(path: &Path, bytes: &[u8]) -> Option<String> {
              restart two-node-ha-k8s`",
             path.display()
         )),
-    }
-}
-
-/// What the peer has told of its configuration.
-#[derive(Debug, Default)]
-pub(super) struct Compared {
-    /// In what it differs from this node's.
-    pub(super) differences: Vec<Difference>,
-    /// The digest of what was heard.
-    pub(super) heard: Option<String>,
-}
-
-impl Daemon {
-    /// Compares the peer's configuration with this node's. An older agent tells nothing.
-    pub(super) fn compare(&mut self, theirs: &Facts) {
-        self.knowledge.configuration = if theirs.is_empty() {
-            Compared::default()
-        } else {
-            Compared {
-                differences: differences(&self.facts, theirs),
-                heard: Some(digest(theirs)),
-            }
-        };
     }
 }
 

@@ -9,21 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use two_node_ha_planner::Database;
+use two_node_ha_planner::machine::Watch as Voter;
 use two_node_ha_planner::observation::Health;
 
 use crate::datastore::{Datastore, PATIENCE};
-
-/// What the loop makes of the voter here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Voter {
-    /// None runs here, or it was not confirmed: what was counted is forgotten.
-    None,
-    /// It runs, and cannot be blamed for not answering: its volume stands still, or a step is being
-    /// taken. A read that is under way does not count either.
-    Excused,
-    /// It runs and has to answer.
-    Running,
-}
 
 #[derive(Debug)]
 struct State {
@@ -99,8 +88,8 @@ impl Watch {
             .map_err(|error| format!("starting the thread that reads the datastore: {error}"))
     }
 
-    /// Tells the watch how the voter here stands, and is told how its reads went.
-    pub(super) fn look(&self, voter: Voter) -> Health {
+    /// How the voter here stands from now on. A read that is under way no longer counts.
+    pub(super) fn set(&self, voter: Voter) {
         let mut state = self.inner.lock();
         if state.voter != voter {
             if state.voter == Voter::None {
@@ -114,7 +103,11 @@ impl Watch {
             state.round += 1;
             self.inner.changed.notify_all();
         }
-        state.health.clone()
+    }
+
+    /// How its reads went.
+    pub(super) fn health(&self) -> Health {
+        self.inner.lock().health.clone()
     }
 
     /// In which round a read begins now.
@@ -127,15 +120,6 @@ impl Watch {
     #[cfg(test)]
     pub(super) fn answered(&self, round: u64, answer: Result<(), String>) {
         self.inner.answered(round, answer);
-    }
-
-    /// A step begins: what it does may keep the datastore from answering. The next look ends this.
-    pub(super) fn excuse(&self) {
-        let mut state = self.inner.lock();
-        if state.voter == Voter::Running {
-            state.voter = Voter::Excused;
-            state.round += 1;
-        }
     }
 }
 
@@ -266,7 +250,8 @@ mod tests {
         }
 
         fn misses(&self) -> u32 {
-            self.watch.look(Voter::Running).misses
+            self.watch.set(Voter::Running);
+            self.watch.health().misses
         }
 
         fn idle(&self) {
@@ -283,11 +268,12 @@ mod tests {
             bench.woken.recv_timeout(LONG).unwrap();
             assert_eq!(bench.misses(), misses);
         }
-        let health = bench.watch.look(Voter::Running);
+        bench.watch.set(Voter::Running);
+        let health = bench.watch.health();
         assert_eq!(health.last.as_deref(), Some("nothing within 5.0 s"));
         bench.read(Ok(()));
         bench.woken.recv_timeout(LONG).unwrap();
-        assert_eq!(bench.watch.look(Voter::Running), Health::default());
+        assert_eq!(bench.watch.health(), Health::default());
         for _ in 0..3 {
             bench.read(Ok(()));
         }
@@ -314,7 +300,8 @@ mod tests {
         bench.woken.recv_timeout(LONG).unwrap();
         // The next one is on its way when the voter stops.
         bench.begun.recv_timeout(LONG).unwrap();
-        assert_eq!(bench.watch.look(Voter::None), Health::default());
+        bench.watch.set(Voter::None);
+        assert_eq!(bench.watch.health(), Health::default());
         bench.answer.send(Err("killed".into())).unwrap();
         bench.idle();
         bench.woken.try_recv().unwrap_err();
@@ -323,17 +310,14 @@ mod tests {
 
     #[test]
     fn misses_do_not_count_while_writes_are_frozen_or_a_step_is_taken_and_earlier_ones_stand() {
-        type Begin = fn(&Watch);
-        let frozen: Begin = |watch| drop(watch.look(Voter::Excused));
-        let step: Begin = |watch| watch.excuse();
-        for begin in [frozen, step] {
+        {
             let bench = Bench::new();
             bench.misses();
             bench.read(Err("silent"));
             bench.woken.recv_timeout(LONG).unwrap();
             // It begins while a read is under way.
             bench.begun.recv_timeout(LONG).unwrap();
-            begin(&bench.watch);
+            bench.watch.set(Voter::Excused);
             bench.answer.send(Err("frozen".into())).unwrap();
             bench.idle();
             bench.woken.try_recv().unwrap_err();
@@ -361,7 +345,7 @@ mod tests {
                 || {},
             )
             .unwrap();
-        watch.look(Voter::Running);
+        watch.set(Voter::Running);
         none.recv().unwrap_err();
     }
 }

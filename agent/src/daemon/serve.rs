@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::Request as Wanted;
+use two_node_ha_planner::machine::{Event as Happened, may_stop_for};
 use two_node_ha_planner::record::{Astray, Epoch};
 use two_node_ha_protocol::control::{Request, Response};
 use two_node_ha_protocol::peer::{LONGEST_LINE, Request as PeerRequest, Response as PeerResponse};
@@ -175,27 +175,6 @@ fn read_request(lines: &mut BufReader<UnixStream>) -> io::Result<Request> {
     Ok(serde_json::from_str(&line)?)
 }
 
-impl Shared {
-    /// Whether the databases here stop because `node` is about to be the voter of a volume of
-    /// `epoch`, where this node knows `highest`.
-    pub(super) fn may_stop_for(&self, node: &str, epoch: u64, highest: u64) -> Result<(), String> {
-        if self.request() == Wanted::Hold {
-            return Err(format!(
-                "Pacemaker has given the voter role to {} and not to {node}",
-                self.node.name
-            ));
-        }
-        if epoch < highest {
-            return Err(format!(
-                "{node} has epoch {epoch}, and {} knows epoch {highest}: the volume there is an \
-                 older copy",
-                self.node.name
-            ));
-        }
-        Ok(())
-    }
-}
-
 impl server::Agent for Shared {
     fn answer(&self, request: PeerRequest) -> PeerResponse {
         let refused = |reason: String| PeerResponse::Refused { reason };
@@ -208,20 +187,26 @@ impl server::Agent for Shared {
         match request {
             PeerRequest::Report { .. } => PeerResponse::Report(report),
             PeerRequest::Configuration { config, .. } => {
-                self.send(Event::PeerConfiguration(config));
+                self.send(Happened::PeerConfiguration(config).into());
                 PeerResponse::Compared
             }
             PeerRequest::Wake { .. } => {
-                self.send(Event::PeerWoke);
+                self.send(Happened::PeerWoke.into());
                 PeerResponse::Woken
             }
             PeerRequest::StopSpare { node, epoch, .. } => {
-                if let Err(reason) = self.may_stop_for(&node, epoch, report.epoch) {
+                // The loop decides; this spares the peer the wait for one that is at work.
+                let here = (self.node.name.as_str(), self.request());
+                if let Err(reason) = may_stop_for(here, (&node, epoch), report.epoch) {
                     return refused(reason);
                 }
                 self.retract_voter();
                 let (send, done) = channel();
-                self.send(Event::StopSpare(send));
+                self.send(Event::StopSpare {
+                    node,
+                    epoch,
+                    reply: send,
+                });
                 match done.recv_timeout(STOP) {
                     Ok(Ok(())) => PeerResponse::Stopped,
                     Ok(Err(reason)) => refused(reason),

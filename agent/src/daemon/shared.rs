@@ -10,6 +10,7 @@ use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Decision;
+use two_node_ha_planner::machine::Event as Happened;
 use two_node_ha_planner::observation::{Observation, Request};
 use two_node_ha_planner::report::Report;
 use two_node_ha_protocol::control::{Response, Status};
@@ -110,7 +111,7 @@ impl Shared {
             stream,
         });
         drop(inner);
-        self.send(Event::Changed);
+        self.send(Happened::Changed.into());
         id
     }
 
@@ -120,7 +121,7 @@ impl Shared {
             hold.releasing = true;
             self.interrupt.set(true);
         }
-        self.send(Event::Changed);
+        self.send(Happened::Changed.into());
     }
 
     /// The holder is gone.
@@ -128,7 +129,7 @@ impl Shared {
         if self.lock().hold.take_if(|hold| hold.id == id).is_some() {
             self.interrupt.set(true);
         }
-        self.send(Event::Changed);
+        self.send(Happened::Changed.into());
     }
 
     /// Tells the holder something. One that does not listen is found out by its reader.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
+use two_node_ha_planner::machine::Event as Happened;
 
 use super::Event;
 use super::split_brain::Responder;
@@ -67,7 +68,7 @@ pub fn mounts(events: Sender<Event>) -> Result<(), String> {
                     return;
                 }
             }
-            if events.send(Event::Changed).is_err() {
+            if events.send(Happened::Changed.into()).is_err() {
                 return;
             }
         }
@@ -99,9 +100,9 @@ fn of_line(line: &str) -> Event {
         .iter()
         .any(|field| line.contains(field))
     {
-        Event::LinkChanged
+        Happened::LinkChanged.into()
     } else {
-        Event::Changed
+        Happened::Changed.into()
     }
 }
 
@@ -161,7 +162,7 @@ pub(super) fn hooks(
         loop {
             // The files that came while nobody watched are taken first.
             let left = take_events(&directory, &responder);
-            if events.send(Event::Changed).is_err() {
+            if events.send(Happened::Changed.into()).is_err() {
                 return;
             }
             let mut fds = [PollFd::new(watcher.as_fd(), PollFlags::POLLIN)];

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use two_node_ha_command::{Call, Runner, System, succeed};
 use two_node_ha_config::Config;
-use two_node_ha_planner::observation::{Known, Request, Role};
+use two_node_ha_planner::machine::{Event as Happened, Failure, Kind};
+use two_node_ha_planner::observation::{Request, Role};
 use two_node_ha_planner::record::Resolution;
 use two_node_ha_planner::split_brain::Side;
 use two_node_ha_planner::split_brain::plan::Step;
@@ -93,7 +94,7 @@ impl Shared {
             tracing::error!(step = ?step, "split brain: not taken: {why}");
         }
         // What the step changed may be what the loop waits for.
-        self.send(Event::PeerWoke);
+        self.send(Happened::PeerWoke.into());
         taken
     }
 
@@ -114,7 +115,7 @@ impl Shared {
 
 impl Daemon {
     /// The epochs above this one have been given up.
-    pub(super) fn forget_epochs(&mut self, epoch: u64) -> Result<(), String> {
+    pub(super) fn forget_epochs(&mut self, epoch: u64) -> Result<(), Failure> {
         let journal = &mut self.actor.journal;
         tracing::warn!(
             from = journal.highest_epoch,
@@ -122,30 +123,13 @@ impl Daemon {
             "epochs above {epoch} are forgotten: their data is given up"
         );
         journal.forget_above(epoch);
-        // What the peer said before may be of a given up epoch.
-        self.knowledge.forget();
-        journal
-            .write(&self.actor.paths.journal())
-            .map_err(|error| error.to_string())
-    }
-
-    /// Keeps in mind whose the volume is that is mounted here.
-    pub(super) fn note_volume(&mut self, epoch: &Known<two_node_ha_planner::record::Epoch>) {
-        let Known::Present(epoch) = epoch else {
-            return;
-        };
-        let owned = two_node_ha_planner::record::Owned {
-            epoch: epoch.epoch,
-            owner: epoch.owner.clone(),
-        };
-        let journal = &mut self.actor.journal;
-        if journal.volume.as_ref() == Some(&owned) {
-            return;
-        }
-        journal.volume = Some(owned);
-        if let Err(error) = journal.write(&self.actor.paths.journal()) {
-            tracing::error!("{error}");
-        }
+        let written = journal.write(&self.actor.paths.journal());
+        written.map_err(|error| Failure {
+            kind: Kind::Disk,
+            shutting_down: false,
+            error: error.to_string(),
+            why: error.to_string(),
+        })
     }
 }
 

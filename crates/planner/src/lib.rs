@@ -1,10 +1,11 @@
 //! The decisions of two-node-ha, as pure functions and plain values: what a node sees
 //! ([`observation`]), what is remembered ([`record`]), what one node tells the other ([`report`]), and
-//! what follows from all of it ([`plan`]). No thread, no clock, no path, no file.
+//! what follows from all of it ([`plan`]), and when ([`machine`]). No thread, no clock, no path, no file.
 
 mod database;
 mod decision;
 mod log;
+pub mod machine;
 pub mod observation;
 pub mod plan;
 pub mod record;

@@ -66,6 +66,8 @@ pub struct Node {
     /// By service.
     pub running: RefCell<BTreeMap<String, Running>>,
     pub daemon: RefCell<Option<Daemon>>,
+    /// How long the agent has run: it goes on only where nothing happens before its time to look again.
+    pub clock: Rc<Cell<Duration>>,
     pub shared: RefCell<Option<Arc<Shared>>>,
     pub events: RefCell<Option<Sender<Event>>>,
     /// Whether DRBD holds its writes back for an answer of fence-peer, and whether it has been
@@ -199,7 +201,9 @@ impl Bench {
             datastore: door(),
             journal: journal_or_new(&node.paths.journal(), node.name).unwrap(),
         };
-        let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events);
+        let clock = Rc::clone(&node.clock);
+        let clock = Box::new(move || clock.get());
+        let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events, clock);
         *node.daemon.borrow_mut() = Some(daemon);
         *node.shared.borrow_mut() = Some(shared);
         *node.events.borrow_mut() = Some(sender);
@@ -316,6 +320,7 @@ impl Node {
             on: Cell::new(false),
             running: RefCell::default(),
             daemon: RefCell::default(),
+            clock: Rc::default(),
             shared: RefCell::default(),
             events: RefCell::default(),
             frozen: Cell::new(false),

@@ -1,5 +1,7 @@
 //! The two agents' configurations, over what they really say to each other.
 
+use two_node_ha_planner::machine::Machine;
+
 use super::{BOTH_ON_FIRST, after, power};
 
 /// The warnings that a node shows.
@@ -19,12 +21,10 @@ fn at_the_next_contact_both_nodes_warn_of_a_difference_and_no_longer_once_it_is_
             // The spare's agent is restarted with another file; the settled voter asks nobody.
             let mut daemon = bench.nodes[1].daemon.borrow_mut();
             let daemon = daemon.as_mut().unwrap();
-            let facts = &mut daemon.facts;
+            let mut facts = two_node_ha_config::facts(&daemon.actor.config);
             facts.insert("volume.mount_point".into(), mount_point.into());
-            daemon.knowledge.forget();
+            daemon.machine = Machine::new("hatwo", "haone", facts);
             daemon.turn();
-            daemon.drain_events();
-            daemon.look_again();
         });
         for _ in 0..3 {
             bench.turn_all(true).unwrap();

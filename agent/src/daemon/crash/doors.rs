@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Error as CommandError, Exit, Output, Runner};
 use two_node_ha_planner::Database;
+use two_node_ha_planner::machine::Event as Happened;
 use two_node_ha_planner::observation::{PeerNode, Promotion};
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
@@ -17,7 +18,7 @@ use super::bench::{Bench, NAMES, Node};
 use super::{pause, refuse, snap};
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
-use crate::daemon::asking::{Questions, has_not_heard};
+use crate::daemon::asking::{Questions, has_not_heard, heard};
 use crate::datastore::Datastore;
 use crate::files::effects::{self, Change, power};
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
@@ -277,17 +278,11 @@ impl Door {
         let answer = power::of_node(index, || match request {
             // The agent's own answer waits for its loop, which is the caller here.
             Request::StopSpare { node, epoch, .. } => {
-                let Some(report) = shared.report() else {
+                if shared.report().is_none() {
                     return shared.answer(request.clone());
-                };
-                let stopped = shared
-                    .may_stop_for(node, *epoch, report.epoch)
-                    .and_then(|()| {
-                        shared.retract_voter();
-                        let mut daemon = other.daemon.borrow_mut();
-                        daemon.as_mut().unwrap().stop_for_peer()
-                    });
-                match stopped {
+                }
+                let mut daemon = other.daemon.borrow_mut();
+                match daemon.as_mut().unwrap().stop_for(node, *epoch) {
                     Ok(()) => Response::Stopped,
                     Err(reason) => Response::Refused { reason },
                 }
@@ -345,7 +340,8 @@ impl Questions for Door {
         let tell = answer
             .as_ref()
             .is_ok_and(|answer| has_not_heard(answer, &config));
-        self.tell(Event::PeerAnswered(answer.map_err(|e| e.to_string())));
+        let answer = heard(answer.map_err(|e| e.to_string()));
+        self.tell(Happened::PeerAnswered(answer).into());
         if tell {
             let version = VERSION;
             let _ = self.ask_other(&Request::Configuration { version, config });
@@ -360,14 +356,17 @@ impl Questions for Door {
             // Fenced, or so Pacemaker was told.
             PeerNode::Down
         };
-        self.tell(Event::PacemakerAnswered(Ok(node)));
+        self.tell(Happened::PacemakerAnswered(Ok(node)).into());
     }
 
     fn ask_promotion(&self, round: u64) {
-        self.tell(Event::PromotionAnswered {
-            round,
-            answer: Ok(Promotion::Allowed),
-        });
+        self.tell(
+            Happened::PromotionAnswered {
+                round,
+                answer: Ok(Promotion::Allowed),
+            }
+            .into(),
+        );
     }
 
     fn wake_peer(&self) {

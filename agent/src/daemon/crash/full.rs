@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Step;
-use two_node_ha_planner::observation::Asked;
+use two_node_ha_planner::machine::{Kind, Task};
 
 use super::handover::handed_over;
 use super::refuse::{self, Fault, Place};
@@ -98,14 +98,11 @@ fn a_full_disk_of_this_node_is_not_taken_for_a_silent_peer_which_would_be_fenced
     refuse::begin(&bench, 0, Fault::Full, PLACES[0], 1);
     let mut daemon = bench.nodes[0].daemon.borrow_mut();
     let daemon = daemon.as_mut().unwrap();
-    let (observation, decision) = daemon.shared.last().unwrap();
-    power::of_node(0, || {
-        assert!(!daemon.take(&Step::FetchLogs, &observation, &decision));
-    });
-    let report = &daemon.knowledge.report;
-    assert!(!matches!(report, Asked::Silent(_)), "{report:?}");
-    let failure = daemon.failure.as_ref().unwrap();
-    assert!(failure.contains("is full"), "{failure}");
+    let fetched = power::of_node(0, || daemon.work_on(&Task::Take(Step::FetchLogs)));
+    let failure = fetched.unwrap_err();
+    // What is made of the one and of the other kind is the machine's test.
+    assert_eq!(failure.kind, Kind::Disk, "{failure:?}");
+    assert!(failure.why.contains("is full"), "{failure:?}");
     refuse::end(&bench);
 }
 

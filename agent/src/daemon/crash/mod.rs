@@ -29,12 +29,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use bench::{Bench, Cleared};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Step;
 use two_node_ha_protocol::control::{Response, Status};
 
+use super::Event;
 use super::shared::Shared;
 use crate::files::effects::Change;
 use crate::files::effects::power::{self, Loss};
@@ -158,14 +160,16 @@ impl Bench {
             };
             // Questions are answered at once, as events.
             for _ in 0..10 {
-                daemon.drain_events();
                 daemon.turn();
                 if power::off().is_some() || !daemon.knows_something_new() {
                     break;
                 }
             }
-            if later && daemon.retry.is_some() && power::off().is_none() {
-                daemon.look_again();
+            if let Some(at) = daemon.machine.wakes_at().filter(|_| later) {
+                if power::off().is_none() {
+                    node.clock.set(node.clock.get().max(at));
+                    daemon.turn();
+                }
             }
         });
         self.whole()?;
@@ -394,6 +398,23 @@ fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
 }
 
 impl super::Daemon {
+    /// The peer is about to be the voter: goes on until it is answered.
+    fn stop_for(&mut self, node: &str, epoch: u64) -> Result<(), String> {
+        let (reply, answer) = channel();
+        self.handle(Event::StopSpare {
+            node: node.to_owned(),
+            epoch,
+            reply,
+        });
+        while let Some(action) = self.machine.poll((self.clock)()) {
+            self.perform(action);
+            if let Ok(answer) = answer.try_recv() {
+                return answer;
+            }
+        }
+        panic!("nobody answers");
+    }
+
     /// Whether an event waits; it is then heard.
     fn knows_something_new(&mut self) -> bool {
         let mut any = false;

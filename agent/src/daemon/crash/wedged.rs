@@ -2,7 +2,7 @@
 //! again.
 
 use two_node_ha_planner::Database;
-use two_node_ha_planner::{State, Step};
+use two_node_ha_planner::State;
 
 use super::bench::{Bench, NAMES};
 use super::{BOTH_ON_FIRST, after, invariants};
@@ -47,33 +47,6 @@ fn a_voter_that_hangs_fails_the_holder_after_three_misses_and_is_killed_and_star
     bench.reach(BOTH_ON_FIRST).unwrap();
     invariants::at_rest(&bench, 0);
     assert!(bench.acknowledged(Database::K8sDqlite) > 0, "{}", NAMES[0]);
-}
-
-#[test]
-fn a_read_that_was_under_way_when_a_step_began_does_not_count() {
-    let bench = after(&[BOTH_ON_FIRST]);
-    power::of_node(0, || {
-        let mut daemon = bench.nodes[0].daemon.borrow_mut();
-        let daemon = daemon.as_mut().unwrap();
-        let (observation, decision) = daemon.shared.last().unwrap();
-        let began = daemon.health.round();
-        // Which its guard refuses: nothing is frozen here.
-        daemon.take(&Step::AskFencePeer, &observation, &decision);
-        daemon
-            .health
-            .answered(began, Err("nothing within 5.0 s".into()));
-        daemon.turn();
-        let (observation, _) = daemon.shared.last().unwrap();
-        assert_eq!(observation.health.misses, 0);
-        let now = daemon.health.round();
-        assert_ne!(now, began);
-        daemon
-            .health
-            .answered(now, Err("nothing within 5.0 s".into()));
-        daemon.turn();
-        let (observation, _) = daemon.shared.last().unwrap();
-        assert_eq!(observation.health.misses, 1);
-    });
 }
 
 #[test]

@@ -1,0 +1,446 @@
+//! From a look to the next step, and from its end to the next look.
+
+use std::collections::BTreeMap;
+
+use two_node_ha_config::Config;
+
+use super::event::{
+    Action, Failure, Kind, Moment, Outcome, Remark, Sight, Standing, Task, ToHolder, Watch,
+};
+use super::{Machine, Order, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
+use crate::decision::{Decision, State};
+use crate::observation::{
+    Asked, Directories, FencePeer, Frozen, Health, Known, Observation, Request, Services,
+};
+use crate::plan::plan;
+use crate::record::Owned;
+use crate::report::{Report, SpareLog};
+use crate::step::{Step, Target};
+
+impl Machine {
+    /// The eyes have looked.
+    pub fn seen(&mut self, sight: Sight, config: &Config, now: Moment) {
+        if self.turn != Turn::Looking {
+            return;
+        }
+        let o = self.observation(sight, config, now);
+        if let Some(order) = self.waiting.pop_front() {
+            if self.begin(order, &o) {
+                return;
+            }
+        }
+        let decision = plan(&o, config);
+        let same = |before: &(Observation, Decision)| before.0 == o && before.1 == decision;
+        if !self.failed && self.before.as_deref().is_some_and(same) {
+            let steps = decision.steps;
+            self.out
+                .push_back(Action::Say(Remark::NothingChanged(steps)));
+            self.retry_later(now);
+            self.over();
+            return;
+        }
+        if self.state != Some(decision.state) {
+            self.patience = SHORTEST_RETRY;
+            self.state = Some(decision.state);
+        }
+        let is_voter = decision.state == State::PrimaryRunning;
+        let was_voter = self.promised;
+        self.publish(&o, &decision, None);
+        if decision.only_here && o.request == Request::Hold {
+            // The other node may have what this one lacks: Pacemaker should try it.
+            self.tell(ToHolder::Unhealthy(decision.reasons.join("; ")));
+        }
+        if is_voter {
+            self.tell(ToHolder::Working);
+            if !was_voter {
+                self.out.push_back(Action::WakePeer);
+            }
+        }
+        self.schedule(&o, &decision, now);
+        if self.failed {
+            self.over();
+        } else {
+            self.act(o, decision);
+        }
+    }
+
+    /// The hands have done what they were to do, or not.
+    pub fn done(&mut self, result: Result<Outcome, Failure>, now: Moment) {
+        let Turn::Working(work) = std::mem::replace(&mut self.turn, Turn::Due) else {
+            return;
+        };
+        match work {
+            Work::Step {
+                step,
+                request,
+                reasons,
+            } => match result {
+                Ok(outcome) => {
+                    self.stumbled.take_if(|(stumbled, _)| *stumbled == step);
+                    self.learn(outcome, &reasons);
+                }
+                Err(failure) if self.disk_refused(&step, request, &failure) => {}
+                Err(failure) => {
+                    self.failed(&step, request, failure, now);
+                    self.failed = true;
+                }
+            },
+            Work::StopForPeer(ticket) => {
+                match &result {
+                    Ok(_) => self.out.push_back(Action::DatabasesStopped),
+                    Err(failure) => {
+                        self.stumbled = Some((Step::StopServices, failure.why.clone()));
+                    }
+                }
+                let answer = result.map(drop).map_err(|failure| failure.why);
+                self.out.push_back(Action::Answer(ticket, answer));
+            }
+            Work::Forget(ticket) => {
+                // What the peer said before may be of a given up epoch.
+                self.knowledge.forget();
+                let answer = result.map(drop).map_err(|failure| failure.why);
+                self.out.push_back(Action::Answer(ticket, answer));
+            }
+        }
+    }
+
+    fn over(&mut self) {
+        self.turn = if self.again { Turn::Due } else { Turn::Over };
+        self.before = None;
+        self.failed = false;
+    }
+
+    /// Whether the hands have something to do for whoever waits.
+    fn begin(&mut self, order: Order, o: &Observation) -> bool {
+        let (work, task) = match order {
+            Order::StopSpare {
+                ticket,
+                node,
+                epoch,
+            } => {
+                if let Err(why) = may_stop_for(
+                    (&self.node, o.request),
+                    (&node, epoch),
+                    o.journal.highest_epoch,
+                ) {
+                    self.out.push_back(Action::Answer(ticket, Err(why)));
+                    return false;
+                }
+                self.out.push_back(Action::Say(Remark::StopsForPeer));
+                self.confirmed = false;
+                // Its last report is from before: only a new one may start the spare again.
+                self.knowledge.forget();
+                (Work::StopForPeer(ticket), Task::StopForPeer)
+            }
+            Order::Forget { ticket, epoch } => (Work::Forget(ticket), Task::Forget(epoch)),
+        };
+        self.work(work, task);
+        true
+    }
+
+    /// Takes the first step that is not only a question.
+    fn act(&mut self, o: Observation, decision: Decision) {
+        for step in &decision.steps {
+            match step {
+                Step::AskPeer => self.ask_peer(),
+                Step::AskPacemaker => self.ask_pacemaker(),
+                Step::AskPromotion => self.ask_promotion(),
+                Step::ReportReleased => {
+                    self.tell(ToHolder::Released);
+                    self.turn = Turn::Due;
+                    self.before = Some(Box::new((o, decision)));
+                    return;
+                }
+                step => {
+                    // A question comes first in a plan; what follows needs its answer.
+                    if self.knowledge.is_asking() && decision.steps.first() != Some(step) {
+                        break;
+                    }
+                    let step = step.clone();
+                    self.take(step, o, decision);
+                    return;
+                }
+            }
+        }
+        self.over();
+    }
+
+    fn take(&mut self, step: Step, o: Observation, decision: Decision) {
+        self.publish(&o, &decision, Some(step.clone()));
+        if matches!(step, Step::StopServices | Step::StartServices) {
+            self.confirmed = false;
+            self.retract();
+        }
+        let work = Work::Step {
+            step: step.clone(),
+            request: o.request,
+            reasons: decision.reasons.clone(),
+        };
+        self.before = Some(Box::new((o, decision)));
+        self.work(work, Task::Take(step));
+    }
+
+    fn work(&mut self, work: Work, task: Task) {
+        // What it does may keep the datastore from answering. The next look ends this.
+        if self.watch == Watch::Running {
+            self.watch(Watch::Excused);
+        }
+        self.turn = Turn::Working(work);
+        self.out.push_back(Action::Do(task));
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        if std::mem::replace(&mut self.watch, watch) != watch {
+            self.out.push_back(Action::Watch(watch));
+        }
+    }
+
+    fn learn(&mut self, outcome: Outcome, reasons: &[String]) {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::VoterConfirmed => self.confirmed = true,
+            Outcome::PeerStopped => self.knowledge.peer_has_stopped(),
+            Outcome::PeerFenced => {
+                self.fenced = Some(reasons.join("; "));
+                self.knowledge.forget();
+            }
+            Outcome::LogsFetched => self.knowledge.logs_fetched = true,
+            Outcome::FencePeerAsked => self.knowledge.fence_peer_asked = true,
+            Outcome::ConstraintRemoved => {
+                self.knowledge.forget_promotion();
+                // It waits for this.
+                self.out.push_back(Action::WakePeer);
+            }
+        }
+    }
+
+    /// Whether a step on the way down failed because this node's own disk takes no change, which is
+    /// then noted, and the rest of the way goes on without it.
+    fn disk_refused(&mut self, step: &Step, request: Request, failure: &Failure) -> bool {
+        let down = match step {
+            Step::StopServices | Step::Leave(_) | Step::Flip(_, Target::Spare) => {
+                request != Request::Hold
+            }
+            _ => false,
+        };
+        if !down || self.own_disk.is_some() || failure.kind != Kind::Disk {
+            return false;
+        }
+        self.own_disk = Some(failure.why.clone());
+        true
+    }
+
+    fn failed(&mut self, step: &Step, request: Request, failure: Failure, now: Moment) {
+        self.retry_later(now);
+        match (step, failure.kind) {
+            // It gave way, or the world has changed under the plan; it is planned anew.
+            (_, Kind::Interruption | Kind::Guard) => {}
+            // systemd starts nothing on its way down: no fault of this node.
+            _ if failure.shutting_down => {}
+            // It says nothing about the voter here, which cannot write as it is.
+            (Step::AskFencePeer, _) => {}
+            // Fencing that failed is tried again; the fencer's history tells why it did.
+            (Step::FencePeer, _) => {}
+            // A peer that does not answer may be dead: Pacemaker knows.
+            (Step::StopPeer | Step::FetchLogs, Kind::Peer) => {
+                self.knowledge.report = Asked::Silent(failure.error);
+            }
+            (_, Kind::Peer | Kind::Disk | Kind::Other) => {
+                self.stumbled = Some((step.clone(), failure.why.clone()));
+                if request == Request::Hold {
+                    self.failure = Some(failure.why.clone());
+                    self.tell(ToHolder::Unhealthy(failure.why));
+                }
+            }
+        }
+    }
+
+    fn schedule(&mut self, o: &Observation, decision: &Decision, now: Moment) {
+        if decision.settled {
+            self.retry = None;
+            self.patience = SHORTEST_RETRY;
+            self.stumbled = None;
+        } else {
+            if o.drbd.frozen.is_some() {
+                self.patience = SUSPENDED_RETRY;
+            }
+            self.retry_later(now);
+        }
+    }
+
+    /// Adds what the machine knows to what was seen, and forgets what that makes old.
+    fn observation(&mut self, sight: Sight, config: &Config, now: Moment) -> Observation {
+        let Sight {
+            drbd,
+            mount,
+            mount_point,
+            request,
+            hold,
+            failover_unit,
+            shutting_down,
+            epoch,
+            volume_silent,
+            handler_at_work,
+            own_disconnect,
+            mut journal,
+            databases,
+            services,
+            token,
+            health,
+            split_brain,
+        } = sight;
+        let another_hold = std::mem::replace(&mut self.hold, hold) != hold;
+        if std::mem::replace(&mut self.request, request) != request {
+            // What the peer was while this node was its spare says nothing about a peer that may just
+            // have died.
+            self.knowledge.forget();
+            self.own_disk = None;
+        }
+        if another_hold || request != Request::Hold {
+            // A failure belongs to the hold that it ended, and so does the patience with a peer. The next
+            // one may stand before this is looked at.
+            self.failure = None;
+            self.knowledge.silent_since = None;
+        }
+        if services != Services::Running || !token {
+            self.confirmed = false;
+        }
+        if !(drbd.up_to_date && drbd.connected) {
+            self.knowledge.forget_promotion();
+        }
+        self.watch(if !self.confirmed || request != Request::Hold {
+            Watch::None
+        } else if drbd.frozen.is_some() || volume_silent {
+            Watch::Excused
+        } else {
+            Watch::Running
+        });
+        let waits = drbd.frozen == Some(Frozen::Fencing);
+        self.knowledge.drbd_waits(waits);
+        let fence_peer = if !waits {
+            FencePeer::Quiet
+        } else if handler_at_work {
+            FencePeer::AtWork
+        } else if self.knowledge.fence_peer_asked {
+            FencePeer::Asked
+        } else {
+            FencePeer::Quiet
+        };
+        if let Known::Present(epoch) = &epoch {
+            let owned = Owned {
+                epoch: epoch.epoch,
+                owner: epoch.owner.clone(),
+            };
+            if journal.volume.as_ref() != Some(&owned) {
+                self.out.push_back(Action::NoteVolume(owned.clone()));
+                journal.volume = Some(owned);
+            }
+        }
+        let knowledge = &self.knowledge;
+        let silent = knowledge
+            .silent_since
+            .is_some_and(|since| now.saturating_sub(since) >= config.peer.silent_timeout);
+        Observation {
+            node: self.node.clone(),
+            peer: self.peer.clone(),
+            drbd,
+            mount,
+            mount_point,
+            request,
+            failover_unit,
+            shutting_down,
+            epoch,
+            volume_silent,
+            fence_peer,
+            own_disconnect,
+            journal,
+            databases,
+            services,
+            token,
+            confirmed: self.confirmed,
+            health: match self.watch {
+                Watch::None => Health::default(),
+                Watch::Excused | Watch::Running => health,
+            },
+            peer_report: knowledge.report.clone(),
+            peer_node: knowledge.node.clone(),
+            promotion: knowledge.promotion.clone(),
+            peer_stopped: knowledge.stopped,
+            peer_patience_over: silent,
+            peer_logs_fetched: knowledge.logs_fetched,
+            split_brain,
+            own_disk: self.own_disk.clone(),
+            failure: self.failure.clone(),
+            stumbled: self.stumbled.as_ref().map(|(_, why)| why.clone()),
+            configuration: self.trouble.clone(),
+            differences: knowledge.configuration.differences.clone(),
+        }
+    }
+
+    fn publish(&mut self, o: &Observation, decision: &Decision, doing: Option<Step>) {
+        let voter = decision.state == State::PrimaryRunning;
+        self.promised = voter;
+        let report = Report {
+            node: self.node.clone(),
+            state: decision.state,
+            epoch: o.journal.highest_epoch,
+            voter,
+            datastore_running: o.services != Services::Stopped || o.token,
+            wants_voter: o.request == Request::Hold,
+            original_voter: original_voter(o),
+            logs: logs(o),
+            fenced: self.fenced.clone(),
+            config: self.facts.clone(),
+            heard: self.knowledge.configuration.heard.clone(),
+        };
+        self.out.push_back(Action::Publish(Box::new(Standing {
+            observation: o.clone(),
+            decision: decision.clone(),
+            doing,
+            report,
+            peer_tells_configuration: self.knowledge.configuration.heard.is_some(),
+        })));
+    }
+}
+
+/// Whether the databases of `here`, of which Pacemaker asks `request` and which knows the epoch
+/// `highest`, stop because `node` is about to be the voter of a volume of `epoch`.
+///
+/// # Errors
+/// Why not, in words.
+pub fn may_stop_for(
+    (here, request): (&str, Request),
+    (node, epoch): (&str, u64),
+    highest: u64,
+) -> Result<(), String> {
+    if request == Request::Hold {
+        return Err(format!(
+            "Pacemaker has given the voter role to {here} and not to {node}"
+        ));
+    }
+    if epoch < highest {
+        return Err(format!(
+            "{node} has epoch {epoch}, and {here} knows epoch {highest}: the volume there is an older \
+             copy"
+        ));
+    }
+    Ok(())
+}
+
+/// What both databases' first day directories say together: voter of both, spare of both, or nothing
+/// that could be relied on.
+fn original_voter(o: &Observation) -> Option<bool> {
+    let mut all = o.databases.values().map(|d| d.original_voter);
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then_some(first)
+}
+
+/// The logs in this node's own directories. One whose epoch an operator has given up is of no account.
+fn logs(o: &Observation) -> BTreeMap<crate::Database, SpareLog> {
+    let log = |(database, d): (&crate::Database, &Directories)| {
+        let end = d.spare_log.end()?.clone();
+        let epoch = *o.journal.spare_epoch.get(database)?;
+        Some((*database, SpareLog { epoch, end }))
+    };
+    o.databases.iter().filter_map(log).collect()
+}
