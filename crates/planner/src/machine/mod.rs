@@ -11,6 +11,8 @@
 
 mod event;
 mod knowledge;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::collections::VecDeque;
