@@ -1,0 +1,128 @@
+//! Single decisions, from situations that a whole call hardly comes into.
+
+use std::time::Duration;
+
+use two_node_ha_config::FencingMode;
+use two_node_ha_drbd::DiskState;
+use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
+
+use super::super::decide::{Cluster, Done, Next, Situation, decide};
+use super::super::disks::Disks;
+use super::super::view::{Known, Standing, Subject, View};
+
+/// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
+struct Case {
+    subject: Subject,
+    disks: Disks,
+    cluster: Cluster,
+    done: Done,
+    elapsed: u64,
+}
+
+fn constraint() -> FencingConstraint {
+    FencingConstraint::new("r0", "drbd_master_slave", "alpha").marked()
+}
+
+fn view() -> View {
+    View {
+        peer: PeerNode::Online,
+        dc: true,
+        quorum: true,
+        fencing_enabled: true,
+        maintenance: false,
+        knows: Known::Both,
+        ours: Some(constraint()),
+        role: "Promoted",
+        standing: Standing::Absent,
+    }
+}
+
+fn case(view: View) -> Case {
+    Case {
+        subject: Subject {
+            resource: "r0".into(),
+            me: "alpha".into(),
+            peer: "beta".into(),
+            mode: FencingMode::Stonith,
+        },
+        disks: Disks {
+            local: vec![DiskState::UpToDate],
+            peer: vec![DiskState::DUnknown],
+            primary: true,
+            peer_primary: true,
+        },
+        cluster: Cluster::Seen(view),
+        done: Done::default(),
+        elapsed: 1,
+    }
+}
+
+impl Case {
+    fn decide(self) -> Next {
+        decide(&Situation {
+            subject: &self.subject,
+            disks: &Ok(self.disks),
+            cluster: &self.cluster,
+            done: &self.done,
+            elapsed: Duration::from_secs(self.elapsed),
+            last: false,
+        })
+    }
+
+    /// The decision of the answer, and its reason.
+    fn answers(self) -> (&'static str, String) {
+        match self.decide() {
+            Next::Answer(answer) => (answer.decision, answer.reason),
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_pacemaker_that_does_not_run_is_given_the_time_of_a_restart_and_one_that_runs_more() {
+    let silent = |running, elapsed| Case {
+        cluster: Cluster::Silent {
+            why: "no socket".into(),
+            running,
+        },
+        elapsed,
+        ..case(view())
+    };
+    assert!(matches!(silent(false, 4).decide(), Next::Wait(_)));
+    assert_eq!(silent(false, 5).answers().0, "no-cluster");
+    assert!(matches!(silent(true, 60).decide(), Next::Wait(_)));
+}
+
+#[test]
+fn where_pacemaker_has_no_clone_or_no_node_of_a_name_nothing_is_placed_and_the_name_is_told() {
+    let no_clone = View {
+        ours: None,
+        ..view()
+    };
+    assert_eq!(case(no_clone).answers().0, "no-clone");
+    for (knows, name) in [(Known::NotMe, "alpha"), (Known::NotPeer, "beta")] {
+        let (decision, reason) = case(View { knows, ..view() }).answers();
+        assert_eq!(decision, "no-node");
+        assert!(reason.contains(name), "{reason}");
+    }
+}
+
+#[test]
+fn data_that_may_be_old_needs_a_constraint_that_stood_before_and_stands_now() {
+    let down = |standing, found| {
+        let mut case = case(View {
+            peer: PeerNode::CleanOffline,
+            standing,
+            ..view()
+        });
+        case.disks.local = vec![DiskState::Consistent];
+        case.done.found = found;
+        case
+    };
+    let mine = || Standing::Mine(constraint());
+    // Placed by this very call, it says nothing about whose data is newer; nor does one that is gone.
+    assert_eq!(down(mine(), false).answers().0, "stale");
+    assert_eq!(down(Standing::Absent, true).answers().0, "stale");
+    assert_eq!(down(Standing::Absent, false).answers().0, "stale");
+    assert_eq!(down(mine(), true).decide(), Next::Renew);
+}
