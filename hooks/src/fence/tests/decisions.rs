@@ -9,6 +9,7 @@ use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 use super::super::decide::{Cluster, Done, Next, Situation, decide};
 use super::super::disks::Disks;
 use super::super::view::{Known, Standing, Subject, View};
+use crate::answer::{Answer, Level};
 
 /// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
 struct Case {
@@ -17,6 +18,7 @@ struct Case {
     cluster: Cluster,
     done: Done,
     elapsed: u64,
+    last: bool,
 }
 
 fn constraint() -> FencingConstraint {
@@ -54,6 +56,7 @@ fn case(view: View) -> Case {
         cluster: Cluster::Seen(view),
         done: Done::default(),
         elapsed: 1,
+        last: false,
     }
 }
 
@@ -65,16 +68,21 @@ impl Case {
             cluster: &self.cluster,
             done: &self.done,
             elapsed: Duration::from_secs(self.elapsed),
-            last: false,
+            last: self.last,
         })
+    }
+
+    fn answer(self) -> Answer {
+        match self.decide() {
+            Next::Answer(answer) => answer,
+            other => panic!("no answer: {other:?}"),
+        }
     }
 
     /// The decision of the answer, and its reason.
     fn answers(self) -> (&'static str, String) {
-        match self.decide() {
-            Next::Answer(answer) => (answer.decision, answer.reason),
-            other => panic!("no answer: {other:?}"),
-        }
+        let answer = self.answer();
+        (answer.decision, answer.reason)
     }
 }
 
@@ -125,4 +133,73 @@ fn data_that_may_be_old_needs_a_constraint_that_stood_before_and_stands_now() {
     assert_eq!(down(Standing::Absent, true).answers().0, "stale");
     assert_eq!(down(Standing::Absent, false).answers().0, "stale");
     assert_eq!(down(mine(), true).decide(), Next::Renew);
+}
+
+#[test]
+fn under_constraint_a_peer_that_is_on_its_way_is_waited_for_although_nobody_will_fence_it() {
+    for (peer, waits) in [
+        (PeerNode::Pending, true),
+        (PeerNode::Unknown, true),
+        (PeerNode::UncleanOffline, false),
+    ] {
+        let standing = constraint();
+        let mut case = case(View {
+            peer,
+            fencing_enabled: false,
+            standing: Standing::Mine(standing.clone()),
+            ..view()
+        });
+        case.subject.mode = FencingMode::Constraint;
+        case.done.placed = true;
+        case.done.marks.extend(standing.mark);
+        assert_eq!(matches!(case.decide(), Next::Wait(_)), waits, "{peer:?}");
+    }
+}
+
+#[test]
+fn at_the_end_nothing_is_renewed_or_assumed_where_no_constraint_stands() {
+    let mut case = case(view());
+    case.subject.mode = FencingMode::Constraint;
+    case.last = true;
+    assert_eq!(case.answers().0, "undecided");
+}
+
+#[test]
+fn it_is_critical_and_alerted_where_the_writes_of_a_primary_stand_still_and_nowhere_else() {
+    for (mode, primary, critical) in [
+        (FencingMode::Stonith, true, true),
+        (FencingMode::Stonith, false, false),
+        (FencingMode::Constraint, true, false),
+    ] {
+        let mut case = case(View {
+            ours: None,
+            ..view()
+        });
+        case.subject.mode = mode;
+        case.disks.primary = primary;
+        let answer = case.answer();
+        let level = if critical {
+            Level::Critical
+        } else {
+            Level::Error
+        };
+        assert_eq!((answer.level, answer.alert), (level, critical), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_is_back_keeps_no_constraint_but_one_that_is_worth_more_than_this_nodes_data() {
+    let back = |local: DiskState, placed| {
+        let mut case = case(View {
+            standing: Standing::Mine(constraint()),
+            ..view()
+        });
+        case.disks.local = vec![local];
+        case.disks.peer = vec![DiskState::UpToDate];
+        case.done.placed = placed;
+        case
+    };
+    assert_eq!(back(DiskState::UpToDate, false).decide(), Next::Remove);
+    assert_eq!(back(DiskState::Consistent, true).decide(), Next::Remove);
+    assert_eq!(back(DiskState::Consistent, false).answers().0, "not-needed");
 }
