@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
-use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
+use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
 
 use super::super::decide::{Cluster, Done, Next, Situation, decide};
-use super::super::disks::Disks;
+use super::super::disks::{Data, Disks};
 use super::super::view::{Known, Standing, Subject, View};
 use crate::answer::{Answer, Level};
 
@@ -202,4 +202,19 @@ fn a_peer_that_is_back_keeps_no_constraint_but_one_that_is_worth_more_than_this_
     assert_eq!(back(DiskState::UpToDate, false).decide(), Next::Remove);
     assert_eq!(back(DiskState::Consistent, true).decide(), Next::Remove);
     assert_eq!(back(DiskState::Consistent, false).answers().0, "not-needed");
+}
+
+#[test]
+fn a_resource_that_is_not_up_has_no_usable_data() {
+    assert_eq!(Disks::default().data(), Data::Unusable);
+    assert!(!Disks::default().peer_up_to_date());
+}
+
+#[test]
+fn a_cluster_that_does_not_say_whether_it_has_quorum_has_none() {
+    const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
+    let subject = case(view()).subject;
+    let seen = |text: &str| View::of(&parse_cib(text).unwrap(), &subject).quorum;
+    assert!(seen(CIB));
+    assert!(!seen(&CIB.replace("have-quorum=\"1\"", "")));
 }
