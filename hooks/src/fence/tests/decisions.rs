@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
 
 use super::super::decide::{Cluster, Done, Next, Situation, decide};
-use super::super::disks::{Data, Disks};
+use super::super::disks::{self, Data, Disks};
 use super::super::view::{Known, Standing, Subject, View};
 use crate::answer::{Answer, Level};
 
@@ -217,4 +218,17 @@ fn a_cluster_that_does_not_say_whether_it_has_quorum_has_none() {
     let seen = |text: &str| View::of(&parse_cib(text).unwrap(), &subject).quorum;
     assert!(seen(CIB));
     assert!(!seen(&CIB.replace("have-quorum=\"1\"", "")));
+}
+
+#[test]
+fn a_peer_whose_role_is_not_known_may_be_primary() {
+    for (role, may_be) in [("Secondary", false), ("Unknown", true), ("Primary", true)] {
+        let line = format!("0: cs:WFConnection ro:Primary/{role} ds:UpToDate/DUnknown C s-----");
+        let runner = Scripted::new()
+            .file("/sys/module/drbd/version", "8.4.11\n")
+            .file("/proc/drbd", format!("version: 8.4.11\n {line}\n"));
+        let disks = disks::read(&runner, "r0", &[0], Duration::from_secs(1)).unwrap();
+        assert!(disks.primary, "{role}");
+        assert_eq!(disks.peer_primary, may_be, "{role}");
+    }
 }
