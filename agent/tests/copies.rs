@@ -6,18 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-const CONFIG: &str = r#"
-[[node]]
-name = "alpha"
-address = "10.0.0.1"
-[[node]]
-name = "beta"
-address = "10.0.0.2"
-[volume]
-backing_file = "/srv/drbd0"
-[fencing]
-mode = "none"
-"#;
+use two_node_ha_sample::UNFENCED;
 
 struct Node(tempfile::TempDir);
 
@@ -28,7 +17,7 @@ impl Node {
         for dir in ["etc", "srv", "dev"] {
             fs::create_dir(node.0.path().join(dir)).unwrap();
         }
-        fs::write(node.0.path().join("etc/two-node-ha.toml"), CONFIG).unwrap();
+        fs::write(node.0.path().join("etc/two-node-ha.toml"), UNFENCED).unwrap();
         fs::write(node.backing(), vec![b'a'; 1 << 20]).unwrap();
         node
     }

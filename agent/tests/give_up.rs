@@ -14,16 +14,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use real::Fixture;
-
-const CONFIG: &str = r#"
-node = [{ name = "haone", address = "10.0.0.1" }, { name = "hatwo", address = "10.0.0.2" }]
-volume.backing_file = "/srv/drbd0"
-fencing.device = [{ node = "haone", agent = "fence_x" }, { node = "hatwo", agent = "fence_x" }]
-"#;
+use two_node_ha_sample::FENCED;
 
 const MOUNTED: &str = "40 21 147:0 / /mnt/drbd0 rw,relatime - ext4 /dev/drbd0 rw\n";
 
-/// haone, the volume mounted on it. The log of k8s-dqlite on the volume ends with a handover.
+/// alpha, the volume mounted on it. The log of k8s-dqlite on the volume ends with a handover.
 struct Node {
     dir: tempfile::TempDir,
     fixture: Fixture,
@@ -38,7 +33,7 @@ impl Node {
             dir: tempfile::tempdir().unwrap(),
             fixture: Fixture::unpack("1.18", "handover"),
         };
-        node.write("etc/two-node-ha.toml", CONFIG);
+        node.write("etc/two-node-ha.toml", FENCED);
         node.write("proc/self/mountinfo", MOUNTED);
         for (database, below) in RAFT {
             node.copy("old", &format!("mnt/drbd0/{database}/{below}"));
@@ -93,7 +88,7 @@ impl Node {
             .args(args)
             .env_clear()
             .env("TWO_NODE_HA_ROOT", self.dir.path())
-            .env("TWO_NODE_HA_NODE", "haone")
+            .env("TWO_NODE_HA_NODE", "alpha")
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -140,7 +135,7 @@ fn without_yes_it_says_what_would_be_lost_in_numbers_and_changes_nothing() {
     let node = Node::new();
     node.own();
     let before = node.files();
-    let (code, out, said) = node.give_up(&["haone"]);
+    let (code, out, said) = node.give_up(&["alpha"]);
     assert_eq!(code, Some(1), "{said}");
     let line = |database: &str| {
         out.lines()
@@ -162,7 +157,7 @@ fn the_own_logs_go_into_the_quarantine_and_every_byte_is_still_there() {
     let node = Node::new();
     node.own();
     let before = node.files();
-    let (code, out, said) = node.give_up(&["haone", YES]);
+    let (code, out, said) = node.give_up(&["alpha", YES]);
     assert_eq!(code, Some(0), "{said}");
     assert!(out.contains("`crm_resource --cleanup`"), "{out}");
     let after = node.files();
@@ -199,14 +194,14 @@ fn the_own_logs_go_into_the_quarantine_and_every_byte_is_still_there() {
 #[test]
 fn a_lost_nodes_log_is_called_complete_by_an_empty_one_that_says_how_much_is_not_known() {
     let node = Node::new();
-    let (code, out, _) = node.give_up(&["hatwo"]);
+    let (code, out, _) = node.give_up(&["beta"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("nobody here knows how much"), "{out}");
     let before = node.files();
-    assert_eq!(node.give_up(&["hatwo", YES]).0, Some(0));
+    assert_eq!(node.give_up(&["beta", YES]).0, Some(0));
     assert!(node.files() == before);
     for (database, _) in RAFT {
-        let place = node.at(&format!("mnt/drbd0/.two-node-ha/peer-log-hatwo/{database}"));
+        let place = node.at(&format!("mnt/drbd0/.two-node-ha/peer-log-beta/{database}"));
         assert_eq!(fs::read_dir(&place).unwrap().count(), 0, "{database}");
     }
 }
@@ -217,17 +212,17 @@ fn a_log_that_was_fetched_is_put_aside_beside_its_place_and_every_byte_is_still_
     for (database, _) in RAFT {
         node.copy(
             "new",
-            &format!("mnt/drbd0/.two-node-ha/peer-log-hatwo/{database}"),
+            &format!("mnt/drbd0/.two-node-ha/peer-log-beta/{database}"),
         );
     }
     let before = node.files();
-    let (code, out, _) = node.give_up(&["hatwo", YES]);
+    let (code, out, _) = node.give_up(&["beta", YES]);
     assert_eq!(code, Some(0));
     assert!(out.contains("would be TAKEN"), "{out}");
     let after = node.files();
     assert_eq!(contents(&after), contents(&before));
     for (database, _) in RAFT {
-        let place = format!("mnt/drbd0/.two-node-ha/peer-log-hatwo/{database}");
+        let place = format!("mnt/drbd0/.two-node-ha/peer-log-beta/{database}");
         assert_eq!(fs::read_dir(node.at(&place)).unwrap().count(), 0);
         let aside = format!("{place}-given-up-");
         assert!(after.keys().any(|name| name.starts_with(&aside)));
@@ -238,19 +233,19 @@ fn a_log_that_was_fetched_is_put_aside_beside_its_place_and_every_byte_is_still_
 fn it_is_refused_away_from_the_volume_beside_databases_that_may_run_and_for_another_node() {
     let node = Node::new();
     node.own();
-    node.refuses(&["hathree", YES], "hathree is none of the two nodes");
+    node.refuses(&["gamma", YES], "gamma is none of the two nodes");
     node.write("run/two-node-ha/k8s.allowed", "");
-    node.refuses(&["haone", YES], "run, or may start");
+    node.refuses(&["alpha", YES], "run, or may start");
     fs::remove_file(node.at("run/two-node-ha/k8s.allowed")).unwrap();
     let mut others = vec![String::new()];
     others.push(MOUNTED.replace(" rw", " ro"));
     others.push(MOUNTED.replace("147:0", "8:1"));
     for mounts in others {
         node.write("proc/self/mountinfo", &mounts);
-        node.refuses(&["haone", YES], "run this on the node where it is");
+        node.refuses(&["alpha", YES], "run this on the node where it is");
     }
     fs::remove_file(node.at("proc/self/mountinfo")).unwrap();
-    node.refuses(&["haone", YES], "reading the mounts");
+    node.refuses(&["alpha", YES], "reading the mounts");
 }
 
 /// What an agent in that state answers.
@@ -260,7 +255,7 @@ fn agent(node: &Node, state: &str, doing: Option<&str>) {
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(path).unwrap();
     let status = serde_json::json!({
-        "response": "status", "format": 1, "node": "haone", "peer": "hatwo", "state": state,
+        "response": "status", "format": 1, "node": "alpha", "peer": "beta", "state": state,
         "settled": false, "reasons": [], "warnings": [], "remedy": null, "doing": doing, "epoch": 1,
         "owner": null, "drbd": { "role": "primary", "up_to_date": true, "connected": false,
         "peer_role": "unknown", "summary": "" }, "mount": "read-write", "request": "hold",
@@ -284,11 +279,11 @@ fn it_is_refused_while_the_agent_is_at_work_and_not_while_it_is_blocked_or_waits
         ("primary-prep", Some("fetch the peer's logs")),
     ] {
         agent(&node, state, doing);
-        node.refuses(&["haone", YES], doing.unwrap_or(state));
+        node.refuses(&["alpha", YES], doing.unwrap_or(state));
     }
     for state in ["blocked", "primary-prep"] {
         agent(&node, state, None);
-        let (code, out, said) = node.give_up(&["haone"]);
+        let (code, out, said) = node.give_up(&["alpha"]);
         assert_eq!(code, Some(1));
         assert!(out.contains("With --yes"), "{state}: {out}{said}");
     }

@@ -9,11 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const CONFIG: &str = r#"
-node = [{ name = "alpha", address = "10.0.0.1" }, { name = "beta", address = "10.0.0.2" }]
-volume.backing_file = "/srv/drbd0"
-fencing.device = [{ node = "alpha", agent = "fence_x" }, { node = "beta", agent = "fence_x" }]
-"#;
+use two_node_ha_sample::FENCED;
 
 /// A node with a configuration, a token, and a bus that nobody answers on: an agent that has begun
 /// waits there.
@@ -29,7 +25,7 @@ impl Node {
         for path in ["etc", "run/two-node-ha", "proc/self", "var/lib"] {
             fs::create_dir_all(at(path)).unwrap();
         }
-        fs::write(at("etc/two-node-ha.toml"), CONFIG).unwrap();
+        fs::write(at("etc/two-node-ha.toml"), FENCED).unwrap();
         fs::write(at("proc/self/mountinfo"), "").unwrap();
         fs::write(at("run/two-node-ha/k8s.allowed"), "").unwrap();
         let bus = UnixListener::bind(at("bus")).unwrap();

@@ -11,20 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use two_node_ha_events::{Event, take_all};
 use two_node_ha_evidence::Evidence;
-
-const CONFIG: &str = r#"
-[[node]]
-name = "alpha"
-address = "10.0.0.1"
-[[node]]
-name = "beta"
-address = "10.0.0.2"
-[volume]
-backing_file = "/var/lib/drbd0.img"
-[fencing]
-mode = "none"
-[hooks]
-"#;
+use two_node_ha_sample::UNFENCED;
 
 const EVENTS2: &str = "\
 exists resource name:r0 role:Primary suspended:no
@@ -40,7 +27,10 @@ impl Machine {
     fn new(hooks: &str) -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         for (path, content) in [
-            ("etc/two-node-ha.toml", format!("{CONFIG}{hooks}")),
+            (
+                "etc/two-node-ha.toml",
+                format!("{UNFENCED}[hooks]\n{hooks}"),
+            ),
             ("sys/module/drbd/version", "8.4.11\n".into()),
             ("proc/drbd", " 0: cs:StandAlone ro:Primary/Unknown\n".into()),
             ("proc/sys/kernel/hostname", "alpha\n".into()),

@@ -13,22 +13,9 @@ use tempfile::TempDir;
 use two_node_ha_config::{Host, parse};
 use two_node_ha_copies::{Copies, Listing};
 use two_node_ha_events::{Event, take_all};
+use two_node_ha_sample::UNFENCED;
 
 const HOOK: &str = env!("CARGO_BIN_EXE_two-node-ha-hook");
-
-const CONFIG: &str = r#"
-[[node]]
-name = "alpha"
-address = "10.0.0.1"
-[[node]]
-name = "beta"
-address = "10.0.0.2"
-[volume]
-backing_file = "/srv/drbd0.img"
-[fencing]
-mode = "none"
-[hooks]
-"#;
 
 const ENV: [(&str, &str); 4] = [
     ("DRBD_RESOURCE", "r0"),
@@ -49,7 +36,7 @@ impl Machine {
         for dir in ["var/lib", "etc", "dev", "srv", "proc", "sys/module/drbd"] {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
-        let config = format!("{CONFIG}{hooks}\n");
+        let config = format!("{UNFENCED}[hooks]\n{hooks}\n");
         fs::write(root.path().join("etc/two-node-ha.toml"), &config).unwrap();
         fs::write(root.path().join("sys/module/drbd/version"), "8.4.11\n").unwrap();
         let machine = Self { root, config };
@@ -59,7 +46,7 @@ impl Machine {
     }
 
     fn backing(&self) -> PathBuf {
-        self.root.path().join("srv/drbd0.img")
+        self.root.path().join("srv/drbd0")
     }
 
     fn drbd(&self, connection: &str, disk: &str) {

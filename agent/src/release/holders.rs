@@ -301,6 +301,11 @@ mod tests {
         assert_eq!(mapping(line), Some((true, (147, 0), "/mnt/drbd0/a b")));
         let line = "7f9c88200000-7f9c88400000 r--p 00000000 fe:01 131    /usr/lib/libc.so.6";
         assert_eq!(mapping(line), Some((false, (254, 1), "/usr/lib/libc.so.6")));
+        // What is not shared never reaches the file, nor does what cannot be written.
+        for modes in ["rw-p", "r--s"] {
+            let line = format!("7f9c-7f9d {modes} 00000000 93:00 131 /mnt/drbd0/a");
+            assert_eq!(mapping(&line), Some((false, (147, 0), "/mnt/drbd0/a")));
+        }
         assert_eq!(mapping("7ffd1-7ffd2 rw-p 00000000 00:00 0   [stack]"), None);
         assert_eq!(mapping("7ffd1-7ffd2 rw-p 00000000 00:00 0 "), None);
     }

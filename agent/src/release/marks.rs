@@ -153,6 +153,7 @@ mod tests {
         gate(&dir, "snap.edge.mystore.service", marked);
         gate(&dir, "snap.edge.kubelet.service", "[Unit]\nAfter=x\n");
         gate(&dir, "other.service", marked);
+        gate(&dir, "snap.edge.mystore.timer", marked);
         let paths = paths(&dir);
         let units = units(&paths);
         assert_eq!(

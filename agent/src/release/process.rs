@@ -98,6 +98,8 @@ mod tests {
         let mut process = Process::at(proc, pid).unwrap();
         process.started -= 1;
         process.kill(proc).unwrap();
+        // A kill takes a moment to be seen.
+        std::thread::sleep(std::time::Duration::from_millis(100));
         assert!(child.try_wait().unwrap().is_none(), "it was killed");
         process.started += 1;
         process.kill(proc).unwrap();

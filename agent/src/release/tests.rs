@@ -133,8 +133,10 @@ impl Ground {
 #[test]
 fn the_token_goes_and_with_nobody_there_that_is_all() {
     let ground = Ground::new();
-    ground.down();
+    let took = ground.down();
     assert!(!ground.paths.token().exists());
+    // One clean look is not enough: systemd may be about to start something.
+    assert!(took >= QUICK.between, "{took:?}");
 }
 
 #[test]
@@ -295,4 +297,77 @@ fn a_kernel_that_kills_a_whole_group_is_asked_to() {
     fs::write(group.join("cgroup.kill"), "").unwrap();
     ground.down();
     assert_eq!(fs::read_to_string(group.join("cgroup.kill")).unwrap(), "1");
+}
+
+#[test]
+fn a_service_of_that_name_in_a_container_is_not_this_nodes() {
+    let mut ground = Ground::new();
+    let container = ground.at("sys/fs/cgroup/machine.slice/machine-x.scope/system.slice");
+    let group = container.join("snap.k8s.k8sd.service");
+    fs::create_dir_all(&group).unwrap();
+    let its = ground.run("snap-exec", |_| {});
+    fs::write(group.join("cgroup.procs"), format!("{its}\n")).unwrap();
+    ground.down();
+    assert!(ground.alive(its));
+}
+
+#[test]
+fn a_program_of_dqlite_is_known_by_its_file_too_and_another_containers_is_not_ours() {
+    let ground = Ground::new();
+    fs::create_dir_all(ground.at("proc/self/ns")).unwrap();
+    symlink("pid:[1]", ground.at("proc/self/ns/pid")).unwrap();
+    for (namespace, found) in [("pid:[1]", true), ("pid:[2]", false)] {
+        let pid = 99_999_994;
+        let ghost = ground.ghost(pid, "0::/x\n", Path::new("/"));
+        symlink("/snap/k8s/1/bin/k8s-dqlite", ghost.join("exe")).unwrap();
+        fs::create_dir(ghost.join("ns")).unwrap();
+        symlink(namespace, ghost.join("ns/pid")).unwrap();
+        let wanted: &[_] = if found { &[(pid, Who::Writer)] } else { &[] };
+        assert_eq!(ground.found(), wanted, "{namespace}");
+        fs::remove_dir_all(ghost).unwrap();
+    }
+}
+
+#[test]
+fn the_agent_that_writes_a_database_is_the_agent_and_so_is_what_it_runs() {
+    let ground = Ground::new();
+    let group = "0::/system.slice/two-node-ha-k8s.service/recovery\n";
+    let file = ground.at("mnt/drbd0/k8s-dqlite/open-1");
+    let ghost = ground.ghost(99_999_995, group, Path::new("/"));
+    // A link of this kind is one that was opened for writing.
+    symlink(&file, ghost.join("fd/3")).unwrap();
+    assert_eq!(ground.found(), [(99_999_995, Who::Agent)]);
+    fs::write(ghost.join("cgroup"), "0::/system.slice/x.service\n").unwrap();
+    assert_eq!(ground.found(), [(99_999_995, Who::Writer)]);
+}
+
+#[test]
+fn a_directory_of_the_volume_that_was_deleted_is_still_on_it() {
+    let ground = Ground::new();
+    let deleted = format!("{} (deleted)", ground.at("mnt/drbd0").display());
+    ground.ghost(99_999_996, "0::/x\n", Path::new(&deleted));
+    assert_eq!(ground.found(), [(99_999_996, Who::Other)]);
+}
+
+#[test]
+fn an_agent_that_does_not_end_its_step_is_killed_after_its_time_and_not_before() {
+    let mut ground = Ground::new();
+    let pid = ground.run("two-node-ha", |_| {});
+    let real = ground.at("proc").join(pid.to_string());
+    let stat = fs::read_to_string(real.join("stat")).unwrap();
+    fs::remove_file(&real).unwrap();
+    let group = "0::/system.slice/two-node-ha-k8s.service\n";
+    let seen = ground.ghost(pid, group, &ground.at("mnt/drbd0"));
+    fs::write(seen.join("stat"), stat).unwrap();
+    let began = Instant::now();
+    let paths = ground.paths.clone();
+    let way = thread::spawn(move || down(&paths, &Say::new(), QUICK));
+    let limit = QUICK.agent * 50;
+    while ground.alive(pid) {
+        assert!(began.elapsed() < limit, "it is not killed");
+        thread::sleep(QUICK.between);
+    }
+    assert!(began.elapsed() >= QUICK.agent, "{:?}", began.elapsed());
+    fs::remove_dir_all(seen).unwrap();
+    way.join().unwrap();
 }

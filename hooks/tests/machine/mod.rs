@@ -13,18 +13,7 @@ use two_node_ha_events::{Event, take_all};
 pub const HOOK: &str = env!("CARGO_BIN_EXE_two-node-ha-hook");
 
 /// Two nodes, no fencing.
-pub const CONFIG: &str = r#"
-[[node]]
-name = "alpha"
-address = "10.0.0.1"
-[[node]]
-name = "beta"
-address = "10.0.0.2"
-[volume]
-backing_file = "/var/lib/drbd0.img"
-[fencing]
-mode = "none"
-"#;
+pub const CONFIG: &str = two_node_ha_sample::UNFENCED;
 
 /// The machine.
 pub struct Machine {

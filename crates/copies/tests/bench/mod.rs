@@ -11,17 +11,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use two_node_ha_config::{Host, parse};
 use two_node_ha_copies::Copies;
-
-const CONFIG: &str = r#"
-[[node]]
-name = "alpha"
-address = "10.0.0.1"
-[[node]]
-name = "beta"
-address = "10.0.0.2"
-[fencing]
-mode = "none"
-"#;
+use two_node_ha_sample::NODES_UNFENCED;
 
 /// The copies of a node whose `/srv/drbd0` is backed by a file below `root`.
 pub fn of_file(root: &Path) -> Copies {
@@ -37,7 +27,7 @@ pub fn of_device(root: &Path, device: &Path) -> Copies {
 }
 
 fn open(root: &Path, volume: &str) -> Copies {
-    let text = format!("{CONFIG}[volume]\n{volume}\n");
+    let text = format!("{NODES_UNFENCED}[volume]\n{volume}\n");
     let config = parse(&text, "test", Host::Any).unwrap();
     Copies::open(&config, root)
 }

@@ -2,6 +2,7 @@
 //! real CIB; and every world there is of some thousand.
 #![allow(clippy::unwrap_used)]
 
+mod decisions;
 mod interleavings;
 mod refusals;
 mod table;

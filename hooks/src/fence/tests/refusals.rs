@@ -255,6 +255,20 @@ fn a_peer_that_dies_after_the_constraint_was_placed_is_judged_anew() {
             "fenced",
             ALPHA,
         ),
+        (
+            "fenced, while this node's data may be old: its own constraint makes it no newer",
+            World {
+                local: "Consistent",
+                fenced: true,
+                then: Some(Peer::Down),
+                alive: false,
+                ..cut()
+            },
+            &["place"],
+            1,
+            "stale",
+            ALPHA,
+        ),
     ]);
 }
 

@@ -6,7 +6,7 @@ use two_node_ha_dqlite::Position;
 
 use crate::Database;
 use crate::observation::*;
-use crate::record::Epoch;
+use crate::record::{Epoch, Phase};
 use crate::report::{Report, SpareLog};
 use crate::world::*;
 use crate::{State, Step};
@@ -195,4 +195,89 @@ fn a_spare_that_raft_made_a_voter_says_so_and_is_not_started_again() {
     (o.services, o.token) = (Services::Running, true);
     let decision = decide(&o);
     assert!(!decision.settled && !decision.warnings.is_empty());
+}
+
+#[test]
+fn a_peers_log_is_fetched_once_it_has_stopped_and_judged_only_as_it_was_fetched_after_that() {
+    let mut o = voter();
+    o.peer_report = Asked::Answer(spare(1, end(51, false, true)));
+    assert_eq!(decide(&o).steps, [Step::StopPeer, Step::FetchLogs]);
+    // What it reported before it stopped says that it runs.
+    o.peer_stopped = true;
+    assert_eq!(decide(&o).steps, [Step::FetchLogs]);
+    // One of an earlier round lies there.
+    datastore(&mut o).fetched = Some(Standing::Within);
+    assert_eq!(decide(&o).steps, [Step::FetchLogs]);
+    o.peer_logs_fetched = true;
+    assert!(!decide(&o).steps.contains(&Step::FetchLogs));
+}
+
+#[test]
+fn a_peer_that_has_stopped_and_whose_report_was_lost_is_asked_once_more() {
+    let mut o = voter();
+    (o.services, o.token, o.confirmed) = (Services::Stopped, false, false);
+    datastore(&mut o).volume_log = Log::Ends(end(51, true, true));
+    o.peer_report = Asked::Silent("no answer in time".into());
+    o.peer_node = Asked::Answer(PeerNode::Online);
+    o.peer_stopped = true;
+    assert_eq!(decide(&o).steps, [Step::AskPeer]);
+}
+
+#[test]
+fn a_peer_with_just_what_the_volume_has_is_not_asked_for_it() {
+    let mut o = voter();
+    o.peer_report = Asked::Answer(spare(1, end(50, false, true)));
+    assert!(decide(&o).settled);
+}
+
+#[test]
+fn a_log_of_the_epoch_before_counts_until_the_database_was_recovered_in_this_one() {
+    let mut o = survivor(Standing::Within);
+    o.journal.highest_epoch = 2;
+    let mut epoch = Epoch::first("hatwo").taken_over_by("haone");
+    datastore(&mut o).volume_log = Log::Ends(end(50, false, true));
+    o.peer_report = Asked::Answer(spare(1, end(60, false, true)));
+    o.peer_stopped = true;
+    o.epoch = Known::Present(epoch.clone());
+    assert_eq!(decide(&o).steps, [Step::FetchLogs]);
+    epoch.databases.insert(Database::K8sDqlite, Phase::Done);
+    // Recovered: raft names this node.
+    datastore(&mut o).volume_log = Log::Ends(end(51, true, false));
+    o.epoch = Known::Present(epoch);
+    assert!(!decide(&o).steps.contains(&Step::FetchLogs));
+}
+
+#[test]
+fn a_record_of_an_older_version_that_is_pending_leaves_the_voter_where_it_was_before() {
+    let mut epoch = Epoch::first("hatwo").taken_over_by("haone");
+    epoch.from = None;
+    let mut o = survivor(Standing::Within);
+    o.journal.highest_epoch = 2;
+    o.epoch = Known::Present(epoch);
+    datastore(&mut o).volume_log = Log::Ends(end(50, false, true));
+    let decision = decide(&o);
+    assert!(
+        decision.steps.contains(&Step::Recover(Database::K8sDqlite)),
+        "{decision:?}"
+    );
+}
+
+#[test]
+fn a_voter_whose_own_directory_goes_on_from_the_volume_has_not_arrived() {
+    let mut o = voter();
+    datastore(&mut o).own = Standing::Ahead {
+        first: 51,
+        last: 60,
+    };
+    let decision = decide(&o);
+    assert_ne!(decision.state, State::PrimaryRunning);
+    assert!(!decision.settled, "{decision:?}");
+}
+
+#[test]
+fn a_spare_whose_log_names_the_other_node_is_started() {
+    let mut o = booted();
+    o.peer_report = Asked::Answer(report(State::PrimaryRunning, 2));
+    datastore(&mut o).spare_log = Log::Ends(end(90, false, true));
+    assert_eq!(decide(&o).steps, [Step::StartServices]);
 }

@@ -57,6 +57,8 @@ fn a_voter_whose_datastore_does_not_answer_fails_after_three_misses_in_a_row_and
         // What the holder is told, and with it the journal.
         assert!(decision.reasons[0].contains(&format!("last {misses} reads")));
         assert!(decision.reasons[0].contains("nothing within 5.0 s"));
+        // Once is enough.
+        assert_eq!(decision.warnings, [""; 0]);
         assert!(decision.steps.is_empty());
     }
 }
@@ -172,4 +174,12 @@ fn a_voter_without_a_replica_says_on_whose_disk_the_writes_are_and_what_to_type(
         };
         assert!(warning.contains(words), "{warning}");
     }
+}
+
+#[test]
+fn misses_of_a_voter_that_does_not_run_any_more_are_no_warning() {
+    let mut o = voter();
+    (o.services, o.token, o.confirmed) = (Services::Stopped, false, false);
+    o.health = missed(1);
+    assert_eq!(decide(&o).warnings, [""; 0]);
 }

@@ -60,6 +60,9 @@ fn a_lost_peer_is_passed_over_only_by_the_operators_policy_and_loudly() {
     config.fencing.promote_without_fencing = true;
     assert_eq!(plan(&o, &config).state, State::Blocked);
     config.fencing.mode = two_node_ha_config::FencingMode::None;
+    config.fencing.promote_without_fencing = false;
+    assert_eq!(plan(&o, &config).state, State::Blocked);
+    config.fencing.promote_without_fencing = true;
     let decision = plan(&o, &config);
     assert_eq!(decision.state, State::Recovering);
     assert!(decision.reasons.join(" ").contains("NOT SAFE"));
@@ -71,6 +74,15 @@ fn two_voters_at_once_are_a_split_brain_and_nothing_starts() {
     let mut o = holding(Epoch::first("haone"));
     o.peer_report = Asked::Answer(report(State::PrimaryRunning, 1));
     blocked(&o, "says that it is the voter");
+    // Either of the two is enough.
+    for (voter, wants_voter) in [(true, false), (false, true)] {
+        o.peer_report = Asked::Answer(crate::report::Report {
+            voter,
+            wants_voter,
+            ..report(State::SecondaryRunning, 1)
+        });
+        blocked(&o, "says that it is the voter");
+    }
 }
 
 #[test]
@@ -78,6 +90,17 @@ fn a_running_spare_is_stopped_before_the_voter_changes() {
     let mut o = holding(Epoch::first("hatwo"));
     o.peer_report = Asked::Answer(report(State::SecondaryRunning, 1));
     assert_eq!(decide(&o).steps, [Step::StopPeer]);
+    // Also by one that has begun to take over, and not ended it.
+    let mut o = holding(Epoch::first("hatwo").taken_over_by("haone"));
+    o.journal.highest_epoch = 2;
+    o.peer_report = Asked::Answer(report(State::SecondaryRunning, 1));
+    assert_eq!(decide(&o).steps, [Step::StopPeer]);
+    // One that has stopped may say nothing more.
+    o.peer_report = Asked::Silent("connection refused".into());
+    o.peer_node = Asked::Answer(PeerNode::Lost);
+    assert_eq!(decide(&o).state, State::Blocked);
+    o.peer_stopped = true;
+    assert_ne!(decide(&o).state, State::Blocked);
 }
 
 #[test]

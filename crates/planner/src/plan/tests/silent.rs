@@ -77,9 +77,36 @@ fn an_owner_that_raft_names_alone_starts_beside_a_silent_peer_and_fences_nobody(
     o.peer_patience_over = true;
     raft(&mut o, true, false);
     assert_eq!(decide(&o).steps, [Step::StartServices, Step::ConfirmVoter]);
-    // One that raft does not name alone has more to ask.
+    // One that raft does not name alone has more to ask, be it for one of the two databases.
+    let either = |o: &mut Observation, voters: Voters| {
+        let of = o.databases.get_mut(&crate::database::Database::K8sd);
+        of.unwrap().volume_log = Log::Ends(End {
+            last: two_node_ha_dqlite::Position { term: 1, index: 50 },
+            voters,
+        });
+    };
+    for elsewhere_only in [false, true] {
+        raft(&mut o, true, false);
+        let voters = Voters {
+            here: !elsewhere_only,
+            elsewhere: true,
+        };
+        either(&mut o, voters);
+        assert_eq!(decide(&o).steps, [Step::FencePeer]);
+    }
     raft(&mut o, true, true);
     assert!(!decide(&o).steps.contains(&Step::StartServices));
+}
+
+#[test]
+fn what_raft_says_of_a_volume_that_is_not_wholly_this_nodes_does_not_stand_in_for_the_peers_word() {
+    let begun = Epoch::first("hatwo").taken_over_by("haone");
+    for epoch in [begun, Epoch::first("hatwo")] {
+        let mut o = beside_a_silent_peer(epoch);
+        o.peer_patience_over = true;
+        raft(&mut o, true, false);
+        assert_eq!(decide(&o).steps, [Step::FencePeer]);
+    }
 }
 
 #[test]

@@ -1,0 +1,234 @@
+//! Single decisions, from situations that a whole call hardly comes into.
+
+use std::time::Duration;
+
+use two_node_ha_command::scripted::Scripted;
+use two_node_ha_config::FencingMode;
+use two_node_ha_drbd::DiskState;
+use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
+
+use super::super::decide::{Cluster, Done, Next, Situation, decide};
+use super::super::disks::{self, Data, Disks};
+use super::super::view::{Known, Standing, Subject, View};
+use crate::answer::{Answer, Level};
+
+/// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
+struct Case {
+    subject: Subject,
+    disks: Disks,
+    cluster: Cluster,
+    done: Done,
+    elapsed: u64,
+    last: bool,
+}
+
+fn constraint() -> FencingConstraint {
+    FencingConstraint::new("r0", "drbd_master_slave", "alpha").marked()
+}
+
+fn view() -> View {
+    View {
+        peer: PeerNode::Online,
+        dc: true,
+        quorum: true,
+        fencing_enabled: true,
+        maintenance: false,
+        knows: Known::Both,
+        ours: Some(constraint()),
+        role: "Promoted",
+        standing: Standing::Absent,
+    }
+}
+
+fn case(view: View) -> Case {
+    Case {
+        subject: Subject {
+            resource: "r0".into(),
+            me: "alpha".into(),
+            peer: "beta".into(),
+            mode: FencingMode::Stonith,
+        },
+        disks: Disks {
+            local: vec![DiskState::UpToDate],
+            peer: vec![DiskState::DUnknown],
+            primary: true,
+            peer_primary: true,
+        },
+        cluster: Cluster::Seen(view),
+        done: Done::default(),
+        elapsed: 1,
+        last: false,
+    }
+}
+
+impl Case {
+    fn decide(self) -> Next {
+        decide(&Situation {
+            subject: &self.subject,
+            disks: &Ok(self.disks),
+            cluster: &self.cluster,
+            done: &self.done,
+            elapsed: Duration::from_secs(self.elapsed),
+            last: self.last,
+        })
+    }
+
+    fn answer(self) -> Answer {
+        match self.decide() {
+            Next::Answer(answer) => answer,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    /// The decision of the answer, and its reason.
+    fn answers(self) -> (&'static str, String) {
+        let answer = self.answer();
+        (answer.decision, answer.reason)
+    }
+}
+
+#[test]
+fn a_pacemaker_that_does_not_run_is_given_the_time_of_a_restart_and_one_that_runs_more() {
+    let silent = |running, elapsed| Case {
+        cluster: Cluster::Silent {
+            why: "no socket".into(),
+            running,
+        },
+        elapsed,
+        ..case(view())
+    };
+    assert!(matches!(silent(false, 4).decide(), Next::Wait(_)));
+    assert_eq!(silent(false, 5).answers().0, "no-cluster");
+    assert!(matches!(silent(true, 60).decide(), Next::Wait(_)));
+}
+
+#[test]
+fn where_pacemaker_has_no_clone_or_no_node_of_a_name_nothing_is_placed_and_the_name_is_told() {
+    let no_clone = View {
+        ours: None,
+        ..view()
+    };
+    assert_eq!(case(no_clone).answers().0, "no-clone");
+    for (knows, name) in [(Known::NotMe, "alpha"), (Known::NotPeer, "beta")] {
+        let (decision, reason) = case(View { knows, ..view() }).answers();
+        assert_eq!(decision, "no-node");
+        assert!(reason.contains(name), "{reason}");
+    }
+}
+
+#[test]
+fn data_that_may_be_old_needs_a_constraint_that_stood_before_and_stands_now() {
+    let down = |standing, found| {
+        let mut case = case(View {
+            peer: PeerNode::CleanOffline,
+            standing,
+            ..view()
+        });
+        case.disks.local = vec![DiskState::Consistent];
+        case.done.found = found;
+        case
+    };
+    let mine = || Standing::Mine(constraint());
+    // Placed by this very call, it says nothing about whose data is newer; nor does one that is gone.
+    assert_eq!(down(mine(), false).answers().0, "stale");
+    assert_eq!(down(Standing::Absent, true).answers().0, "stale");
+    assert_eq!(down(Standing::Absent, false).answers().0, "stale");
+    assert_eq!(down(mine(), true).decide(), Next::Renew);
+}
+
+#[test]
+fn under_constraint_a_peer_that_is_on_its_way_is_waited_for_although_nobody_will_fence_it() {
+    for (peer, waits) in [
+        (PeerNode::Pending, true),
+        (PeerNode::Unknown, true),
+        (PeerNode::UncleanOffline, false),
+    ] {
+        let standing = constraint();
+        let mut case = case(View {
+            peer,
+            fencing_enabled: false,
+            standing: Standing::Mine(standing.clone()),
+            ..view()
+        });
+        case.subject.mode = FencingMode::Constraint;
+        case.done.placed = true;
+        case.done.marks.extend(standing.mark);
+        assert_eq!(matches!(case.decide(), Next::Wait(_)), waits, "{peer:?}");
+    }
+}
+
+#[test]
+fn at_the_end_nothing_is_renewed_or_assumed_where_no_constraint_stands() {
+    let mut case = case(view());
+    case.subject.mode = FencingMode::Constraint;
+    case.last = true;
+    assert_eq!(case.answers().0, "undecided");
+}
+
+#[test]
+fn it_is_critical_and_alerted_where_the_writes_of_a_primary_stand_still_and_nowhere_else() {
+    for (mode, primary, critical) in [
+        (FencingMode::Stonith, true, true),
+        (FencingMode::Stonith, false, false),
+        (FencingMode::Constraint, true, false),
+    ] {
+        let mut case = case(View {
+            ours: None,
+            ..view()
+        });
+        case.subject.mode = mode;
+        case.disks.primary = primary;
+        let answer = case.answer();
+        let level = if critical {
+            Level::Critical
+        } else {
+            Level::Error
+        };
+        assert_eq!((answer.level, answer.alert), (level, critical), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_is_back_keeps_no_constraint_but_one_that_is_worth_more_than_this_nodes_data() {
+    let back = |local: DiskState, placed| {
+        let mut case = case(View {
+            standing: Standing::Mine(constraint()),
+            ..view()
+        });
+        case.disks.local = vec![local];
+        case.disks.peer = vec![DiskState::UpToDate];
+        case.done.placed = placed;
+        case
+    };
+    assert_eq!(back(DiskState::UpToDate, false).decide(), Next::Remove);
+    assert_eq!(back(DiskState::Consistent, true).decide(), Next::Remove);
+    assert_eq!(back(DiskState::Consistent, false).answers().0, "not-needed");
+}
+
+#[test]
+fn a_resource_that_is_not_up_has_no_usable_data() {
+    assert_eq!(Disks::default().data(), Data::Unusable);
+    assert!(!Disks::default().peer_up_to_date());
+}
+
+#[test]
+fn a_cluster_that_does_not_say_whether_it_has_quorum_has_none() {
+    const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
+    let subject = case(view()).subject;
+    let seen = |text: &str| View::of(&parse_cib(text).unwrap(), &subject).quorum;
+    assert!(seen(CIB));
+    assert!(!seen(&CIB.replace("have-quorum=\"1\"", "")));
+}
+
+#[test]
+fn a_peer_whose_role_is_not_known_may_be_primary() {
+    for (role, may_be) in [("Secondary", false), ("Unknown", true), ("Primary", true)] {
+        let line = format!("0: cs:WFConnection ro:Primary/{role} ds:UpToDate/DUnknown C s-----");
+        let runner = Scripted::new()
+            .file("/sys/module/drbd/version", "8.4.11\n")
+            .file("/proc/drbd", format!("version: 8.4.11\n {line}\n"));
+        let disks = disks::read(&runner, "r0", &[0], Duration::from_secs(1)).unwrap();
+        assert!(disks.primary, "{role}");
+        assert_eq!(disks.peer_primary, may_be, "{role}");
+    }
+}
