@@ -123,13 +123,10 @@ pub static SCENARIOS: [Scenario; 30] = [
 
 /// What takes longer than CI has time for, beside what it has seen already: run by `campaign`, and by
 /// `smoke` where they are named.
-const CAMPAIGN_ONLY: [&str; 6] = [
+const CAMPAIGN_ONLY: [&str; 3] = [
     silent_agent::SCENARIO.name,
-    lone_voter::SCENARIO.name,
     full_disk::SCENARIO.name,
     full_spare::SCENARIO.name,
-    paused_agent::SCENARIO.name,
-    stubborn::SCENARIO.name,
 ];
 
 /// What scenarios work on.

@@ -16,9 +16,9 @@ pub const SCENARIO: Scenario = Scenario {
 };
 
 /// In CI, and in a campaign.
-const FLAPS: [u32; 2] = [5, 50];
+const FLAPS: [u32; 2] = [4, 50];
 
-/// For one flap, which takes some 15 s.
+/// For one flap, which takes some 25 s.
 const FLAP: Duration = Duration::from_secs(90);
 
 fn run(stage: &mut Stage) -> Result<()> {
