@@ -17,6 +17,7 @@ mod invariants;
 mod pause;
 mod raft;
 mod refuse;
+mod released;
 mod rules;
 mod snap;
 mod upward;
