@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use two_node_ha_command::Interrupt;
 use zbus::blocking::fdo::DBusProxy;
 use zbus::blocking::{Connection, MessageIterator};
 use zbus::message::Type;
@@ -35,6 +36,14 @@ pub enum Error {
         unit: String,
         /// systemd's word (org.freedesktop.systemd1(5), JobRemoved).
         result: String,
+    },
+    /// What the units were started for is wanted no more. Their jobs go on.
+    #[error("{action} {unit} was given up")]
+    Interrupted {
+        /// `start`.
+        action: &'static str,
+        /// The first unit that was still waited for.
+        unit: String,
     },
     /// The job did not end in time.
     #[error("{action} {unit}: not done after {} s; see `systemctl list-jobs` and `journalctl -u {unit}`", waited.as_secs())]
@@ -114,7 +123,8 @@ pub trait Units: std::fmt::Debug {
     /// When systemd does not answer.
     fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error>;
 
-    /// Starts the units, one job each, and waits for all of them; `alive` is called now and then.
+    /// Starts the units, one job each, and waits for all of them, unless `interrupt` is raised; `alive`
+    /// is called now and then.
     ///
     /// # Errors
     /// The first job that failed or was too slow; the others were started all the same.
@@ -122,6 +132,7 @@ pub trait Units: std::fmt::Debug {
         &self,
         units: &[String],
         within: Duration,
+        interrupt: &Interrupt,
         alive: &mut dyn FnMut(),
     ) -> Result<(), Error>;
 
@@ -236,6 +247,7 @@ impl Units for Systemd {
         &self,
         units: &[String],
         within: Duration,
+        interrupt: &Interrupt,
         alive: &mut dyn FnMut(),
     ) -> Result<(), Error> {
         for unit in units {
@@ -243,7 +255,12 @@ impl Units for Systemd {
             // decided here, once, and not by its history. It may not be loaded at all.
             let _ = self.manager.reset_failed_unit(unit);
         }
-        run(&self.jobs, "start", units, within, alive, |unit| {
+        let wait = Wait {
+            jobs: &self.jobs,
+            within,
+            interrupt: Some(interrupt),
+        };
+        run("start", units, wait, alive, |unit| {
             self.manager.start_unit(unit, "replace")
         })
     }
@@ -254,7 +271,12 @@ impl Units for Systemd {
         within: Duration,
         alive: &mut dyn FnMut(),
     ) -> Result<(), Error> {
-        run(&self.jobs, "stop", units, within, alive, |unit| {
+        let wait = Wait {
+            jobs: &self.jobs,
+            within,
+            interrupt: None,
+        };
+        run("stop", units, wait, alive, |unit| {
             self.manager.stop_unit(unit, "replace")
         })
     }
@@ -276,15 +298,31 @@ impl Units for Systemd {
     }
 }
 
+/// How jobs are waited for.
+struct Wait<'a> {
+    jobs: &'a Receiver<(OwnedObjectPath, String)>,
+    within: Duration,
+    interrupt: Option<&'a Interrupt>,
+}
+
+/// How often whoever waits says that it is alive.
+const ALIVE: Duration = Duration::from_secs(2);
+/// How often it looks whether it still has to.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
 /// Asks for one job per unit and waits for all of them.
 fn run(
-    jobs: &Receiver<(OwnedObjectPath, String)>,
     action: &'static str,
     units: &[String],
-    within: Duration,
+    wait: Wait<'_>,
     alive: &mut dyn FnMut(),
     ask: impl Fn(&str) -> zbus::Result<OwnedObjectPath>,
 ) -> Result<(), Error> {
+    let Wait {
+        jobs,
+        within,
+        interrupt,
+    } = wait;
     // What ended before is of no interest.
     while jobs.try_recv().is_ok() {}
     let mut pending: HashMap<OwnedObjectPath, &String> = HashMap::new();
@@ -303,9 +341,15 @@ fn run(
         }
     }
     let deadline = Instant::now() + within;
+    let mut told = Instant::now();
     while !pending.is_empty() {
+        if interrupt.is_some_and(Interrupt::is_set) {
+            let unit = pending.into_values().next().cloned().unwrap_or_default();
+            return Err(Error::Interrupted { action, unit });
+        }
         let left = deadline.saturating_duration_since(Instant::now());
-        match jobs.recv_timeout(left.min(Duration::from_secs(2))) {
+        let nap = if interrupt.is_some() { LOOK_UP } else { ALIVE };
+        match jobs.recv_timeout(left.min(nap)) {
             Ok((job, result)) => {
                 if let Some(unit) = pending.remove(&job) {
                     if result != "done" && failed.is_none() {
@@ -334,7 +378,10 @@ fn run(
                 });
             }
         }
-        alive();
+        if told.elapsed() >= ALIVE {
+            told = Instant::now();
+            alive();
+        }
     }
     failed.map_or(Ok(()), Err)
 }
@@ -387,9 +434,33 @@ mod tests {
             send.send((path(unit), "done".to_owned())).unwrap();
             Ok(path(unit))
         };
-        let within = Duration::from_secs(20);
-        let error = run(&jobs, "stop", &units, within, &mut || {}, ask).unwrap_err();
+        let wait = Wait {
+            jobs: &jobs,
+            within: Duration::from_secs(20),
+            interrupt: None,
+        };
+        let error = run("stop", &units, wait, &mut || {}, ask).unwrap_err();
         assert!(error.to_string().contains("Unit is masked"), "{error}");
         assert_eq!(*asked.borrow(), units);
+    }
+    #[test]
+    fn a_start_that_takes_long_gives_way_to_a_release_at_once() {
+        let (_send, jobs) = channel();
+        let units = ["k8s-dqlite".to_owned()];
+        let interrupt = Interrupt::default();
+        let raised = interrupt.clone();
+        let later = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            raised.set(true);
+        });
+        let wait = Wait {
+            jobs: &jobs,
+            within: Duration::from_secs(3600),
+            interrupt: Some(&interrupt),
+        };
+        let ask = |_: &str| Ok(OwnedObjectPath::try_from("/job/1").unwrap());
+        let given_up = run("start", &units, wait, &mut || {}, ask);
+        assert!(matches!(given_up, Err(Error::Interrupted { .. })));
+        later.join().unwrap();
     }
 }

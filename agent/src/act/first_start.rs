@@ -37,7 +37,7 @@ impl Actor {
                 let name = format!("unrecorded-{database}");
                 set_aside(&to, &corner, &name).map_err(Error::io("setting aside", &to))?;
             }
-            let copied = tree::copy(&from, &to, &mut |bytes| {
+            let copied = tree::copy(&from, &to, &self.interrupt, &mut |bytes| {
                 progress(&format!(
                     "moving {database} onto the volume: {} KiB",
                     bytes / 1024
@@ -72,7 +72,7 @@ impl Actor {
         let to = self.paths.spare(database);
         if !to.exists() {
             let from = self.paths.state_directory(&self.config, database);
-            tree::copy(&from, &to, &mut |bytes| {
+            tree::copy(&from, &to, &self.interrupt, &mut |bytes| {
                 progress(&format!("keeping {database}: {} KiB", bytes / 1024));
             })?;
         }

@@ -114,7 +114,9 @@ impl Error {
     pub fn is_interruption(&self) -> bool {
         match self {
             Self::K8s(k8s::Error::Command(two_node_ha_command::Error::Interrupted { .. }))
-            | Self::Peer(client::Error::Interrupted { .. }) => true,
+            | Self::Peer(client::Error::Interrupted { .. })
+            | Self::Systemd(systemd::Error::Interrupted { .. })
+            | Self::Copy(files::tree::Error::Interrupted { .. }) => true,
             Self::NotConfirmed(not) => not.missing == confirm::Missing::Role,
             _ => false,
         }

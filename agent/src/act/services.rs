@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use two_node_ha_command::Interrupt;
 use two_node_ha_config::Config;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Holds, Known, Leads};
@@ -11,7 +12,7 @@ use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
 use crate::files;
 use crate::observe::live;
-use crate::systemd::{UnitState, Units};
+use crate::systemd::{self, UnitState, Units};
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.
 const STOP: Duration = Duration::from_secs(60);
@@ -70,7 +71,8 @@ impl Actor {
         files::atomic::replace_with_mode(&token, b"", 0o644)
             .map_err(Error::io("giving the token", &token))?;
         let (databases, others) = self.by_kind(self.there(|state| state != UnitState::Active)?);
-        start_all(&*self.systemd, &databases, &others, progress)?;
+        let units = (&*databases, &*others);
+        start_all(&*self.systemd, units, &self.interrupt, progress)?;
         Ok(Outcome::Done)
     }
 
@@ -154,20 +156,21 @@ impl Actor {
 /// may on the other node, and a voter is not given up for a kubelet.
 fn start_all(
     systemd: &dyn Units,
-    databases: &[String],
-    others: &[String],
+    (databases, others): (&[String], &[String]),
+    interrupt: &Interrupt,
     progress: &mut Progress<'_>,
 ) -> Result<(), Error> {
     let text = "starting the services that hold the databases";
     progress(text);
-    systemd.start(databases, START, &mut || progress(text))?;
+    systemd.start(databases, START, interrupt, &mut || progress(text))?;
     tracing::info!(
         services = databases.join(" "),
         "the services that hold the databases are started"
     );
     let text = "starting the other k8s services";
     progress(text);
-    match systemd.start(others, START_OTHERS, &mut || progress(text)) {
+    match systemd.start(others, START_OTHERS, interrupt, &mut || progress(text)) {
+        Err(error @ systemd::Error::Interrupted { .. }) => return Err(error.into()),
         Ok(()) => tracing::info!(
             services = others.join(" "),
             "the other k8s services are started"
@@ -214,6 +217,7 @@ mod tests {
     use std::cell::RefCell;
     use std::collections::HashMap;
     use std::time::Duration;
+    use two_node_ha_command::Interrupt;
 
     /// A systemd on which one unit fails to start.
     #[derive(Debug)]
@@ -228,6 +232,7 @@ mod tests {
             &self,
             units: &[String],
             within: Duration,
+            _: &Interrupt,
             _: &mut dyn FnMut(),
         ) -> Result<(), UnitError> {
             self.1.borrow_mut().extend_from_slice(units);
@@ -271,7 +276,9 @@ mod tests {
             ("kubelet", false),
         ] {
             let systemd = Failing(fails, RefCell::default());
-            let started = start_all(&systemd, &owned(&databases), &owned(&others), &mut |_| {});
+            let (databases, others) = (owned(&databases), owned(&others));
+            let units = (&*databases, &*others);
+            let started = start_all(&systemd, units, &Interrupt::default(), &mut |_| {});
             assert_eq!(started.is_err(), matters, "{fails}");
             if !matters {
                 let all = ["k8sd", "k8s-dqlite", "containerd", "kubelet"];

@@ -70,6 +70,12 @@ fn remove(
         Err(error @ ChangeError::Renewed) => {
             return Err(format!("the constraint {id} was not taken away: {error}"));
         }
+        // No word of how it is done by hand: it may stand because a handler relies on it by now.
+        Err(error @ ChangeError::Unknown(_)) => {
+            return Err(format!(
+                "the constraint {id} was to be taken away, but {error}; it is looked at again"
+            ));
+        }
         Err(error) => {
             return Err(format!(
                 "the constraint {id} could not be taken away ({error}); by hand: `cibadmin --delete \
@@ -212,6 +218,33 @@ mod tests {
                     .contains("not the same any more")
             );
         }
+    }
+
+    /// A CIB that cannot be read once something was deleted.
+    #[derive(Debug)]
+    struct Mute(Shared);
+
+    impl Runner for Mute {
+        fn run(&self, call: &Call) -> Result<Output, two_node_ha_command::Error> {
+            let mute = self.0.deleted() && call.to_string().starts_with("cibadmin --query");
+            let output = self.0.run(call)?;
+            Ok(Output {
+                exit: if mute { Exit::Code(1) } else { output.exit },
+                ..output
+            })
+        }
+
+        fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+            self.0.read(path)
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_delete_by_hand_what_a_handler_may_rely_on_by_now() {
+        let mute = Mute(Shared::new("haone", 0, Happens::Nothing));
+        let why = swept(&mute).unwrap_err();
+        assert!(why.contains("whether it is gone is not known"), "{why}");
+        assert!(!why.contains("--delete"), "{why}");
     }
 
     #[test]

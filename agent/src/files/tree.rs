@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
+use two_node_ha_command::Interrupt;
+
 use super::effects;
 
 /// What a copy came to.
@@ -26,6 +28,12 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The copy is wanted no more.
+    #[error("the copy of {path} was given up")]
+    Interrupted {
+        /// What was to be copied.
+        path: PathBuf,
     },
     /// Read back, the copy differs from the original.
     #[error(
@@ -51,21 +59,52 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
 /// and only then renamed there. `to` must not exist. What an earlier, interrupted call left is
 /// started over.
 ///
-/// Sockets are left out: they belong to processes. `progress` is called with the bytes so far.
+/// Sockets are left out: they belong to processes. `progress` is called with the bytes so far. Once
+/// `interrupt` is raised the copy ends, and leaves nothing behind.
 ///
 /// # Errors
 /// See [`Error`]; then `to` does not exist.
-pub fn copy(from: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied, Error> {
+pub fn copy(
+    from: &Path,
+    to: &Path,
+    interrupt: &Interrupt,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Copied, Error> {
     let staging = staging_name(to);
     remove_if_there(&staging).map_err(at(&staging))?;
     if let Some(parent) = to.parent() {
         super::private_directory(parent).map_err(at(parent))?;
     }
-    let mut copied = Copied::default();
-    copy_directory(from, &staging, &mut copied, progress)?;
-    compare(from, &staging)?;
+    let mut copying = Copying {
+        copied: Copied::default(),
+        interrupt,
+        progress,
+    };
+    let copied = copying
+        .directory(from, &staging)
+        .and_then(|()| compare(from, &staging, interrupt));
+    if let Err(error @ Error::Interrupted { .. }) = copied {
+        // It may be large, and whoever has the disk next has no use for it.
+        remove_if_there(&staging).map_err(at(&staging))?;
+        return Err(error);
+    }
+    copied?;
     rename_new(&staging, to).map_err(at(to))?;
-    Ok(copied)
+    Ok(copying.copied)
+}
+
+fn go_on(interrupt: &Interrupt, path: &Path) -> Result<(), Error> {
+    if interrupt.is_set() {
+        return Err(Error::Interrupted { path: path.into() });
+    }
+    Ok(())
+}
+
+/// A copy that is being made.
+struct Copying<'a> {
+    copied: Copied,
+    interrupt: &'a Interrupt,
+    progress: &'a mut dyn FnMut(u64),
 }
 
 /// `DIR/.NAME.part`: the copy while it is being made.
@@ -102,50 +141,60 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_directory(
-    from: &Path,
-    to: &Path,
-    copied: &mut Copied,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), Error> {
-    // 0700 until it is whole: it may hold keys, and its mode is set last.
-    effects::make_directory(to, 0o700).map_err(at(to))?;
-    for entry in entries(from)? {
-        let source = entry.path();
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type().map_err(at(&source))?;
-        let meta = fs::symlink_metadata(&source).map_err(at(&source))?;
-        if kind.is_dir() {
-            copy_directory(&source, &target, copied, progress)?;
-        } else if kind.is_file() {
-            copied.bytes += copy_file(&source, &target, &meta).map_err(at(&source))?;
-            copied.files += 1;
-            progress(copied.bytes);
-        } else if kind.is_symlink() {
-            let points_to = fs::read_link(&source).map_err(at(&source))?;
-            effects::symlink(&points_to, &target).map_err(at(&target))?;
-            lchown(&target, Some(meta.uid()), Some(meta.gid())).map_err(at(&target))?;
-        } else if !kind.is_socket() {
-            return Err(at(&source)(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "neither a file, a directory, a link nor a socket: it does not belong into a \
-                 state directory; move it away",
-            )));
-        }
-    }
-    let meta = fs::metadata(from).map_err(at(from))?;
-    take_over_metadata(to, &meta).map_err(at(to))?;
-    super::sync_directory(to).map_err(at(to))
-}
+/// How much is copied between two looks at whether it is still wanted: some tenths of a second.
+const PIECE: u64 = 64 << 20;
 
-fn copy_file(from: &Path, to: &Path, meta: &fs::Metadata) -> io::Result<u64> {
-    let mut source = File::open(from)?;
-    let target = effects::create_private(to)?;
-    let bytes = effects::write(&mut source, &target)?;
-    take_over_metadata(to, meta)?;
-    target.set_modified(meta.modified()?)?;
-    effects::sync(&target)?;
-    Ok(bytes)
+impl Copying<'_> {
+    fn directory(&mut self, from: &Path, to: &Path) -> Result<(), Error> {
+        // 0700 until it is whole: it may hold keys, and its mode is set last.
+        effects::make_directory(to, 0o700).map_err(at(to))?;
+        for entry in entries(from)? {
+            let source = entry.path();
+            let target = to.join(entry.file_name());
+            let kind = entry.file_type().map_err(at(&source))?;
+            let meta = fs::symlink_metadata(&source).map_err(at(&source))?;
+            if kind.is_dir() {
+                self.directory(&source, &target)?;
+            } else if kind.is_file() {
+                self.file(&source, &target, &meta)?;
+            } else if kind.is_symlink() {
+                let points_to = fs::read_link(&source).map_err(at(&source))?;
+                effects::symlink(&points_to, &target).map_err(at(&target))?;
+                lchown(&target, Some(meta.uid()), Some(meta.gid())).map_err(at(&target))?;
+            } else if !kind.is_socket() {
+                return Err(at(&source)(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "neither a file, a directory, a link nor a socket: it does not belong into a \
+                     state directory; move it away",
+                )));
+            }
+        }
+        let meta = fs::metadata(from).map_err(at(from))?;
+        take_over_metadata(to, &meta).map_err(at(to))?;
+        super::sync_directory(to).map_err(at(to))
+    }
+
+    fn file(&mut self, from: &Path, to: &Path, meta: &fs::Metadata) -> Result<(), Error> {
+        let source = File::open(from).map_err(at(from))?;
+        let target = effects::create_private(to).map_err(at(to))?;
+        loop {
+            go_on(self.interrupt, from)?;
+            let written = effects::write(&mut (&source).take(PIECE), &target);
+            let written = written.map_err(at(from))?;
+            self.copied.bytes += written;
+            (self.progress)(self.copied.bytes);
+            if written < PIECE {
+                break;
+            }
+        }
+        self.copied.files += 1;
+        let finish = || -> io::Result<()> {
+            take_over_metadata(to, meta)?;
+            target.set_modified(meta.modified()?)?;
+            effects::sync(&target)
+        };
+        finish().map_err(at(to))
+    }
 }
 
 fn take_over_metadata(to: &Path, meta: &fs::Metadata) -> io::Result<()> {
@@ -163,7 +212,7 @@ pub(super) fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
 }
 
 /// Reads both back and compares: contents, names and link targets.
-fn compare(original: &Path, copy: &Path) -> Result<(), Error> {
+fn compare(original: &Path, copy: &Path, interrupt: &Interrupt) -> Result<(), Error> {
     let differs = |original: &Path, copy: &Path| Error::Differs {
         original: original.to_path_buf(),
         copy: copy.to_path_buf(),
@@ -182,8 +231,9 @@ fn compare(original: &Path, copy: &Path) -> Result<(), Error> {
             return Err(differs(&source, copy));
         };
         let target = other.path();
+        go_on(interrupt, original)?;
         let same = if kind.is_dir() {
-            compare(&source, &target)?;
+            compare(&source, &target, interrupt)?;
             true
         } else if kind.is_symlink() {
             fs::read_link(&source).map_err(at(&source))?
@@ -243,7 +293,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("volume/to"));
         sample(&from);
-        let copied = copy(&from, &to, &mut |_| {}).unwrap();
+        let copied = copy(&from, &to, &Interrupt::default(), &mut |_| {}).unwrap();
         assert_eq!(
             copied,
             Copied {
@@ -274,8 +324,25 @@ mod tests {
         sample(&from);
         fs::create_dir(staging_name(&to)).unwrap();
         fs::write(staging_name(&to).join("half"), "a").unwrap();
-        copy(&from, &to, &mut |_| {}).unwrap();
+        copy(&from, &to, &Interrupt::default(), &mut |_| {}).unwrap();
         assert!(!to.join("half").exists());
+    }
+
+    #[test]
+    fn a_copy_gives_way_at_any_file_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        sample(&from);
+        for files in 1..=2 {
+            let (interrupt, mut seen) = (Interrupt::default(), 0);
+            let given_up = copy(&from, &to, &interrupt, &mut |_| {
+                seen += 1;
+                interrupt.set(seen == files);
+            });
+            assert!(matches!(given_up, Err(Error::Interrupted { .. })));
+            assert_eq!(seen, files);
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]
@@ -284,7 +351,7 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         sample(&from);
         fs::create_dir(&to).unwrap();
-        assert!(copy(&from, &to, &mut |_| {}).is_err());
+        assert!(copy(&from, &to, &Interrupt::default(), &mut |_| {}).is_err());
         assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
     }
 
@@ -293,7 +360,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         sample(&from);
-        copy(&from, &to, &mut |_| {}).unwrap();
+        copy(&from, &to, &Interrupt::default(), &mut |_| {}).unwrap();
         for change in [
             |to: &Path| fs::write(to.join("cluster.key"), "secreT").unwrap(),
             |to: &Path| fs::write(to.join("extra"), "").unwrap(),
@@ -301,11 +368,11 @@ mod tests {
         ] {
             let scratch = dir.path().join("scratch");
             remove_if_there(&scratch).unwrap();
-            copy(&from, &scratch, &mut |_| {}).unwrap();
-            compare(&from, &scratch).unwrap();
+            copy(&from, &scratch, &Interrupt::default(), &mut |_| {}).unwrap();
+            compare(&from, &scratch, &Interrupt::default()).unwrap();
             change(&scratch);
             assert!(matches!(
-                compare(&from, &scratch),
+                compare(&from, &scratch, &Interrupt::default()),
                 Err(Error::Differs { .. })
             ));
         }

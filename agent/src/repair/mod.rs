@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use two_node_ha_command::Interrupt;
 use two_node_ha_dqlite::repair::{ApplyError, Plan, PlanError, apply};
 use two_node_ha_dqlite::{Report, ScanError, Verdict, assess, scan};
 
@@ -273,7 +274,7 @@ pub fn repair(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<
 
 /// Makes the copy and repairs it.
 fn build(dir: &Path, copy: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
-    tree::copy(dir, copy, progress)?;
+    tree::copy(dir, copy, &Interrupt::default(), progress)?;
     let mut applied = Ok(());
     effects::pass(effects::Change::Other("repair", copy), || {
         applied = apply(copy, plan);

@@ -42,7 +42,9 @@ impl Status {
         self.settled && self.state == "secondary-running"
     }
 
-    fn words(&self) -> String {
+    /// In one line.
+    #[must_use]
+    pub fn words(&self) -> String {
         let settled = if self.settled {
             "settled"
         } else {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Error as CommandError, Exit, Output, Runner};
+use two_node_ha_command::{Call, Error as CommandError, Exit, Interrupt, Output, Runner};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::machine::Event as Happened;
 use two_node_ha_planner::observation::{PeerNode, Promotion};
@@ -90,8 +90,20 @@ impl Units for Door {
             .collect())
     }
 
-    fn start(&self, units: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {
+    fn start(
+        &self,
+        units: &[String],
+        _: Duration,
+        interrupt: &Interrupt,
+        _: &mut dyn FnMut(),
+    ) -> Result<(), UnitError> {
         for unit in units {
+            if interrupt.is_set() {
+                return Err(UnitError::Interrupted {
+                    action: "start",
+                    unit: unit.clone(),
+                });
+            }
             let started = self
                 .call("start a service")
                 .and_then(|()| snap::start(&self.bench, self.index, self.service(unit)));

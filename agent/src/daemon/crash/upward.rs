@@ -105,7 +105,9 @@ fn refuse_everywhere(bench: &Rc<Bench>, act: Goal) {
     let before = disk::save(bench);
     begin(bench, &before);
     let (mut tried, mut stuck) = (0, 0);
-    for (number, case) in look_for_changes(bench, act).into_iter().enumerate() {
+    let cases = look_for_changes(bench, act);
+    let all: usize = cases.iter().map(|case| case.refused.len()).sum();
+    for (number, case) in cases.into_iter().enumerate() {
         let nth = some(40);
         // Not the same ones in each of them.
         let first = number % nth.min(case.refused.len().max(1));
@@ -128,7 +130,9 @@ fn refuse_everywhere(bench: &Rc<Bench>, act: Goal) {
         }
     }
     assert!(tried > 15 && stuck > 5, "{tried} tried, {stuck} stuck");
-    eprintln!("{act:?} on disks that are full or read-only: {tried} tried, {stuck} of them stuck");
+    eprintln!(
+        "{act:?} on disks that are full or read-only: {tried} of {all} tried, {stuck} of them stuck"
+    );
 }
 
 /// Whether it was stuck.

@@ -334,7 +334,7 @@ fn a_spare_without_its_voter_looks_again_each_time_after_a_longer_while_until_so
     let mut machine = machine();
     let o = booted();
     let (mut now, mut waits) = (NOW, Vec::new());
-    let mut next = |machine: &mut Machine, now: &mut Moment| {
+    let next = |machine: &mut Machine, now: &mut Moment| {
         looks(machine, &o, *now);
         machine.handle(Event::PeerAnswered(Err("no route to host".into())), *now);
         looks(machine, &o, *now);

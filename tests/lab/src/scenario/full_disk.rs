@@ -5,6 +5,7 @@ use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
 use crate::demo::writer::Writer;
+use crate::progress;
 use crate::trouble;
 use crate::wait::{self, Seen};
 use anyhow::{Result, ensure};
@@ -59,7 +60,7 @@ fn full(stage: &mut Stage) -> Result<()> {
 
 /// Takes each block that becomes free: whoever replaces a file, and journald when it is told that the
 /// disk is full, gives some back.
-fn keep_full(lab: &Lab, node: Node) -> Result<()> {
+pub(super) fn keep_full(lab: &Lab, node: Node) -> Result<()> {
     let script = format!(
         "while :; do dd if=/dev/zero of=/{FULL} oflag=append conv=notrunc bs=4096; sleep 0.1; done 2>/dev/null"
     );
@@ -82,7 +83,7 @@ fn keep_full(lab: &Lab, node: Node) -> Result<()> {
 }
 
 /// Ends it, and what filled / before.
-fn empty(lab: &Lab, node: Node) -> Result<()> {
+pub(super) fn empty(lab: &Lab, node: Node) -> Result<()> {
     lab.run(node, &["systemctl", "stop", FULL], COMMAND)?;
     lab.run(node, &["rm", "-f", &format!("/{FULL}")], COMMAND)?;
     trouble::unfill(lab, node, "/")
@@ -95,15 +96,7 @@ fn read_only(stage: &mut Stage, leave: Leave) -> Result<()> {
     let before = lab.status()?;
     let writer = Writer::start(before.supervisor, "readonly");
     writer.wait_count(20, Duration::from_secs(120))?;
-    // What ext4 does by itself when it meets an error: nobody unmounts a / that is in use.
-    let refused = lab.sh(
-        voter,
-        "mount -o remount,errors=remount-ro /
-        echo two-node-ha-lab >/sys/fs/ext4/ubda/trigger_fs_error
-        ! touch /var/lib/two-node-ha/written 2>&1",
-        COMMAND,
-    )?;
-    ensure!(refused.contains("Read-only"), "/ can be written: {refused}");
+    make_read_only(lab, voter)?;
     let left = match leave {
         Leave::Move => moved(lab, to, &writer),
         Leave::PowerCut => lab.cut(voter).and_then(|()| {
@@ -116,7 +109,7 @@ fn read_only(stage: &mut Stage, leave: Leave) -> Result<()> {
     left?;
     if leave == Leave::Move {
         // Only a reboot makes it writable again.
-        lab.cut(voter)?;
+        cut_until_fenced(lab, voter)?;
     }
     agent::wait_for(lab, to, "the voter", SETTLE, agent::Status::is_voter)?;
     return_as_spare::switch_on(lab, voter)?;
@@ -125,8 +118,35 @@ fn read_only(stage: &mut Stage, leave: Leave) -> Result<()> {
     stage.check_writes()
 }
 
+/// What ext4 does by itself when it meets an error: nobody remounts a / that is being written.
+pub(super) fn make_read_only(lab: &Lab, node: Node) -> Result<()> {
+    let refused = lab.sh(
+        node,
+        "mount -o remount,errors=remount-ro /
+        echo two-node-ha-lab >/sys/fs/ext4/ubda/trigger_fs_error
+        ! touch /var/lib/two-node-ha/written 2>&1",
+        COMMAND,
+    )?;
+    ensure!(refused.contains("Read-only"), "/ can be written: {refused}");
+    Ok(())
+}
+
+/// The spare's power is cut. Nobody waits for it, so that it could be on again before it is fenced.
+pub(super) fn cut_until_fenced(lab: &Lab, spare: Node) -> Result<()> {
+    let before = lab.status()?.fencings.len();
+    lab.cut(spare)?;
+    wait::until(&format!("{spare} to be fenced"), SETTLE, || {
+        let fencings = lab.status()?.fencings;
+        Ok(if fencings.len() > before {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet("nobody was".to_owned())
+        })
+    })
+}
+
 fn moved(lab: &Lab, to: Node, writer: &Writer) -> Result<()> {
-    crate::progress::step(&format!("moving the voter to {to}"), || {
+    progress::step(&format!("moving the voter to {to}"), || {
         lab.run(to, &["two-node-ha", "move", to.name()], SETTLE)
             .map(drop)
     })?;
