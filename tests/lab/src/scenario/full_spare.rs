@@ -29,8 +29,8 @@ enum Ailment {
 }
 
 fn run(stage: &mut Stage) -> Result<()> {
-    voter_dies(stage, Ailment::Full)?;
-    voter_dies(stage, Ailment::ReadOnly)
+    voter_dies(stage, Ailment::ReadOnly)?;
+    voter_dies(stage, Ailment::Full)
 }
 
 /// The spare's disk takes nothing, and the voter's node loses its power. Corosync ends there with the
@@ -51,6 +51,12 @@ fn voter_dies(stage: &mut Stage, ailment: Ailment) -> Result<()> {
         }
         Ailment::ReadOnly => full_disk::make_read_only(lab, spare)?,
     }
+    // The replica lies in a file on the same disk, so that the very write that tells DRBD of its loss is on
+    // the voter's disk alone. That the voter dies in that moment is another matter: two disks at once.
+    writer.wait_count(writer.count() + 50, SETTLE)?;
+    let replica = lab.read(voter, "/proc/drbd")?.unwrap_or_default();
+    let replica = replica.lines().find(|line| line.contains("cs:"));
+    eprintln!("{voter}: {}", replica.unwrap_or("no device").trim());
     lab.auto_boot(true)?;
     lab.cut(voter)?;
     let dead = SystemTime::now();
