@@ -11,6 +11,8 @@
 
 mod event;
 mod knowledge;
+#[cfg(test)]
+pub(crate) mod timeless;
 mod turn;
 
 use std::collections::VecDeque;
