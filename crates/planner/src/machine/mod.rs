@@ -182,6 +182,7 @@ impl Machine {
             Event::PacemakerAnswered(answer) => {
                 self.knowledge.asking_pacemaker = false;
                 self.knowledge.node = asked(answer);
+                self.knowledge.a_peer_that_is_away_is_not_silent();
             }
             Event::PromotionAnswered { round, answer } => {
                 self.knowledge.asking_promotion = false;

@@ -330,7 +330,7 @@ fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
     let now = &mut then.nodes[n];
     let hangs = node.suspended && (node.stage == Stage::Mounted || node.services);
     match (node.stage, node.wanted) {
-        (Stage::Secondary, true) if may_go_up(world, n) => {
+        (Stage::Secondary, true) if may_go_up(world, n) && (world.linked || world.cib(n)) => {
             if (node.knows == Knows::Online && peer.stage != Stage::Secondary)
                 || (world.linked && peer.primary())
             {
@@ -426,14 +426,13 @@ fn handler(world: &World, n: N, next: &mut Vec<Next>) {
         Handler::Quiet | Handler::Called => false,
     };
     if own {
-        if node.knows != Knows::Online || world.reaches() {
+        // The peer's controller has answered, or it is known to be down.
+        if world.cib(n) {
             then.nodes[n].handler = Handler::Quiet;
             then.nodes[n].suspended = false;
             next.push(Next::of(Did::Claims(n), then));
-        } else {
-            gives_up(then);
         }
-    } else {
+    } else if world.cib(n) {
         let mark = then.mark();
         then.constrain(n, Some(Constraint { allows: n, mark }));
         then.nodes[n].handler = Handler::Marked(mark);

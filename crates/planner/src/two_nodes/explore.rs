@@ -53,14 +53,30 @@ pub fn fair(
         .filter(|next| !matches!(next.did, Did::Writes(_)) && next.world != *world)
         .min_by_key(|next| {
             let late = match next.did {
-                Did::LooksAgain(_) | Did::GivesUp(_) => 1,
-                Did::FailureForgotten(_) | Did::LosesPatience(_) | Did::StartTimesOut(_) => 2,
+                Did::LooksAgain(_)
+                | Did::Boots(_)
+                | Did::GivesUp(_)
+                | Did::FailureForgotten(_)
+                | Did::LosesPatience(_)
+                | Did::StartTimesOut(_) => 1,
                 _ => 0,
             };
             (late, last.get(&next.did).copied().unwrap_or(0))
         })?;
     last.insert(next.did, turn);
     Some(next)
+}
+
+/// What only a person can help with, while the agent of a node is gone for good. It is the only node that
+/// Pacemaker may promote: a constraint stands that its agent would have taken away, and that the other
+/// node leaves alone, since it cannot know what the one that it allows relies on. Or what was acknowledged
+/// last lies on its own disk alone.
+fn needs_a_person(world: &World) -> bool {
+    (0..2).any(|n| {
+        let node = &world.nodes[n];
+        let allowed = node.constraint.is_some_and(|c| c.allows == n);
+        node.agent == Agent::Gone && (allowed || node.spare_log.votes()[n])
+    })
 }
 
 /// Fingerprints are hashes already.
@@ -218,6 +234,9 @@ impl Search<'_> {
             if next.broken.is_some() {
                 break;
             }
+        }
+        if needs_a_person(&world) {
+            return Ok(());
         }
         Err(way)
     }

@@ -182,6 +182,7 @@ impl Driver<'_> {
                     failure = Some(Kind::Interruption);
                 }
             }
+            Deed::RemoveConstraint if !world.cib(n) => return,
             Deed::RemoveConstraint => {
                 let stands = node.constraint.map(|c| c.mark);
                 let by_name = self.agents.mutant == Mutant::DeletesByName;

@@ -427,6 +427,12 @@ impl World {
         self.marks
     }
 
+    /// Whether a change of the CIB comes to an end on that node: not while it counts the other as a member
+    /// and does not reach it.
+    pub fn cib(&self, n: N) -> bool {
+        self.nodes[n].knows != Knows::Online || self.reaches()
+    }
+
     /// Writes the CIB, as far as that node's half of the cluster reaches.
     pub fn constrain(&mut self, n: N, constraint: Option<Constraint>) {
         self.nodes[n].constraint = constraint;
