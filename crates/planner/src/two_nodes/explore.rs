@@ -21,8 +21,10 @@ pub struct Search<'a> {
     pub depth: usize,
     /// From one world in so many a voter must be reached without a person; 0: from none.
     pub sample: u64,
-    /// A split brain is what is expected of a cluster without fencing.
     pub within: Duration,
+    /// Only in their order, but for the faults and as many exceptions as the start allows: then each
+    /// takeover is followed to its end.
+    pub orderly: bool,
 }
 
 /// What came of it.
@@ -52,19 +54,55 @@ pub fn fair(
         .into_iter()
         .filter(|next| !matches!(next.did, Did::Writes(_)) && next.world != *world)
         .min_by_key(|next| {
-            let late = match next.did {
-                Did::LooksAgain(_)
-                | Did::Boots(_)
-                | Did::GivesUp(_)
-                | Did::FailureForgotten(_)
-                | Did::LosesPatience(_)
-                | Did::StartTimesOut(_) => 1,
-                _ => 0,
-            };
+            let late = is_late(next.did);
             (late, last.get(&next.did).copied().unwrap_or(0))
         })?;
     last.insert(next.did, turn);
     Some(next)
+}
+
+/// Whether it takes so long that everything else happens before.
+fn is_late(did: Did) -> bool {
+    matches!(
+        did,
+        Did::LooksAgain(_)
+            | Did::Boots(_)
+            | Did::GivesUp(_)
+            | Did::FailureForgotten(_)
+            | Did::LosesPatience(_)
+            | Did::StartTimesOut(_)
+            | Did::Resumes(_)
+            | Did::CablesBack
+            | Did::Freed(_)
+    )
+}
+
+/// The usual order: who has heard something acts first, and the cluster after the agents.
+fn turn(did: Did) -> (u8, u64) {
+    let turn = match did {
+        Did::Hears(_) | Did::Woken(_) | Did::ReportComes(_) | Did::SilenceComes(_) => 0,
+        Did::AskIsRead(_) | Did::AskIsLost(_) => 1,
+        Did::PacemakerAnswers(_) | Did::PromotionAnswered(_) | Did::AgentStarts(_) => 1,
+        Did::Connects(_) | Did::Began(..) | Did::Done(..) | Did::Failed(..) => 2,
+        Did::AskedToStop(_) | Did::Constrains(_) | Did::Claims(_) => 2,
+        Did::Misses(_) | Did::Fences(_) | Did::Joined | Did::Linked | Did::Synced => 3,
+        Did::WayDown(_) | Did::UnitFails(_) | Did::StopTimesOut(_) => 4,
+        Did::Promoted(_) | Did::Mounted(_) | Did::UnitStarts(_) | Did::UnitStops(_) => 4,
+        Did::Unmounted(_) | Did::Demoted(_) | Did::Wanted(_) => 4,
+        Did::LooksAgain(_)
+        | Did::Boots(_)
+        | Did::GivesUp(_)
+        | Did::FailureForgotten(_)
+        | Did::LosesPatience(_)
+        | Did::StartTimesOut(_)
+        | Did::Resumes(_)
+        | Did::CablesBack
+        | Did::Freed(_) => 5,
+        Did::Writes(_) => 6,
+        Did::PowerCut(_) | Did::AgentKilled(_) | Did::AgentGone(_) | Did::Paused(_) => 7,
+        Did::LinkLost | Did::Partition | Did::Sigterm(_) | Did::Full(_) | Did::Move(_) => 7,
+    };
+    (turn, fingerprint(&did))
 }
 
 /// What only a person can help with, while the agent of a node is gone for good. It is the only node that
@@ -173,6 +211,32 @@ impl Search<'_> {
         }
     }
 
+    /// What may happen next in this search.
+    fn next(&self, driver: &mut Driver<'_>, world: &World) -> Vec<Next> {
+        let mut all = driver.successors(world, self.faults);
+        all.retain(|next| next.world != *world || next.broken.is_some());
+        if !self.orderly {
+            return all;
+        }
+        let rank = |next: &Next| (is_late(next.did), turn(next.did));
+        let free = |next: &Next| next.did.is_fault() || matches!(next.did, Did::Writes(_));
+        let first = all.iter().filter(|next| !free(next)).map(rank).min();
+        all.retain_mut(|next| {
+            // Of what only time brings, each may be first.
+            let mine = Some(rank(next));
+            let usual = mine == first || (first.is_some_and(|f| f.0) && !free(next));
+            if usual || free(next) {
+                return true;
+            }
+            next.world.delays = match next.world.delays.checked_sub(1) {
+                Some(left) => left,
+                None => return false,
+            };
+            true
+        });
+        all
+    }
+
     /// One thread's part of a level.
     fn part<'s>(
         &self,
@@ -183,7 +247,7 @@ impl Search<'_> {
         let (mut worlds, mut broken, mut runs) = (Vec::new(), Vec::new(), 0);
         for world in part {
             let parent = fingerprint(world);
-            for next in driver.successors(world, self.faults) {
+            for next in self.next(driver, world) {
                 if next.broken.is_some() {
                     broken.push((parent, next, Vec::new()));
                     continue;
@@ -246,8 +310,8 @@ impl Search<'_> {
         let mut world = self.start.canonical();
         let mut story = Vec::new();
         for id in way.iter().skip(1) {
-            let next = driver
-                .successors(&world, self.faults)
+            let next = self
+                .next(driver, &world)
                 .into_iter()
                 .find(|next| fingerprint(&next.world) == *id)
                 .expect("the same input gives the same output");

@@ -111,6 +111,7 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         acknowledged: log,
         writes: 0,
         faults: 0,
+        delays: 0,
         marks: 2,
         tickets: 0,
         newer: None,
@@ -177,9 +178,34 @@ fn with_fencing_no_order_of_faults_loses_a_write_or_makes_two_voters() {
         depth: number("TWO_NODE_HA_MODEL_DEPTH").unwrap_or(usize::MAX),
         sample: 16,
         within: Duration::from_secs(3600),
+        orderly: false,
     }
     .run();
     print("with fencing", &explored);
+    if let Some((broken, way)) = &explored.found {
+        panic!("{broken:?}\n{}", story::tell(&agents, &start, way));
+    }
+}
+
+#[test]
+fn with_fencing_every_takeover_goes_well_to_its_end_wherever_it_is_disturbed() {
+    let agents = Agents::new(crate::world::config(), Mutant::None);
+    let mut start = settled(&agents, true);
+    start.faults = u8::try_from(number("TWO_NODE_HA_MODEL_FAULTS").unwrap_or(2)).unwrap();
+    start.delays = u8::try_from(number("TWO_NODE_HA_MODEL_DELAYS").unwrap_or(0)).unwrap();
+    start.writes = 2;
+    let explored = Search {
+        agents: &agents,
+        start,
+        faults: FAULTS,
+        most: number("TWO_NODE_HA_MODEL_WORLDS").unwrap_or(1_500_000),
+        depth: number("TWO_NODE_HA_MODEL_DEPTH").unwrap_or(usize::MAX),
+        sample: 16,
+        within: Duration::from_secs(3600),
+        orderly: true,
+    }
+    .run();
+    print("with fencing, to the end", &explored);
     if let Some((broken, way)) = &explored.found {
         panic!("{broken:?}\n{}", story::tell(&agents, &start, way));
     }

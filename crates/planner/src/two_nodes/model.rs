@@ -381,6 +381,8 @@ pub struct World {
     pub acknowledged: Log,
     pub writes: u8,
     pub faults: u8,
+    /// How often something may still happen before what would be next.
+    pub delays: u8,
     pub marks: u8,
     pub tickets: u8,
     /// Whose CIB has what the other's lacks.
@@ -468,7 +470,7 @@ impl World {
         self
     }
 
-    /// The current ends: what was on a machine's way when it died is gone.
+    /// The agent ends: what was on its way to it is gone.
     pub fn agent_dies(&mut self, n: N, agent: Agent) {
         let node = &mut self.nodes[n];
         node.agent = agent;
@@ -481,6 +483,11 @@ impl World {
         node.ask_pacemaker = false;
         node.ask_promotion = None;
         node.connected = false;
+        // Whoever waits for its answer hears that the connection has ended.
+        let peer = &mut self.nodes[other(n)].hand;
+        if matches!(peer, Hand::Waits(_)) {
+            *peer = Hand::Answered(false);
+        }
     }
 
     pub fn power_off(&mut self, n: N) {
