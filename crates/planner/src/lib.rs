@@ -12,6 +12,8 @@ pub mod record;
 pub mod report;
 pub mod split_brain;
 mod step;
+#[cfg(test)]
+mod two_nodes;
 #[cfg(any(test, feature = "world"))]
 pub mod world;
 

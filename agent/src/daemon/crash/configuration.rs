@@ -24,7 +24,7 @@ fn at_the_next_contact_both_nodes_warn_of_a_difference_and_no_longer_once_it_is_
             let mut facts = two_node_ha_config::facts(&daemon.actor.config);
             facts.insert("volume.mount_point".into(), mount_point.into());
             daemon.machine = Machine::new("hatwo", "haone", facts);
-            daemon.turn();
+            daemon.look_now();
         });
         for _ in 0..3 {
             bench.turn_all(true).unwrap();

@@ -35,6 +35,7 @@ use std::sync::mpsc::channel;
 use bench::{Bench, Cleared};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Step;
+use two_node_ha_planner::machine::Event as Happened;
 use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
@@ -161,7 +162,7 @@ impl Bench {
             };
             // Questions are answered at once, as events.
             for _ in 0..10 {
-                daemon.turn();
+                daemon.look_now();
                 if power::off().is_some() || !daemon.knows_something_new() {
                     break;
                 }
@@ -398,6 +399,12 @@ fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
 }
 
 impl super::Daemon {
+    /// A turn, as after something that happened.
+    fn look_now(&mut self) {
+        self.handle(Happened::Changed.into());
+        self.turn();
+    }
+
     /// The peer is about to be the voter: goes on until it is answered.
     fn stop_for(&mut self, node: &str, epoch: u64) -> Result<(), String> {
         let (reply, answer) = channel();

@@ -20,7 +20,7 @@ fn missed(bench: &Bench, index: usize, times: u32) -> State {
                 .health
                 .answered(round, Err("nothing within 5.0 s".into()));
         }
-        daemon.turn();
+        daemon.look_now();
     });
     bench.hear(index);
     let shared = node.shared.borrow();

@@ -74,6 +74,17 @@ impl Knowledge {
         }
     }
 
+    /// The patience is with a member of the cluster. One that was fenced has it anew once it has booted:
+    /// its agent is up later than its Corosync, and a takeover may take longer than the boot.
+    pub(super) fn a_peer_that_is_away_is_not_silent(&mut self) {
+        match &self.node {
+            Asked::Answer(PeerNode::Down | PeerNode::Lost) => self.silent_since = None,
+            Asked::Answer(PeerNode::Online | PeerNode::Unknown)
+            | Asked::NotYet
+            | Asked::Silent(_) => {}
+        }
+    }
+
     /// DRBD holds writes back now, or does not. It has asked at the moment when it began to, and the
     /// handler is about to start; what Pacemaker knew of the peer was so before that.
     pub(super) fn drbd_waits(&mut self, suspended: bool) {
@@ -99,6 +110,26 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_patience_with_a_silent_peer_begins_anew_once_it_was_away() {
+        let since = Some(Duration::from_secs(1));
+        let after = |node| {
+            let mut knowledge = Knowledge {
+                node,
+                silent_since: since,
+                ..Knowledge::default()
+            };
+            knowledge.a_peer_that_is_away_is_not_silent();
+            knowledge.silent_since
+        };
+        assert_eq!(after(Asked::Answer(PeerNode::Online)), since);
+        assert_eq!(after(Asked::Answer(PeerNode::Unknown)), since);
+        assert_eq!(after(Asked::Silent("no answer".into())), since);
+        assert_eq!(after(Asked::Answer(PeerNode::Down)), None);
+        assert_eq!(after(Asked::Answer(PeerNode::Lost)), None);
+    }
 
     #[test]
     fn when_writes_begin_to_stand_still_drbd_has_just_asked_and_what_was_known_of_the_peer_is_old()

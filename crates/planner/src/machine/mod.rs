@@ -13,6 +13,8 @@ mod event;
 mod knowledge;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod timeless;
 mod turn;
 
 use std::collections::VecDeque;
@@ -182,6 +184,7 @@ impl Machine {
             Event::PacemakerAnswered(answer) => {
                 self.knowledge.asking_pacemaker = false;
                 self.knowledge.node = asked(answer);
+                self.knowledge.a_peer_that_is_away_is_not_silent();
             }
             Event::PromotionAnswered { round, answer } => {
                 self.knowledge.asking_promotion = false;

@@ -203,6 +203,7 @@ impl Machine {
             Outcome::PeerFenced => {
                 self.fenced = Some(reasons.join("; "));
                 self.knowledge.forget();
+                self.knowledge.silent_since = None;
             }
             Outcome::LogsFetched => self.knowledge.logs_fetched = true,
             Outcome::FencePeerAsked => self.knowledge.fence_peer_asked = true,

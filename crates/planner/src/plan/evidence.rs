@@ -154,9 +154,17 @@ fn of_peer(
             vec![Step::FetchLogs],
             suspicion,
         ))),
-        (_, None) if o.peer_stopped || o.peer_report == Asked::NotYet => Err(Box::new(
-            Decision::act(State::PrimaryPrep, vec![Step::AskPeer], suspicion),
-        )),
+        (_, None) if o.peer_report == Asked::NotYet => Err(Box::new(Decision::act(
+            State::PrimaryPrep,
+            vec![Step::AskPeer],
+            suspicion,
+        ))),
+        // It has just stopped its databases, so that it lives. Asked in the next round, and not as fast as
+        // it refuses.
+        (_, None) if o.peer_stopped => Err(Box::new(Decision::wait(
+            State::PrimaryPrep,
+            format!("{suspicion}, and {peer}, which has stopped its databases, does not answer now"),
+        ))),
         (_, None) => Err(Box::new(
             Decision::blocked(
                 format!("{suspicion}, and {peer} does not answer"),

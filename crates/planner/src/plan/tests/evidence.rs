@@ -121,6 +121,20 @@ fn a_voter_does_not_start_while_a_dead_peer_may_hold_what_was_written_last() {
     assert!(!matches!(decide(&o).state, State::Blocked));
 }
 
+#[test]
+fn a_peer_that_has_stopped_and_gives_no_log_is_asked_in_the_next_round_and_not_at_once() {
+    let mut o = voter();
+    datastore(&mut o).volume_log = Log::Ends(end(51, true, true));
+    o.peer_stopped = true;
+    o.peer_report = Asked::Silent("connection refused".into());
+    let decision = decide(&o);
+    assert!(decision.steps.is_empty(), "{:?}", decision.steps);
+    assert!(!decision.settled && decision.state != State::Blocked);
+    // The next round.
+    o.peer_report = Asked::NotYet;
+    assert_eq!(decide(&o).steps, [Step::AskPeer]);
+}
+
 /// hatwo was the voter of epoch 1 and is dead; haone has the volume and its own spare directory.
 fn survivor(own: Standing) -> Observation {
     let mut o = booted();

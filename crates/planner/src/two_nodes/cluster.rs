@@ -1,0 +1,520 @@
+//! Pacemaker, DRBD, the failover unit and the messages, as far as they matter to the two agents.
+
+use super::agents::{Driver, Input, Mutant};
+use super::model::*;
+use super::step::{Broken, Did, Next};
+use crate::State;
+
+impl Driver<'_> {
+    /// Everything that may happen next.
+    pub fn successors(&mut self, world: &World, faults: &[Did]) -> Vec<Next> {
+        let mut next = Vec::with_capacity(32);
+        for n in [0, 1] {
+            self.hands(world, n, &mut next);
+            self.messages(world, n, &mut next);
+            self.unit(world, n, &mut next);
+            pacemaker(world, n, &mut next);
+            handler(world, n, &mut next);
+            self.node(world, n, &mut next);
+        }
+        drbd(world, &mut next);
+        if world.faults > 0 {
+            for fault in faults {
+                next.extend(self.fault(world, *fault));
+            }
+        }
+        for next in &mut next {
+            hear(world, &mut next.world);
+            next.broken = next.broken.or(next.world.broken());
+            next.world = next.world.canonical();
+        }
+        next
+    }
+
+    fn messages(&mut self, world: &World, n: N, next: &mut Vec<Next>) {
+        let node = &world.nodes[n];
+        if !node.alive() {
+            return;
+        }
+        if node.ask_peer == Question::Asked {
+            let mut then = *world;
+            let peer = &world.nodes[other(n)];
+            if world.reaches() && peer.alive() && peer.report != 0 {
+                then.nodes[n].ask_peer = Question::Report(peer.report);
+                next.push(Next::of(Did::AskIsRead(n), then));
+            } else {
+                then.nodes[n].ask_peer = Question::Silence;
+                next.push(Next::of(Did::AskIsLost(n), then));
+            }
+        }
+        let mut told = |did, change: fn(&mut Node), input: Input, driver: &mut Self| {
+            let mut then = *world;
+            change(&mut then.nodes[n]);
+            driver.tell(&mut then, n, input);
+            next.push(Next::of(did, then));
+        };
+        match node.unheard {
+            0 => {}
+            1 => told(Did::Hears(n), |node| node.unheard = 0, Input::Changed, self),
+            _ => told(
+                Did::Hears(n),
+                |node| node.unheard = 0,
+                Input::LinkChanged,
+                self,
+            ),
+        }
+        if node.woken {
+            told(
+                Did::Woken(n),
+                |node| node.woken = false,
+                Input::PeerWoke,
+                self,
+            );
+        }
+        match node.ask_peer {
+            Question::None | Question::Asked => {}
+            Question::Report(id) => told(
+                Did::ReportComes(n),
+                |node| node.ask_peer = Question::None,
+                Input::Report(id),
+                self,
+            ),
+            Question::Silence => told(
+                Did::SilenceComes(n),
+                |node| node.ask_peer = Question::None,
+                Input::Silence,
+                self,
+            ),
+        }
+        if node.ask_pacemaker {
+            told(
+                Did::PacemakerAnswers(n),
+                |node| node.ask_pacemaker = false,
+                Input::Pacemaker(node.knows),
+                self,
+            );
+        }
+        if let Some(old) = node.ask_promotion {
+            let allows = node.constraint.map(|c| c.allows);
+            told(
+                Did::PromotionAnswered(n),
+                |node| node.ask_promotion = None,
+                Input::Promotion(allows, old),
+                self,
+            );
+        }
+        let waits = self.waits(world, n);
+        if waits.rests && waits.wakes {
+            let wake = |long| Input::Wake { long };
+            told(Did::LooksAgain(n), |_| {}, wake(false), self);
+            if waits.counts && self.agents.mutant != Mutant::NoEscalation {
+                told(Did::LosesPatience(n), |_| {}, wake(true), self);
+            }
+        }
+    }
+
+    /// The failover unit's process.
+    fn unit(&mut self, world: &World, n: N, next: &mut Vec<Next>) {
+        let node = &world.nodes[n];
+        if !node.on || node.stage < Stage::Starting {
+            return;
+        }
+        let mut then = *world;
+        let now = &mut then.nodes[n];
+        if node.held() && !node.connected {
+            match node.agent {
+                Agent::Runs => {
+                    now.connected = true;
+                    now.hold = now.hold % 3 + 1;
+                    next.push(Next::of(Did::Connects(n), then));
+                }
+                Agent::Gone => {
+                    now.failed = true;
+                    now.stage = Stage::Stopping;
+                    next.push(Next::of(Did::UnitFails(n), then));
+                }
+                // It is back before the unit gives it up.
+                Agent::Dead | Agent::Paused => {}
+            }
+            return;
+        }
+        if node.stage == Stage::Starting {
+            let blocked =
+                || self.agents.state(world, n) == Some(State::Blocked) && node.hand == Hand::Idle;
+            if node.agent == Agent::Paused || blocked() {
+                let mut then = *world;
+                let now = &mut then.nodes[n];
+                now.failed = true;
+                now.stage = Stage::Stopping;
+                next.push(Next::of(Did::StartTimesOut(n), then));
+            }
+        }
+        if node.stage == Stage::Stopping {
+            let relies = self.agents.mutant == Mutant::JournalFirst;
+            let stuck = node.suspended && node.services && node.leads[DQLITE];
+            if relies {
+                if !node.connected {
+                    now.stage = Stage::Mounted;
+                    next.push(Next::of(Did::WayDown(n), then));
+                }
+            } else if !stuck {
+                now.token = false;
+                now.services = false;
+                now.connected = false;
+                now.stage = Stage::Mounted;
+                next.push(Next::of(Did::WayDown(n), then));
+            }
+        }
+    }
+
+    fn node(&mut self, world: &World, n: N, next: &mut Vec<Next>) {
+        let node = &world.nodes[n];
+        let mut then = *world;
+        if !node.on {
+            then.nodes[n].on = true;
+            next.push(Next::of(Did::Boots(n), then));
+            return;
+        }
+        match node.agent {
+            Agent::Runs | Agent::Gone => {}
+            Agent::Dead => {
+                then.nodes[n].agent = Agent::Runs;
+                self.tell(&mut then, n, Input::Start(n));
+                next.push(Next::of(Did::AgentStarts(n), then));
+            }
+            Agent::Paused => {
+                then.nodes[n].agent = Agent::Runs;
+                next.push(Next::of(Did::Resumes(n), then));
+            }
+        }
+        if node.full {
+            let mut then = *world;
+            then.nodes[n].full = false;
+            next.push(Next::of(Did::Freed(n), then));
+        }
+        if world.writes > 0 && world.serves(n).is_some() {
+            let mut then = *world;
+            then.writes -= 1;
+            if node.leads[DQLITE] {
+                then.write(n, |v| v.log.push(Entry::Write, n, v.epoch));
+                then.acknowledged = then.nodes[n].volume.log;
+            } else {
+                let log = &mut then.nodes[n].spare_log;
+                log.push(Entry::Write, n, node.spare_epoch[DQLITE]);
+                then.acknowledged = *log;
+            }
+            next.push(Next::of(Did::Writes(n), then));
+        }
+    }
+
+    /// A fault, where it can happen.
+    fn fault(&mut self, world: &World, did: Did) -> Option<Next> {
+        let mut then = *world;
+        then.faults -= 1;
+        let runs = |n: N| world.nodes[n].alive();
+        match did {
+            Did::PowerCut(n) if world.nodes[n].on => then.power_off(n),
+            Did::AgentKilled(n) if runs(n) => then.agent_dies(n, Agent::Dead),
+            Did::AgentGone(n) if runs(n) && world.nodes[other(n)].agent != Agent::Gone => {
+                then.agent_dies(n, Agent::Gone);
+            }
+            Did::Paused(n) if runs(n) => then.nodes[n].agent = Agent::Paused,
+            Did::LinkLost if world.cable => {
+                then.cable = false;
+                then.unlink();
+            }
+            Did::Partition if world.network => {
+                then.cable = false;
+                then.network = false;
+                then.unlink();
+            }
+            // k8s-dqlite is asked to stop, and hands its role over to a spare that runs.
+            Did::Sigterm(n) => {
+                let p = other(n);
+                let (node, peer) = (&world.nodes[n], &world.nodes[p]);
+                let spare = peer.services
+                    && !peer.leads[DQLITE]
+                    && peer.spare_epoch[DQLITE] == node.volume.epoch;
+                if !(world.reaches() && spare && node.leads[DQLITE] && world.serves(n).is_some()) {
+                    return None;
+                }
+                then.write(n, |v| v.log.push(Entry::BothVote, n, v.epoch));
+                let volume = &then.nodes[n].volume;
+                let (mut log, epoch) = (volume.log, volume.epoch);
+                log.push(Entry::AloneVotes, p, epoch);
+                then.nodes[p].spare_log = log;
+            }
+            Did::Full(n) if world.nodes[n].on && !world.nodes[n].full => then.nodes[n].full = true,
+            Did::Move(n) => {
+                let from = &world.nodes[other(n)];
+                if !(from.wanted && world.linked && world.syncing.is_none() && may_go_up(world, n))
+                {
+                    return None;
+                }
+                then.nodes[n].wanted = true;
+                then.nodes[other(n)].wanted = false;
+            }
+            _ => return None,
+        }
+        Some(Next::of(did, then))
+    }
+}
+
+/// Whoever runs hears later of what is different on its node.
+fn hear(before: &World, world: &mut World) {
+    use super::agents::Eye;
+    for n in [0, 1] {
+        if !matches!(world.nodes[n].agent, Agent::Runs | Agent::Paused) || !world.nodes[n].on {
+            continue;
+        }
+        let (was, is) = (Eye::of(before, n), Eye::of(world, n));
+        // A machine that has just looked has seen it.
+        if before.nodes[n].machine != world.nodes[n].machine {
+            continue;
+        }
+        let node = &mut world.nodes[n];
+        if is.link_differs(&was) {
+            node.unheard = 2;
+        } else if is != was {
+            node.unheard = node.unheard.max(1);
+        }
+    }
+}
+
+/// Whether Pacemaker could promote there, but for where the peer stands.
+fn may_go_up(world: &World, n: N) -> bool {
+    let node = &world.nodes[n];
+    node.on
+        && node.quorate
+        && !node.failed
+        && !node.partial
+        && !world.split
+        && node.constraint.is_none_or(|c| c.allows == n)
+        && match node.knows {
+            Knows::Online | Knows::Down => true,
+            Knows::Lost => !world.fencing,
+        }
+}
+
+fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
+    let p = other(n);
+    let (node, peer) = (&world.nodes[n], &world.nodes[p]);
+    if !node.on {
+        return;
+    }
+    let mut then = *world;
+    if node.knows == Knows::Online && !world.reaches() {
+        then.nodes[n].knows = Knows::Lost;
+        next.push(Next::of(Did::Misses(n), then));
+        return;
+    }
+    if !node.quorate {
+        return;
+    }
+    if node.knows == Knows::Lost && world.fencing {
+        then.power_off(p);
+        then.nodes[n].knows = Knows::Down;
+        next.push(Next::of(Did::Fences(n), then));
+        return;
+    }
+    // Where the voter is wanted.
+    let alone = match node.knows {
+        Knows::Online => false,
+        Knows::Lost | Knows::Down => true,
+    };
+    let cannot = peer.stage <= Stage::Mounted && !may_go_up(world, p);
+    if !node.wanted && may_go_up(world, n) && (alone || (peer.wanted && cannot)) {
+        then.nodes[n].wanted = true;
+        if !alone || node.knows == Knows::Down {
+            then.nodes[p].wanted = false;
+        }
+        next.push(Next::of(Did::Wanted(n), then));
+        return;
+    }
+    let elsewhere = !alone && may_go_up(world, p);
+    if node.failed && node.stage <= Stage::Mounted && (!node.wanted || !elsewhere) {
+        then.nodes[n].failed = false;
+        next.push(Next::of(Did::FailureForgotten(n), then));
+    }
+    let mut then = *world;
+    let now = &mut then.nodes[n];
+    let hangs = node.suspended && (node.stage == Stage::Mounted || node.services);
+    match (node.stage, node.wanted) {
+        (Stage::Secondary, true) if may_go_up(world, n) && (world.linked || world.cib(n)) => {
+            if (node.knows == Knows::Online && peer.stage != Stage::Secondary)
+                || (world.linked && peer.primary())
+            {
+                return;
+            }
+            now.stage = Stage::Primary;
+            if !world.linked {
+                // Inside `drbdadm primary`: fence-peer has to say that the peer cannot be promoted.
+                let mark = then.mark();
+                then.constrain(n, Some(Constraint { allows: n, mark }));
+            }
+            next.push(Next::of(Did::Promoted(n), then));
+        }
+        (Stage::Primary, true) => {
+            now.stage = Stage::Mounted;
+            next.push(Next::of(Did::Mounted(n), then));
+        }
+        (Stage::Mounted, true) if !node.failed => {
+            now.stage = Stage::Starting;
+            next.push(Next::of(Did::UnitStarts(n), then));
+        }
+        (Stage::Starting | Stage::Up, false) => {
+            now.stage = Stage::Stopping;
+            next.push(Next::of(Did::UnitStops(n), then));
+        }
+        (Stage::Mounted | Stage::Stopping, false) if hangs => {
+            // The stop times out, and whoever is the DC has the node fenced.
+            if world.reaches() && peer.knows == Knows::Online && peer.quorate && world.fencing {
+                then.power_off(n);
+                then.nodes[p].knows = Knows::Down;
+                next.push(Next::of(Did::StopTimesOut(n), then));
+            }
+        }
+        (Stage::Mounted, false) => {
+            let pinned = match node.hand {
+                Hand::Ready(deed, _) => deed.pins(),
+                Hand::Idle | Hand::Asked(_) | Hand::Waits(_) | Hand::Answered(_) => false,
+            };
+            now.stage = Stage::Primary;
+            let beneath = node.services && node.leads[DQLITE];
+            if pinned {
+                // Whoever keeps it mounted is killed first.
+                let agent = match node.agent {
+                    Agent::Gone => Agent::Gone,
+                    Agent::Runs | Agent::Paused | Agent::Dead => Agent::Dead,
+                };
+                then.agent_dies(n, agent);
+            }
+            next.push(Next {
+                did: Did::Unmounted(n),
+                world: then,
+                broken: beneath.then_some(Broken::UnmountedBeneath(n)),
+            });
+        }
+        (Stage::Primary, false) => {
+            now.stage = Stage::Secondary;
+            now.suspended = false;
+            now.handler = Handler::Quiet;
+            next.push(Next::of(Did::Demoted(n), then));
+        }
+        (Stage::Secondary, _) | (Stage::Mounted | Stage::Starting | Stage::Up, true) => {}
+        (Stage::Stopping, _) => {}
+    }
+}
+
+/// fence-peer, while the primary has lost its peer: what it claims rests on a constraint with a mark of
+/// its own, and on something newer than that.
+fn handler(world: &World, n: N, next: &mut Vec<Next>) {
+    let node = &world.nodes[n];
+    let mut then = *world;
+    if !node.on || node.handler == Handler::Quiet {
+        return;
+    }
+    let mut gives_up = |mut then: World| {
+        if let (Handler::Marked(mark), Some(constraint)) = (node.handler, node.constraint) {
+            if constraint.mark == mark {
+                then.constrain(n, None);
+            }
+        }
+        then.nodes[n].handler = Handler::Quiet;
+        next.push(Next::of(Did::GivesUp(n), then));
+    };
+    if node.knows == Knows::Lost && world.fencing {
+        gives_up(then);
+        return;
+    }
+    if node.constraint.is_some_and(|c| c.allows != n) {
+        gives_up(then);
+        return;
+    }
+    let own = match node.handler {
+        Handler::Marked(mark) => node.constraint.is_some_and(|c| c.mark == mark && mark != 0),
+        Handler::Quiet | Handler::Called => false,
+    };
+    if own {
+        // The peer's controller has answered, or it is known to be down.
+        if world.cib(n) {
+            then.nodes[n].handler = Handler::Quiet;
+            then.nodes[n].suspended = false;
+            next.push(Next::of(Did::Claims(n), then));
+        }
+    } else if world.cib(n) {
+        let mark = then.mark();
+        then.constrain(n, Some(Constraint { allows: n, mark }));
+        then.nodes[n].handler = Handler::Marked(mark);
+        next.push(Next::of(Did::Constrains(n), then));
+    }
+}
+
+fn drbd(world: &World, next: &mut Vec<Next>) {
+    let [a, b] = &world.nodes;
+    let mut then = *world;
+    let away = |n: &Node| n.knows != Knows::Online || !n.quorate;
+    if world.reaches() && (away(a) || away(b)) {
+        let from = world.newer.or(match (a.quorate, b.quorate) {
+            (false, true) => Some(1),
+            (true, false) => Some(0),
+            (true, true) | (false, false) => None,
+        });
+        let from = from.unwrap_or(0);
+        let constraint = world.nodes[from].constraint;
+        for node in &mut then.nodes {
+            node.constraint = constraint;
+            node.knows = Knows::Online;
+            node.quorate = true;
+        }
+        then.newer = None;
+        if a.wanted && b.wanted {
+            then.nodes[1].wanted = false;
+        }
+        next.push(Next::of(Did::Joined, then));
+    }
+    if !(world.cable && world.network) {
+        let mut then = *world;
+        then.cable = true;
+        then.network = true;
+        next.push(Next::of(Did::CablesBack, then));
+    }
+    let mut then = *world;
+    if world.cable && a.on && b.on && !world.linked && !world.split {
+        let parted = (a.ahead && (b.ahead || b.primary())) || (b.ahead && a.primary());
+        if parted || (a.primary() && b.primary()) {
+            then.split = true;
+        } else {
+            then.linked = true;
+            then.syncing = match (a.ahead, b.ahead) {
+                (true, _) => Some(1),
+                (false, true) => Some(0),
+                (false, false) => None,
+            };
+            if let Some(target) = then.syncing {
+                then.nodes[target].partial = true;
+            }
+            for node in &mut then.nodes {
+                node.suspended = false;
+                node.handler = Handler::Quiet;
+            }
+        }
+        next.push(Next::of(Did::Linked, then));
+    }
+    if let Some(target) = world.syncing {
+        let source = other(target);
+        let mut then = *world;
+        then.syncing = None;
+        then.nodes[target].partial = false;
+        then.nodes[target].volume = world.nodes[source].volume;
+        then.nodes[source].ahead = false;
+        // unfence-peer.
+        if world.nodes[source]
+            .constraint
+            .is_some_and(|c| c.allows == source)
+        {
+            then.constrain(source, None);
+        }
+        next.push(Next::of(Did::Synced, then));
+    }
+}
