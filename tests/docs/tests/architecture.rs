@@ -1,4 +1,5 @@
 //! ARCHITECTURE.md says what stands.
+#![allow(clippy::expect_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
