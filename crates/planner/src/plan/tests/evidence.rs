@@ -126,13 +126,18 @@ fn a_peer_that_has_stopped_and_gives_no_log_is_asked_in_the_next_round_and_not_a
     let mut o = voter();
     datastore(&mut o).volume_log = Log::Ends(end(51, true, true));
     o.peer_stopped = true;
-    o.peer_report = Asked::Silent("connection refused".into());
-    let decision = decide(&o);
-    assert!(decision.steps.is_empty(), "{:?}", decision.steps);
-    assert!(!decision.settled && decision.state != State::Blocked);
-    // The next round.
-    o.peer_report = Asked::NotYet;
-    assert_eq!(decide(&o).steps, [Step::AskPeer]);
+    let mut starting = o.clone();
+    (starting.services, starting.token, starting.confirmed) = (Services::Stopped, false, false);
+    starting.peer_node = Asked::Answer(PeerNode::Online);
+    for mut o in [o, starting] {
+        o.peer_report = Asked::Silent("connection refused".into());
+        let decision = decide(&o);
+        assert!(decision.steps.is_empty(), "{:?}", decision.steps);
+        assert!(!decision.settled && decision.state != State::Blocked);
+        // The next round.
+        o.peer_report = Asked::NotYet;
+        assert_eq!(decide(&o).steps, [Step::AskPeer]);
+    }
 }
 
 /// hatwo was the voter of epoch 1 and is dead; haone has the volume and its own spare directory.
@@ -224,17 +229,6 @@ fn a_peers_log_is_fetched_once_it_has_stopped_and_judged_only_as_it_was_fetched_
     assert_eq!(decide(&o).steps, [Step::FetchLogs]);
     o.peer_logs_fetched = true;
     assert!(!decide(&o).steps.contains(&Step::FetchLogs));
-}
-
-#[test]
-fn a_peer_that_has_stopped_and_whose_report_was_lost_is_asked_once_more() {
-    let mut o = voter();
-    (o.services, o.token, o.confirmed) = (Services::Stopped, false, false);
-    datastore(&mut o).volume_log = Log::Ends(end(51, true, true));
-    o.peer_report = Asked::Silent("no answer in time".into());
-    o.peer_node = Asked::Answer(PeerNode::Online);
-    o.peer_stopped = true;
-    assert_eq!(decide(&o).steps, [Step::AskPeer]);
 }
 
 #[test]
