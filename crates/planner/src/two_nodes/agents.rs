@@ -292,9 +292,14 @@ fn astray(taken: Taken) -> Astray {
     }
 }
 
-fn record(volume: &Volume) -> Epoch {
-    let mut record = Epoch::first(NAMES[volume.from]).taken_over_by(NAMES[volume.owner]);
+/// The record of a volume, as it is on the disk.
+pub fn record(volume: &Volume) -> Epoch {
+    let carries = volume.carries;
+    let mut record = Epoch::first(NAMES[carries[DQLITE]]).taken_over_by(NAMES[volume.owner]);
     record.epoch = volume.epoch.into();
+    if carries[0] != carries[1] {
+        record.carries.insert(Database::K8sd, NAMES[carries[0]].into());
+    }
     for database in Database::ALL {
         let phase = match volume.done[index(database)] {
             true => Phase::Done,

@@ -1,9 +1,10 @@
 //! What the hands of a node do: the guard of each task, and its effect, as two separate moments. In
 //! between everything else may happen, as if the agent had been paused.
 
-use super::agents::{Driver, Input, Mutant, standing};
+use super::agents::{Driver, Input, Mutant, record, standing};
 use super::model::*;
 use super::step::{Broken, Did, Next};
+use crate::Database;
 use crate::machine::{Kind, Outcome, may_stop_for};
 use crate::observation::{Request, Standing};
 
@@ -301,8 +302,12 @@ impl Driver<'_> {
 
     /// A new epoch of this node's.
     fn begin(&self, world: &mut World, n: N, epoch: u8) {
+        let next = record(&world.nodes[n].volume).taken_over_by(NAMES[n]);
         world.write(n, |v| {
-            v.from = v.owner;
+            v.carries = [0, 1].map(|d| {
+                let voter = next.expected_voter(Database::ALL[d]);
+                usize::from(voter == Some(NAMES[1]))
+            });
             v.owner = n;
             v.epoch = epoch;
             v.done = [false; 2];

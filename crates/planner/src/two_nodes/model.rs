@@ -105,7 +105,8 @@ pub struct Volume {
     pub log: Log,
     pub epoch: u8,
     pub owner: N,
-    pub from: N,
+    /// Whose identity each database carries until it is done.
+    pub carries: [N; 2],
     pub done: [bool; 2],
     pub confirmed: u8,
     pub astray: Option<Taken>,
