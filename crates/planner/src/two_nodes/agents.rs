@@ -604,8 +604,9 @@ impl Agents {
             Output::Answer(ticket, yes) => {
                 let reaches = world.reaches();
                 let hand = &mut world.nodes[other(n)].hand;
-                if reaches && matches!(*hand, Hand::Waits(of) if Ticket::from(of) == ticket) {
-                    *hand = Hand::Answered(yes);
+                // An answer that does not arrive ends the connection.
+                if matches!(*hand, Hand::Waits(of) if Ticket::from(of) == ticket) {
+                    *hand = Hand::Answered(yes && reaches);
                 }
             }
         }

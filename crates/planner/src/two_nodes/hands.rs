@@ -254,7 +254,8 @@ impl Driver<'_> {
             }
             Deed::Recover(d) => {
                 broken = node.services.then_some(Broken::ChangedBeneath);
-                failure = recover(&mut then, n, d);
+                let logs = self.agents.mutant != Mutant::EpochAlone;
+                failure = recover(&mut then, n, d, logs);
             }
             Deed::Rejoin(epoch) => {
                 broken = node.services.then_some(Broken::ChangedBeneath);
@@ -349,8 +350,9 @@ impl Driver<'_> {
     }
 }
 
-/// Recovers one database; why that is not possible.
-fn recover(world: &mut World, n: N, d: usize) -> Option<Kind> {
+/// Recovers one database, on the base of the newest of the `logs` where those are looked at; why that is
+/// not possible.
+fn recover(world: &mut World, n: N, d: usize, logs: bool) -> Option<Kind> {
     let node = &world.nodes[n];
     let mut volume = node.volume;
     if !node.mounted() || !node.leads[d] || volume.owner != n {
@@ -358,7 +360,9 @@ fn recover(world: &mut World, n: N, d: usize) -> Option<Kind> {
     }
     if d == DQLITE && !volume.done[d] {
         for (log, of) in [(Some(node.spare_log), n), (volume.fetched, other(n))] {
-            let Some(log) = log else { continue };
+            let Some(log) = log.filter(|_| logs) else {
+                continue;
+            };
             match standing(&volume, &log, of) {
                 Standing::Within => {}
                 Standing::Ahead { first, last } => {
