@@ -195,6 +195,8 @@ fn expected_here(o: &Observation, epoch: &Epoch, database: Database) -> bool {
 fn may_have_more(report: &Report, epoch: &Epoch, database: Database, end: &End) -> bool {
     let since = match epoch.phase(database) {
         Phase::Done => epoch.epoch,
+        // The epoch before had only begun, too: which one it was recovered in is not known.
+        Phase::Pending if epoch.carries.contains_key(&database) => 0,
         Phase::Pending => epoch.epoch.saturating_sub(1),
     };
     report.logs.get(&database).is_some_and(|there| {

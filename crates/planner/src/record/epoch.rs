@@ -32,6 +32,10 @@ pub struct Epoch {
     /// where it goes on from a log that its peer had written meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Of each database that was still pending when this epoch began, the node whose identity it carries:
+    /// the owner of the epoch before had only begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub carries: BTreeMap<Database, String>,
     /// Where each log ended when the voter was last confirmed to work: the volume's never ends before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub confirmed: BTreeMap<Database, Position>,
@@ -57,11 +61,20 @@ impl Epoch {
     pub fn taken_over_by(&self, owner: &str) -> Self {
         Self {
             from: Some(self.owner.clone()),
+            carries: self.carried_on(),
             confirmed: self.confirmed.clone(),
             taken: self.taken.clone(),
             // No number of takeovers reaches the end; a record that was tampered with may.
             ..Self::new(self.epoch.saturating_add(1), owner, Phase::Pending)
         }
+    }
+
+    /// What a database that was never recovered in this epoch carries into the next one.
+    fn carried_on(&self) -> BTreeMap<Database, String> {
+        let pending = |d: &Database| self.phase(*d) == Phase::Pending;
+        let carried = |d| Some((d, self.expected_voter(d)?.to_owned()));
+        let all = Database::ALL.into_iter().filter(pending);
+        all.filter_map(carried).collect()
     }
 
     fn new(epoch: u64, owner: &str, phase: Phase) -> Self {
@@ -71,6 +84,7 @@ impl Epoch {
             owner: owner.to_owned(),
             databases: Database::ALL.into_iter().map(|d| (d, phase)).collect(),
             from: None,
+            carries: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             astray: BTreeMap::new(),
             taken: BTreeMap::new(),
@@ -101,7 +115,7 @@ impl Epoch {
         match self.phase(database) {
             Phase::Done => Some(&self.owner),
             // A record of before this was noted: the other node, of which there is one.
-            Phase::Pending => self.from.as_deref(),
+            Phase::Pending => self.carries.get(&database).or(self.from.as_ref()).map(String::as_str),
         }
     }
 
@@ -128,5 +142,25 @@ mod tests {
                 .all(|d| second.phase(d) == Phase::Pending)
         );
         assert!(!second.complete());
+    }
+
+    #[test]
+    fn a_database_that_an_epoch_never_recovered_carries_its_identity_into_the_next() {
+        let mut second = Epoch::first("haone").taken_over_by("hatwo");
+        second.done(Database::K8sd);
+        let third = second.taken_over_by("haone");
+        assert_eq!(third.expected_voter(Database::K8sd), Some("hatwo"));
+        assert_eq!(third.expected_voter(Database::K8sDqlite), Some("haone"));
+        let fourth = third.taken_over_by("hatwo");
+        assert_eq!(fourth.expected_voter(Database::K8sd), Some("hatwo"));
+        assert_eq!(fourth.expected_voter(Database::K8sDqlite), Some("haone"));
+    }
+
+    #[test]
+    fn a_record_without_what_was_added_since_still_reads() {
+        let second = Epoch::first("haone").taken_over_by("hatwo");
+        let text = serde_json::to_string(&second).unwrap();
+        assert!(!text.contains("carries"), "{text}");
+        assert_eq!(serde_json::from_str::<Epoch>(&text).unwrap(), second);
     }
 }

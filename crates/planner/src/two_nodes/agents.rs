@@ -295,9 +295,14 @@ fn astray(taken: Taken) -> Astray {
     }
 }
 
-fn record(volume: &Volume) -> Epoch {
-    let mut record = Epoch::first(NAMES[volume.from]).taken_over_by(NAMES[volume.owner]);
+/// The record of a volume, as it is on the disk.
+pub fn record(volume: &Volume) -> Epoch {
+    let carries = volume.carries;
+    let mut record = Epoch::first(NAMES[carries[DQLITE]]).taken_over_by(NAMES[volume.owner]);
     record.epoch = volume.epoch.into();
+    if carries[0] != carries[1] {
+        record.carries.insert(Database::K8sd, NAMES[carries[0]].into());
+    }
     for database in Database::ALL {
         let phase = match volume.done[index(database)] {
             true => Phase::Done,
@@ -608,8 +613,9 @@ impl Agents {
             Output::Answer(ticket, yes) => {
                 let reaches = world.reaches();
                 let hand = &mut world.nodes[other(n)].hand;
-                if reaches && matches!(*hand, Hand::Waits(of) if Ticket::from(of) == ticket) {
-                    *hand = Hand::Answered(yes);
+                // An answer that does not arrive ends the connection.
+                if matches!(*hand, Hand::Waits(of) if Ticket::from(of) == ticket) {
+                    *hand = Hand::Answered(yes && reaches);
                 }
             }
         }

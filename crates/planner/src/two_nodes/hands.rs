@@ -1,9 +1,10 @@
 //! What the hands of a node do: the guard of each task, and its effect, as two separate moments. In
 //! between everything else may happen, as if the agent had been paused.
 
-use super::agents::{Driver, Input, Mutant, standing};
+use super::agents::{Driver, Input, Mutant, record, standing};
 use super::model::*;
 use super::step::{Broken, Did, Next};
+use crate::Database;
 use crate::machine::{Kind, Outcome, may_stop_for};
 use crate::observation::{Request, Standing};
 
@@ -266,7 +267,8 @@ impl Driver<'_> {
             }
             Deed::Recover(d) => {
                 broken = node.services.then_some(Broken::ChangedBeneath);
-                failure = recover(&mut then, n, d);
+                let logs = self.agents.mutant != Mutant::EpochAlone;
+                failure = recover(&mut then, n, d, logs);
             }
             Deed::Rejoin(epoch) => {
                 broken = node.services.then_some(Broken::ChangedBeneath);
@@ -319,8 +321,12 @@ impl Driver<'_> {
 
     /// A new epoch of this node's.
     fn begin(&self, world: &mut World, n: N, epoch: u8) {
+        let next = record(&world.nodes[n].volume).taken_over_by(NAMES[n]);
         world.write(n, |v| {
-            v.from = v.owner;
+            v.carries = [0, 1].map(|d| {
+                let voter = next.expected_voter(Database::ALL[d]);
+                usize::from(voter == Some(NAMES[1]))
+            });
             v.owner = n;
             v.epoch = epoch;
             v.done = [false; 2];
@@ -362,8 +368,9 @@ impl Driver<'_> {
     }
 }
 
-/// Recovers one database; why that is not possible.
-fn recover(world: &mut World, n: N, d: usize) -> Option<Kind> {
+/// Recovers one database, on the base of the newest of the `logs` where those are looked at; why that is
+/// not possible.
+fn recover(world: &mut World, n: N, d: usize, logs: bool) -> Option<Kind> {
     let node = &world.nodes[n];
     let mut volume = node.volume;
     if !node.mounted() || !node.leads[d] || volume.owner != n {
@@ -371,7 +378,9 @@ fn recover(world: &mut World, n: N, d: usize) -> Option<Kind> {
     }
     if d == DQLITE && !volume.done[d] {
         for (log, of) in [(Some(node.spare_log), n), (volume.fetched, other(n))] {
-            let Some(log) = log else { continue };
+            let Some(log) = log.filter(|_| logs) else {
+                continue;
+            };
             match standing(&volume, &log, of) {
                 Standing::Within => {}
                 Standing::Ahead { first, last } => {

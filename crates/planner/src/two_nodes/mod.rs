@@ -7,6 +7,7 @@
 mod agents;
 mod cluster;
 mod explore;
+mod found;
 mod hands;
 mod model;
 mod step;
@@ -50,7 +51,7 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         log,
         epoch: 2,
         owner: 0,
-        from: 1,
+        carries: [1; 2],
         done: [true; 2],
         confirmed: 1,
         astray: None,

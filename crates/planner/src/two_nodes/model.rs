@@ -105,7 +105,8 @@ pub struct Volume {
     pub log: Log,
     pub epoch: u8,
     pub owner: N,
-    pub from: N,
+    /// Whose identity each database carries until it is done.
+    pub carries: [N; 2],
     pub done: [bool; 2],
     pub confirmed: u8,
     pub astray: Option<Taken>,
@@ -391,6 +392,9 @@ pub struct World {
     pub fencing: bool,
 }
 
+/// A mark that no constraint has any more.
+const GONE: u8 = 9;
+
 impl World {
     /// Whether one node's agent and Pacemaker can reach the other's machine.
     pub fn reaches(&self) -> bool {
@@ -453,7 +457,7 @@ impl World {
             0 => 0,
             mark if mark == a => 1,
             mark if mark == b => 2,
-            _ => 0,
+            _ => GONE,
         };
         for node in &mut self.nodes {
             if let Some(constraint) = &mut node.constraint {

@@ -8,6 +8,7 @@ use super::step::{Broken, Did, Next};
 use crate::Database;
 
 const WIDTH: usize = 58;
+const AND_SO_ON: &str = "  ... and so on\n";
 
 /// The whole story, from a world on.
 pub fn tell(agents: &Agents, start: &World, way: &[Next]) -> String {
@@ -23,9 +24,10 @@ pub fn tell(agents: &Agents, start: &World, way: &[Next]) -> String {
         if let Some(words) = words {
             match who {
                 Some(n) => line(&mut text, n, &words),
-                None => {
+                None if text.matches(&words).count() < OFTEN => {
                     let _ = writeln!(text, "  {:-^1$}", format!(" {words} "), 2 * WIDTH);
                 }
+                None => {}
             }
         }
         for n in [0, 1] {
@@ -38,10 +40,22 @@ pub fn tell(agents: &Agents, start: &World, way: &[Next]) -> String {
         }
         before = next.world;
     }
+    if way.last().is_some_and(|last| last.broken.is_none()) {
+        let _ = writeln!(text, "  ==> {}", verdict(Broken::NoVoter, &before));
+    }
     text
 }
 
+/// What is told more often than this is told no more: it goes on like that.
+const OFTEN: usize = 4;
+
 fn line(text: &mut String, n: N, words: &str) {
+    if text.matches(words).count() >= OFTEN {
+        if !text.ends_with(AND_SO_ON) {
+            text.push_str(AND_SO_ON);
+        }
+        return;
+    }
     let mut rows: Vec<String> = vec![String::new()];
     for word in words.split(' ') {
         let full = rows

@@ -140,6 +140,20 @@ fn a_peer_that_has_stopped_and_gives_no_log_is_asked_in_the_next_round_and_not_a
     }
 }
 
+#[test]
+fn a_takeover_after_two_that_had_only_begun_suspects_no_handover() {
+    // haone's epoch 1; hatwo began epoch 2 and haone epoch 3, and neither came to a recovery. Now haone
+    // is dead, and raft still names it.
+    let mut o = booted();
+    o.journal.highest_epoch = 3;
+    let begun = Epoch::first("hatwo").taken_over_by("haone");
+    given_the_volume(&mut o, Known::Present(begun.taken_over_by("hatwo")));
+    o.peer_node = Asked::Answer(PeerNode::Down);
+    each(&mut o, |d| d.volume_log = Log::Ends(end(50, false, true)));
+    let decision = decide(&o);
+    assert!(decision.steps.contains(&Step::BeginEpoch), "{decision:?}");
+}
+
 /// hatwo was the voter of epoch 1 and is dead; haone has the volume and its own spare directory.
 fn survivor(own: Standing) -> Observation {
     let mut o = booted();
