@@ -39,7 +39,9 @@ pub enum Mutant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
     Start(N),
-    Wake { long: bool },
+    Wake {
+        long: bool,
+    },
     Changed,
     LinkChanged,
     PeerWoke,
@@ -264,21 +266,22 @@ fn end(log: &Log, n: N) -> seen::Log {
 /// As the agent's eyes compare logs: only one that reaches further, or that names its own node.
 pub fn standing(volume: &Volume, log: &Log, of: N) -> seen::Standing {
     let further = log.len() > volume.log.len();
-    let standing = if log.is_empty() || (!log.votes()[of] && !further) || volume.log.starts_with(log) {
-        seen::Standing::Within
-    } else if log.starts_with(&volume.log) {
-        seen::Standing::Ahead {
-            first: volume.log.len() as u64 + 1,
-            last: log.len() as u64,
-        }
-    } else {
-        let common = volume.log.common(log) as u64;
-        seen::Standing::Parted {
-            volume: position(&volume.log),
-            other: position(log),
-            at: (common > 0).then_some(common + 1),
-        }
-    };
+    let standing =
+        if log.is_empty() || (!log.votes()[of] && !further) || volume.log.starts_with(log) {
+            seen::Standing::Within
+        } else if log.starts_with(&volume.log) {
+            seen::Standing::Ahead {
+                first: volume.log.len() as u64 + 1,
+                last: log.len() as u64,
+            }
+        } else {
+            let common = volume.log.common(log) as u64;
+            seen::Standing::Parted {
+                volume: position(&volume.log),
+                other: position(log),
+                at: (common > 0).then_some(common + 1),
+            }
+        };
     standing.given(volume.taken.map(astray).as_ref(), NAMES[of])
 }
 
@@ -298,7 +301,9 @@ pub fn record(volume: &Volume) -> Epoch {
     let mut record = Epoch::first(NAMES[carries[DQLITE]]).taken_over_by(NAMES[volume.owner]);
     record.epoch = volume.epoch.into();
     if carries[0] != carries[1] {
-        record.carries.insert(Database::K8sd, NAMES[carries[0]].into());
+        record
+            .carries
+            .insert(Database::K8sd, NAMES[carries[0]].into());
     }
     for database in Database::ALL {
         let phase = match volume.done[index(database)] {
@@ -329,7 +334,11 @@ impl<T: Hash> Table<T> {
 
     fn keep(&self, value: T) -> u64 {
         let id = fingerprint(&value);
-        self.0.lock().unwrap().entry(id).or_insert_with(|| Arc::new(value));
+        self.0
+            .lock()
+            .unwrap()
+            .entry(id)
+            .or_insert_with(|| Arc::new(value));
         id
     }
 
@@ -460,7 +469,9 @@ impl Agents {
             _ => Machine::clone(&self.machines.get(machine)),
         };
         let now = match input {
-            Input::Wake { long: true } => RETRY + self.silent_timeout().min(Duration::from_secs(9999)),
+            Input::Wake { long: true } => {
+                RETRY + self.silent_timeout().min(Duration::from_secs(9999))
+            }
             Input::Wake { long: false } => RETRY,
             _ => NOW,
         };

@@ -56,10 +56,20 @@ impl Driver<'_> {
         match node.unheard {
             0 => {}
             1 => told(Did::Hears(n), |node| node.unheard = 0, Input::Changed, self),
-            _ => told(Did::Hears(n), |node| node.unheard = 0, Input::LinkChanged, self),
+            _ => told(
+                Did::Hears(n),
+                |node| node.unheard = 0,
+                Input::LinkChanged,
+                self,
+            ),
         }
         if node.woken {
-            told(Did::Woken(n), |node| node.woken = false, Input::PeerWoke, self);
+            told(
+                Did::Woken(n),
+                |node| node.woken = false,
+                Input::PeerWoke,
+                self,
+            );
         }
         match node.ask_peer {
             Question::None | Question::Asked => {}
@@ -129,9 +139,8 @@ impl Driver<'_> {
             return;
         }
         if node.stage == Stage::Starting {
-            let blocked = || {
-                self.agents.state(world, n) == Some(State::Blocked) && node.hand == Hand::Idle
-            };
+            let blocked =
+                || self.agents.state(world, n) == Some(State::Blocked) && node.hand == Hand::Idle;
             if node.agent == Agent::Paused || blocked() {
                 let mut then = *world;
                 let now = &mut then.nodes[n];
@@ -238,7 +247,8 @@ impl Driver<'_> {
             Did::Full(n) if world.nodes[n].on && !world.nodes[n].full => then.nodes[n].full = true,
             Did::Move(n) => {
                 let from = &world.nodes[other(n)];
-                if !(from.wanted && world.linked && world.syncing.is_none() && may_go_up(world, n)) {
+                if !(from.wanted && world.linked && world.syncing.is_none() && may_go_up(world, n))
+                {
                     return None;
                 }
                 then.nodes[n].wanted = true;
@@ -499,7 +509,10 @@ fn drbd(world: &World, next: &mut Vec<Next>) {
         then.nodes[target].volume = world.nodes[source].volume;
         then.nodes[source].ahead = false;
         // unfence-peer.
-        if world.nodes[source].constraint.is_some_and(|c| c.allows == source) {
+        if world.nodes[source]
+            .constraint
+            .is_some_and(|c| c.allows == source)
+        {
             then.constrain(source, None);
         }
         next.push(Next::of(Did::Synced, then));

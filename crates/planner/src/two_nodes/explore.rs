@@ -148,9 +148,17 @@ impl Search<'_> {
         let began = Instant::now();
         let shards: Vec<Mutex<Seen>> = (0..SHARDS).map(|_| Mutex::default()).collect();
         let shard = |id: u64| &shards[(id >> 32) as usize % SHARDS];
-        let count = || shards.iter().map(|s| s.lock().unwrap().len()).sum::<usize>();
+        let count = || {
+            shards
+                .iter()
+                .map(|s| s.lock().unwrap().len())
+                .sum::<usize>()
+        };
         let first = self.start.canonical();
-        shard(fingerprint(&first)).lock().unwrap().insert(fingerprint(&first), 0);
+        shard(fingerprint(&first))
+            .lock()
+            .unwrap()
+            .insert(fingerprint(&first), 0);
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
         let mut drivers: Vec<_> = (0..threads).map(|_| Driver::new(self.agents)).collect();
         let mut level = vec![first];
@@ -164,9 +172,10 @@ impl Search<'_> {
         {
             let part = level.len().div_ceil(threads).max(1);
             let parts: Vec<Level> = std::thread::scope(|scope| {
-                let work = drivers.iter_mut().zip(level.chunks(part)).map(|(driver, part)| {
-                    scope.spawn(|| self.part(driver, part, &shard))
-                });
+                let work = drivers
+                    .iter_mut()
+                    .zip(level.chunks(part))
+                    .map(|(driver, part)| scope.spawn(|| self.part(driver, part, &shard)));
                 let work: Vec<_> = work.collect();
                 work.into_iter().map(|w| w.join().unwrap()).collect()
             });
@@ -277,7 +286,11 @@ impl Search<'_> {
     }
 
     /// With no more faults, and everything done that may be done: a voter, without a person.
-    pub fn comes_to_a_voter(&self, driver: &mut Driver<'_>, world: &World) -> Result<(), Vec<Next>> {
+    pub fn comes_to_a_voter(
+        &self,
+        driver: &mut Driver<'_>,
+        world: &World,
+    ) -> Result<(), Vec<Next>> {
         let mut world = *world;
         world.faults = 0;
         let mut way: Vec<Next> = Vec::new();

@@ -39,7 +39,9 @@ fn search(
     }
     .run();
     print(what, &explored);
-    let (broken, way) = explored.found.unwrap_or_else(|| panic!("{what}: nothing is found"));
+    let (broken, way) = explored
+        .found
+        .unwrap_or_else(|| panic!("{what}: nothing is found"));
     let story = story::tell(agents, &start, &way);
     println!("{what}: {broken:?}\n{story}");
     (broken, story)
@@ -88,7 +90,10 @@ fn if_a_constraint_were_deleted_by_its_name_one_that_is_relied_on_would_go() {
         matches!(broken, Broken::StartedBehind(1) | Broken::SplitBrain),
         "{broken:?}"
     );
-    assert!(story.contains("take the fencing constraint away"), "{story}");
+    assert!(
+        story.contains("take the fencing constraint away"),
+        "{story}"
+    );
 }
 
 /// The configuration without a fence device, in which the operator has taken the risk.

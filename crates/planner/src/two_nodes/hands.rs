@@ -112,10 +112,13 @@ impl Driver<'_> {
             }
             Deed::FetchLogs => {
                 require(node.mounted())?;
-                let report = self.agents.report(world, other(n)).filter(|_| world.reaches());
-                let gives = report.is_some_and(|r| {
-                    !r.voter && !r.wants_voter && !r.datastore_running
-                }) && !world.nodes[other(n)].token;
+                let report = self
+                    .agents
+                    .report(world, other(n))
+                    .filter(|_| world.reaches());
+                let gives = report
+                    .is_some_and(|r| !r.voter && !r.wants_voter && !r.datastore_running)
+                    && !world.nodes[other(n)].token;
                 if gives { Ok(0) } else { Err(Some(Kind::Peer)) }
             }
             Deed::Renew(epoch) => {
@@ -128,9 +131,16 @@ impl Driver<'_> {
             Deed::Rejoin(epoch) => {
                 require(stopped)?;
                 let peer = &world.nodes[other(n)];
-                let report = self.agents.report(world, other(n)).filter(|_| world.reaches());
+                let report = self
+                    .agents
+                    .report(world, other(n))
+                    .filter(|_| world.reaches());
                 let gives = report.is_some_and(|r| r.voter && r.epoch == u64::from(epoch));
-                if gives && peer.mounted() { Ok(0) } else { Err(Some(Kind::Peer)) }
+                if gives && peer.mounted() {
+                    Ok(0)
+                } else {
+                    Err(Some(Kind::Peer))
+                }
             }
             Deed::StartServices => {
                 for leads in node.leads {
@@ -244,7 +254,10 @@ impl Driver<'_> {
             }
             Deed::FetchLogs => {
                 outcome = Outcome::LogsFetched;
-                let report = self.agents.report(world, other(n)).filter(|_| world.reaches());
+                let report = self
+                    .agents
+                    .report(world, other(n))
+                    .filter(|_| world.reaches());
                 if report.is_some_and(|r| !r.datastore_running) {
                     let log = world.nodes[other(n)].spare_log;
                     then.write(n, |v| v.fetched = Some(log));
@@ -260,7 +273,10 @@ impl Driver<'_> {
             Deed::Rejoin(epoch) => {
                 broken = node.services.then_some(Broken::ChangedBeneath);
                 let peer = &world.nodes[other(n)];
-                let report = self.agents.report(world, other(n)).filter(|_| world.reaches());
+                let report = self
+                    .agents
+                    .report(world, other(n))
+                    .filter(|_| world.reaches());
                 let gives = report.is_some_and(|r| r.voter && r.epoch == u64::from(epoch));
                 if gives && peer.mounted() {
                     node.spare_log = peer.volume.bundle;
@@ -282,7 +298,9 @@ impl Driver<'_> {
                     failure = Some(Kind::Other);
                 }
                 let lost = !world.acknowledged.is_empty()
-                    && then.serves(n).is_some_and(|log| !log.starts_with(&world.acknowledged));
+                    && then
+                        .serves(n)
+                        .is_some_and(|log| !log.starts_with(&world.acknowledged));
                 broken = lost.then_some(Broken::StartedBehind(n));
             }
         }

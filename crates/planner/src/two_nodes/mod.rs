@@ -146,7 +146,15 @@ fn number(name: &str) -> Option<usize> {
 }
 
 fn print(what: &str, explored: &Explored) {
-    let Explored { worlds, depth, all, machines, runs, took, .. } = explored;
+    let Explored {
+        worlds,
+        depth,
+        all,
+        machines,
+        runs,
+        took,
+        ..
+    } = explored;
     let rate = *worlds as f64 / took.as_secs_f64();
     println!(
         "{what}: {worlds} distinct worlds, {depth} steps deep{}, {machines} machines, {runs} fair runs, \

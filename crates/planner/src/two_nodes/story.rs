@@ -58,7 +58,9 @@ fn line(text: &mut String, n: N, words: &str) {
     }
     let mut rows: Vec<String> = vec![String::new()];
     for word in words.split(' ') {
-        let full = rows.last().is_some_and(|row| row.len() + word.len() + 2 > WIDTH);
+        let full = rows
+            .last()
+            .is_some_and(|row| row.len() + word.len() + 2 > WIDTH);
         if full {
             rows.push("  ".into());
         }
@@ -79,7 +81,9 @@ fn line(text: &mut String, n: N, words: &str) {
 
 /// What a node is at the beginning.
 fn stands(agents: &Agents, world: &World, n: N) -> String {
-    let state = agents.state(world, n).map_or("silent", |state| state.name());
+    let state = agents
+        .state(world, n)
+        .map_or("silent", |state| state.name());
     let serves = match (world.serves(n), world.nodes[n].leads[DQLITE]) {
         (None, _) => "",
         (Some(_), true) => ", k8s-dqlite accepts writes on the volume",
@@ -141,10 +145,15 @@ fn verdict(broken: Broken, world: &World) -> String {
         }
         Broken::ChangedBeneath => "a database RUNS while what it stands on is changed".into(),
         Broken::UnmountedBeneath(n) => {
-            format!("{}: the volume is unmounted UNDER A RUNNING DATABASE", NAMES[n])
+            format!(
+                "{}: the volume is unmounted UNDER A RUNNING DATABASE",
+                NAMES[n]
+            )
         }
         Broken::LeadsToNothing => "a state directory leads to where nothing is mounted".into(),
-        Broken::RunsOnNothing(n) => format!("{}: a database runs where nothing is mounted", NAMES[n]),
+        Broken::RunsOnNothing(n) => {
+            format!("{}: a database runs where nothing is mounted", NAMES[n])
+        }
         Broken::SplitBrain => {
             "SPLIT BRAIN: both nodes have written to their copy of the volume".into()
         }
@@ -162,7 +171,10 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
         Did::Done(n, deed) => (n, format!("agent: done: {}", deed_words(deed))),
         Did::Failed(n, deed) => (n, format!("agent: cannot {}", deed_words(deed))),
         Did::AskedToStop(n) => (n, format!("agent: asks {} to stop its databases", peer(n))),
-        Did::LosesPatience(n) => (n, format!("agent: {} has been silent for too long", peer(n))),
+        Did::LosesPatience(n) => (
+            n,
+            format!("agent: {} has been silent for too long", peer(n)),
+        ),
         Did::AskIsLost(n) => (n, format!("agent: {} does not answer", peer(n))),
         Did::PacemakerAnswers(n) => (n, format!("agent: hears from Pacemaker of {}", peer(n))),
         Did::WayDown(n) => (n, "failover unit: has gone the way down, and ends".into()),
