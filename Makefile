@@ -32,6 +32,11 @@ demo: ## a failover of two real nodes from one TOML file, with a timeline
 test: ## everything that CI runs (STEPS="format clippy" for some of it)
 	tests/run $(STEPS)
 
+.PHONY: model
+model: ## two nodes explored together, with three faults each time (some minutes, some gigabytes)
+	TWO_NODE_HA_MODEL_FAULTS=3 TWO_NODE_HA_MODEL_WORLDS=$${TWO_NODE_HA_MODEL_WORLDS:-10000000} \
+		$(CARGO) test --locked -p two-node-ha-planner two_nodes::with_fencing_every -- --nocapture
+
 .PHONY: deb
 deb: build ## target/deb/two-node-ha_VERSION_ARCH.deb
 	packaging/build-deb

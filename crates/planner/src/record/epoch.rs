@@ -115,7 +115,11 @@ impl Epoch {
         match self.phase(database) {
             Phase::Done => Some(&self.owner),
             // A record of before this was noted: the other node, of which there is one.
-            Phase::Pending => self.carries.get(&database).or(self.from.as_ref()).map(String::as_str),
+            Phase::Pending => self
+                .carries
+                .get(&database)
+                .or(self.from.as_ref())
+                .map(String::as_str),
         }
     }
 

@@ -262,7 +262,7 @@ impl Driver<'_> {
 
 /// Whoever runs hears later of what is different on its node.
 fn hear(before: &World, world: &mut World) {
-    use super::agents::Eye;
+    use super::sight::Eye;
     for n in [0, 1] {
         if !matches!(world.nodes[n].agent, Agent::Runs | Agent::Paused) || !world.nodes[n].on {
             continue;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use two_node_ha_config::{Host, parse};
 
 use super::agents::{Agents, Mutant};
-use super::explore::Search;
+use super::explore::{Explored, Search};
 use super::model::*;
 use super::step::{Broken, Did};
 use super::{print, settled, story};
@@ -20,14 +20,8 @@ fn found(mutant: Mutant, faults: &[Did], sample: u64) -> (Broken, String) {
     search(&format!("{mutant:?}"), &agents, start, faults, sample)
 }
 
-fn search(
-    what: &str,
-    agents: &Agents,
-    start: World,
-    faults: &[Did],
-    sample: u64,
-) -> (Broken, String) {
-    let explored = Search {
+fn explore(agents: &Agents, start: World, faults: &[Did], sample: u64) -> Explored {
+    Search {
         agents,
         start,
         faults,
@@ -37,9 +31,21 @@ fn search(
         within: Duration::from_secs(600),
         orderly: true,
     }
-    .run();
+    .run()
+}
+
+fn search(
+    what: &str,
+    agents: &Agents,
+    start: World,
+    faults: &[Did],
+    sample: u64,
+) -> (Broken, String) {
+    let explored = explore(agents, start, faults, sample);
     print(what, &explored);
-    let (broken, way) = explored.found.unwrap_or_else(|| panic!("{what}: nothing is found"));
+    let (broken, way) = explored
+        .found
+        .unwrap_or_else(|| panic!("{what}: nothing is found"));
     let story = story::tell(agents, &start, &way);
     println!("{what}: {broken:?}\n{story}");
     (broken, story)
@@ -70,11 +76,11 @@ fn if_a_silent_member_were_waited_for_without_end_there_would_be_no_voter_again(
     assert!(story.contains("THE AGENT IS GONE"), "{story}");
 }
 
-#[test]
-fn if_a_constraint_were_deleted_by_its_name_one_that_is_relied_on_would_go() {
-    let agents = Agents::new(crate::world::config(), Mutant::DeletesByName);
+/// haone is just about to take a constraint away that has stayed from the last time that the link was
+/// lost.
+fn swept(mutant: Mutant) -> (Agents, World) {
+    let agents = Agents::new(crate::world::config(), mutant);
     let mut start = settled(&agents, true);
-    // It has stayed from the last time that the link was lost, and is just being taken away.
     for node in &mut start.nodes {
         node.constraint = Some(Constraint { allows: 0, mark: 1 });
     }
@@ -82,13 +88,35 @@ fn if_a_constraint_were_deleted_by_its_name_one_that_is_relied_on_would_go() {
     start.faults = 2;
     start.delays = 2;
     start.writes = 1;
-    let faults = [Did::LinkLost, Did::PowerCut(0)];
-    let (broken, story) = search("DeletesByName", &agents, start, &faults, 0);
+    (agents, start)
+}
+
+const FLAP: [Did; 2] = [Did::LinkLost, Did::PowerCut(0)];
+
+#[test]
+fn if_a_constraint_were_deleted_by_its_name_one_that_is_relied_on_would_go() {
+    let (agents, start) = swept(Mutant::DeletesByName);
+    let (broken, story) = search("DeletesByName", &agents, start, &FLAP, 0);
     assert!(
         matches!(broken, Broken::StartedBehind(1) | Broken::SplitBrain),
         "{broken:?}"
     );
-    assert!(story.contains("take the fencing constraint away"), "{story}");
+    assert!(
+        story.contains("take the fencing constraint away"),
+        "{story}"
+    );
+}
+
+#[test]
+fn a_constraint_that_is_deleted_by_its_mark_stays_where_it_is_relied_on() {
+    let (agents, start) = swept(Mutant::None);
+    let explored = explore(&agents, start, &FLAP, 16);
+    print("by its mark", &explored);
+    assert!(
+        explored.all && explored.found.is_none(),
+        "{:?}",
+        explored.found
+    );
 }
 
 /// The configuration without a fence device, in which the operator has taken the risk.

@@ -1,8 +1,9 @@
 //! What the hands of a node do: the guard of each task, and its effect, as two separate moments. In
 //! between everything else may happen, as if the agent had been paused.
 
-use super::agents::{Driver, Input, Mutant, record, standing};
+use super::agents::{Driver, Input, Mutant};
 use super::model::*;
+use super::sight::{record, standing};
 use super::step::{Broken, Did, Next};
 use crate::Database;
 use crate::machine::{Kind, Outcome, may_stop_for};

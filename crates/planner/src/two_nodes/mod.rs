@@ -10,6 +10,7 @@ mod explore;
 mod found;
 mod hands;
 mod model;
+mod sight;
 mod step;
 mod story;
 
