@@ -157,6 +157,8 @@ fn the_planner_has_no_thread_no_clock_no_process_and_no_file() {
     let room = repository().join("crates/planner/src");
     let mut sources = Vec::new();
     walk(&room, ".rs", &mut sources);
+    // The exploration of both nodes is a test, with threads of its own.
+    sources.retain(|path| !path.to_string_lossy().contains("/two_nodes/"));
     assert!(sources.len() > 20);
     for path in sources {
         let text = std::fs::read_to_string(&path).expect("a readable source");
