@@ -52,6 +52,14 @@ fn asked_again(bench: &Rc<Bench>, index: usize) -> Status {
     status(bench, index)
 }
 
+/// Why a node that Pacemaker asks is Blocked, which it must be.
+fn why_blocked(bench: &std::rc::Rc<Bench>, index: usize) -> String {
+    some_turns(bench);
+    let blocked = asked_again(bench, index);
+    assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
+    blocked.reasons.join(" ")
+}
+
 #[test]
 fn a_role_that_was_handed_over_comes_back_with_every_write_and_survives_a_cut_anywhere() {
     cut_everywhere(&handed_over(), BOTH_ON_FIRST, Then::Boot, &ALL);
@@ -108,10 +116,7 @@ fn two_logs_that_have_parted_are_nobodys_to_choose_from() {
     goes_on_regardless(&bench, 20);
     bench.mount(1);
     bench.hold(1, false);
-    some_turns(&bench);
-    let blocked = asked_again(&bench, 1);
-    assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
-    let why = blocked.reasons.join(" ");
+    let why = why_blocked(&bench, 1);
     assert!(why.contains("parted") && why.contains("index"), "{why}");
 }
 
@@ -139,10 +144,7 @@ fn a_peers_log_that_has_parted_is_not_passed_over_because_it_is_the_shorter_one(
     bench.boot(0);
     bench.mount(0);
     bench.hold(0, false);
-    some_turns(&bench);
-    let blocked = asked_again(&bench, 0);
-    assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
-    let why = blocked.reasons.join(" ");
+    let why = why_blocked(&bench, 0);
     assert!(why.contains("parted") && why.contains("hatwo"), "{why}");
 }
 
@@ -175,10 +177,7 @@ fn a_node_that_raft_made_a_voter_does_not_take_over_past_its_own_log_that_cannot
     damage_own_log(&bench, 1);
     bench.mount(1);
     bench.hold(1, false);
-    some_turns(&bench);
-    let blocked = asked_again(&bench, 1);
-    assert_eq!(blocked.state, State::Blocked, "{blocked:#?}");
-    let why = blocked.reasons.join(" ");
+    let why = why_blocked(&bench, 1);
     assert!(why.contains("cannot be told"), "{why}");
 }
 

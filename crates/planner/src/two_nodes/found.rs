@@ -10,6 +10,7 @@ use super::explore::{Explored, Search};
 use super::model::*;
 use super::step::{Broken, Did};
 use super::{print, settled, story};
+use crate::world::TOML;
 
 /// What is found in a world with this fault, and how it comes about.
 fn found(mutant: Mutant, faults: &[Did], sample: u64) -> (Broken, String) {
@@ -120,26 +121,14 @@ fn a_constraint_that_is_deleted_by_its_mark_stays_where_it_is_relied_on() {
 }
 
 /// The configuration without a fence device, in which the operator has taken the risk.
-const UNFENCED: &str = r#"
-[[node]]
-name = "haone"
-address = "10.0.0.1"
-
-[[node]]
-name = "hatwo"
-address = "10.0.0.2"
-
-[volume]
-backing_file = "/opt/drbd0-backstore"
-
-[fencing]
-mode = "constraint"
-promote_without_fencing = true
-"#;
+fn unfenced() -> String {
+    let (common, _) = TOML.split_once("[[fencing.device]]").unwrap();
+    format!("{common}[fencing]\nmode = \"constraint\"\npromote_without_fencing = true\n")
+}
 
 #[test]
 fn without_fencing_a_partition_makes_two_voters_and_that_is_told() {
-    let config = parse(UNFENCED, "test.toml", Host::Node("haone")).unwrap();
+    let config = parse(&unfenced(), "test.toml", Host::Node("haone")).unwrap();
     let agents = Agents::new(config, Mutant::None);
     let mut start = settled(&agents, false);
     start.faults = 1;

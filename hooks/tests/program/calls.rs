@@ -1,8 +1,5 @@
 //! The real program, called as the kernel, drbdadm and udev call it, with a journal of the test's
 //! own.
-#![allow(clippy::unwrap_used)]
-
-mod machine;
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -10,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use machine::{CONFIG, DRBDADM_84, HOOK, Machine};
+use crate::machine::{CONFIG, DRBDADM_84, HOOK, Machine};
 
 const ALL: [&str; 14] = [
     "before-resync-target",

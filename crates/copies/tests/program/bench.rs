@@ -1,8 +1,6 @@
 //! A node below a root of the test's own, and file systems of its own in a mount namespace that
 //! nobody else sees and that ends with its thread.
 
-#![allow(dead_code, clippy::unwrap_used)] // Each test program uses a part of it.
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,16 +1,13 @@
 //! A handler runs while the kernel waits for it: nothing that it runs may change DRBD's state or
 //! wait for DRBD's locks. [`two_node_ha_drbd::ReadOnly`] refuses such calls; here is shown that
 //! there is no way around it.
-#![allow(clippy::unwrap_used)]
-
-mod machine;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use machine::{CONFIG, DRBDADM_84, Machine};
+use crate::machine::{CONFIG, DRBDADM_84, Machine};
 
 /// What handlers run, by name. None changes DRBD, and none runs another program that it is told.
 const PROGRAMS: [&str; 10] = [

@@ -1,12 +1,8 @@
 //! On real file systems and devices.
-#![allow(clippy::unwrap_used)]
-
-mod bench;
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use bench::{Loop, file_system, have, of_device, of_file, own_mounts, pattern, run, text};
+use crate::bench::{Loop, file_system, have, of_device, of_file, own_mounts, pattern, run, text};
 use two_node_ha_copies::{Error, Limits, Method, Progress, Refused, Target, Why};
 
 const MIB: usize = 1 << 20;

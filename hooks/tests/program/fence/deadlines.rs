@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::node::{CIB, Node, SILENT};
+use super::node::{CIB, Node, SILENT};
 
 #[test]
 fn a_peer_is_waited_for_until_it_is_fenced_and_then_the_answer_is_seven() {

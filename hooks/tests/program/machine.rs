@@ -1,5 +1,4 @@
 //! A machine: a root with a journal that listens, on which the real program is called.
-#![allow(dead_code, reason = "not every test program calls everything")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::machine::{CONFIG, DRBDADM_84, Machine};
 
-pub const CIB: &str = include_str!("../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
+pub const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
 pub const ID: &str = "drbd-fence-by-handler-r0-drbd_master_slave";
 
 pub const STONITH: &str = r#"

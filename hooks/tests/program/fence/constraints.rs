@@ -8,7 +8,7 @@ use two_node_ha_command::{Call, Output, Runner, System};
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-use crate::node::{CIB, ID, Node, SILENT};
+use super::node::{CIB, ID, Node, SILENT};
 
 /// The agent's sweep, as it is in `act/sweep.rs`: it can be left alone after each step.
 struct Agent {
@@ -175,7 +175,7 @@ fn an_old_schema_gets_the_old_word() {
 #[test]
 fn an_old_entry_of_the_peers_name_that_is_cleanly_down_does_not_make_a_lost_peer_outdated() {
     const TWO: &str =
-        include_str!("../../../crates/pacemaker/tests/fixtures/two-entries-of-one-name.cib.xml");
+        include_str!("../../../../crates/pacemaker/tests/fixtures/two-entries-of-one-name.cib.xml");
     let present = "id=\"2\" uname=\"beta\" in_ccm=\"false\" crmd=\"offline\" join=\"member\" \
                    expected=\"member\"";
     assert!(TWO.contains(present));

@@ -1,12 +1,8 @@
 //! Whatever the backing file holds, and wherever it has holes.
-#![allow(clippy::unwrap_used)]
-
-mod bench;
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use bench::of_file;
+use crate::bench::{of_file, pattern};
 use proptest::prelude::*;
 use two_node_ha_copies::{Digest, Generation, Limits, Target, Why};
 
@@ -87,7 +83,7 @@ proptest! {
     fn one_changed_byte_changes_the_checksum(
         size in 1..20_000_usize, at in any::<prop::sample::Index>(), change in 1..=255_u8,
     ) {
-        let mut bytes = bench::pattern(size);
+        let mut bytes = pattern(size);
         let mut before = Digest::default();
         before.update(0, &bytes);
         let at = at.index(size);
