@@ -45,6 +45,11 @@ impl Limits {
 pub trait Progress {
     /// So many bytes of so many.
     fn step(&mut self, done: u64, total: u64);
+
+    /// Whether the copy is wanted no more, for now; asked after each step.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody listens.
