@@ -8,14 +8,15 @@
 //! before, so nothing is asserted here that it has not seen.
 
 use super::{Decision, State, Step, voter};
-use crate::observation::{Asked, FencePeer, Frozen, Observation, PeerNode};
+use crate::observation::{Asked, FencePeer, Frozen, Known, Observation, PeerNode};
 
 /// What there is to do while it stands still; nothing when it does not.
 pub(super) fn plan(o: &Observation) -> Option<Decision> {
-    let state = if voter::running(o) {
-        State::PrimaryRunning
-    } else {
-        State::Recovering
+    // A voter whose role was handed over off the volume is none, whether or not its writes stand still:
+    // the peer must not be told that it may rely on it.
+    let state = match &o.epoch {
+        Known::Present(epoch) if voter::of_epoch(o, epoch) => State::PrimaryRunning,
+        Known::Present(_) | Known::Absent | Known::Unreadable(_) => State::Recovering,
     };
     if let Some(decision) = interrupted(o, state) {
         return Some(decision);
