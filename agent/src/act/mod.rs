@@ -4,6 +4,7 @@
 //! Between the guard and what it guards this process may be paused for any time, and the world goes on
 //! without it. Each guard says what makes that harmless (`guard`).
 
+mod demote;
 mod fence_node;
 mod fence_peer;
 mod first_start;

@@ -133,7 +133,7 @@ fn control_connection(stream: UnixStream, shared: Arc<Shared>) {
             Ok(side) => write_line(&mut out, &Response::Side(Box::new(side))),
             Err(reason) => refuse(&mut out, reason),
         },
-        Ok(Request::Resolve { step, resolution }) => match shared.resolve(&step, &resolution) {
+        Ok(Request::Resolve { step, resolution }) => match shared.resolve(step, resolution) {
             Ok(()) => write_line(&mut out, &Response::Taken),
             Err(reason) => refuse(&mut out, reason),
         },
@@ -223,7 +223,7 @@ impl server::Agent for Shared {
             },
             PeerRequest::Resolve {
                 step, resolution, ..
-            } => match self.resolve(&step, &resolution) {
+            } => match self.resolve(step, resolution) {
                 Ok(()) => PeerResponse::Taken,
                 Err(reason) => refused(reason),
             },

@@ -11,7 +11,7 @@ use two_node_ha_drbd as drbd;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
     Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
-    Role, Services, SplitBrain, Standing,
+    Role, Services, Standing,
 };
 use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 
@@ -240,21 +240,25 @@ pub fn own_id(paths: &Paths, config: &Config, database: Database) -> Option<u64>
     info.map(|info| info.id)
 }
 
-/// Whether a split brain waits to be resolved.
+/// The resolution of a split brain that this node has noted.
 #[must_use]
-pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
-    if let Ok(Some(resolution)) = Resolution::read(&paths.resolution()) {
-        return Some(SplitBrain::Resolving(resolution.winner));
+pub fn resolution(paths: &Paths) -> Known<Resolution> {
+    match Resolution::read(&paths.resolution()) {
+        Ok(Some(resolution)) => Known::Present(resolution),
+        Ok(None) => Known::Absent,
+        Err(error) => Known::Unreadable(error.to_string()),
     }
-    let reported = || {
-        // The newest first: one is enough, and each weighs.
-        let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
-        all.iter()
-            .rev()
-            .filter_map(|path| two_node_ha_evidence::read(path).ok())
-            .any(|e| e.handler == "split-brain" && e.resolved.is_none())
-    };
-    (!connected && reported()).then_some(SplitBrain::Reported)
+}
+
+/// Whether DRBD has reported a split brain that nobody has resolved.
+#[must_use]
+pub fn split_brain_reported(paths: &Paths) -> bool {
+    // The newest first: one is enough, and each weighs.
+    let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
+    all.iter()
+        .rev()
+        .filter_map(|path| two_node_ha_evidence::read(path).ok())
+        .any(|e| e.handler == "split-brain" && e.resolved.is_none())
 }
 
 /// Both databases' directories, given what is on the volume.

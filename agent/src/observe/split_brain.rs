@@ -9,8 +9,8 @@ use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Mount, Role};
-use two_node_ha_planner::record::{Epoch, Owned, Resolution};
+use two_node_ha_planner::observation::{Mount, Role};
+use two_node_ha_planner::record::{Epoch, Owned};
 use two_node_ha_planner::split_brain::bar_id;
 use two_node_ha_planner::split_brain::generation::Generation;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Log, Side};
@@ -80,11 +80,7 @@ pub fn side(here: Here<'_>, runner: &dyn Runner, held: bool, logs: bool) -> Side
         },
         mount,
         evidence: evidence(paths),
-        resolution: match Resolution::read(&paths.resolution()) {
-            Ok(Some(resolution)) => Known::Present(resolution),
-            Ok(None) => Known::Absent,
-            Err(error) => Known::Unreadable(error.to_string()),
-        },
+        resolution: live::resolution(paths),
     }
 }
 

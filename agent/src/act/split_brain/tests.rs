@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
+use two_node_ha_command::Interrupt;
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::Config;
 use two_node_ha_planner::record::{CopyMade, Resolution};
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::world;
 
+use crate::act::Progress;
 use crate::act::split_brain::{Copier, Hands};
 use crate::observe::split_brain::Here;
 use crate::paths::Paths;
@@ -20,7 +22,7 @@ const GENERATION: &str = "AAAAAAAAAAAAAAAA:1111111111111110:0:4:1:1:0:0\n";
 struct Copies(Result<String, String>);
 
 impl Copier for Copies {
-    fn copy(&self) -> Result<String, String> {
+    fn copy(&self, _: &Interrupt, _: &mut Progress<'_>) -> Result<String, String> {
         self.0.clone()
     }
 }
@@ -78,8 +80,9 @@ impl Node {
             runner,
             copier: &self.copies,
             held: false,
+            interrupt: &Interrupt::default(),
         };
-        hands.take(step, asked)
+        hands.take(step, asked, &mut |_| {})
     }
 }
 
@@ -229,6 +232,20 @@ fn pacemaker_is_asked_by_a_constraint_of_our_own_and_gets_it_taken_away() {
              id=\"two-node-ha-split-brain-r0\" node=\"hatwo\"/>",
         ]
     );
+}
+
+#[test]
+fn a_pacemaker_that_does_not_answer_keeps_no_release_waiting() {
+    let node = Node::new();
+    for step in [Step::Bar, Step::Unbar] {
+        let runner = quiet().answer_with("cibadmin", |call| {
+            assert!(call.interrupt.is_some());
+            Err(two_node_ha_command::Error::Interrupted {
+                call: call.to_string(),
+            })
+        });
+        node.take(&runner, &step).unwrap_err();
+    }
 }
 
 #[test]

@@ -69,8 +69,8 @@ fn an_agent_that_is_killed_between_the_two_halves_is_followed_by_one_that_connec
             next_agent(&bench);
             if other_steps {
                 // Each writes into the journal what it is.
-                let mut daemon = bench.nodes[0].daemon.borrow_mut();
-                let actor = &mut daemon.as_mut().unwrap().actor;
+                let mut worker = bench.nodes[0].worker.borrow_mut();
+                let actor = &mut worker.as_mut().unwrap().actor;
                 power::of_node(0, || {
                     for step in [Step::RememberEpoch(1), Step::ConfirmVoter] {
                         actor.take(&step, &mut |_| {}).unwrap();

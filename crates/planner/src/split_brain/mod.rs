@@ -5,6 +5,7 @@
 //! resolution, and the agent takes it on the node that it is about. The command that resolves
 //! (`two-node-ha split-brain resolve`) only asks and tells: nothing is lost with it.
 
+pub mod admission;
 pub mod advice;
 pub mod generation;
 pub mod plan;

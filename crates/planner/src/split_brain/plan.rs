@@ -68,6 +68,22 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it ends early, and can be taken again, when the role is wanted back on the node: what may
+    /// take long, or wait for a program that does not answer, and leaves nothing half done.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        match self {
+            Self::Bar | Self::Copy | Self::Unbar | Self::Finish => true,
+            // DRBD's state, and records.
+            Self::Begin
+            | Self::Demote
+            | Self::Disconnect
+            | Self::Forget(_)
+            | Self::Discard
+            | Self::Connect => false,
+        }
+    }
+
     /// In words, with the node that takes it.
     #[must_use]
     pub fn describe(&self, node: &str, loser: &str) -> String {
