@@ -12,7 +12,9 @@ use super::model::*;
 use super::sight::Eye;
 use crate::State;
 use crate::machine::timeless::{NOW, RETRY};
-use crate::machine::{Action, Event, Failure, Kind, Machine, Outcome, Task, Ticket, ToHolder};
+use crate::machine::{
+    Action, Event, Failure, Kind, Machine, Outcome, Task, Ticket, ToHolder, Wants,
+};
 use crate::observation as seen;
 use crate::report::Report;
 use two_node_ha_config::Config;
@@ -40,6 +42,8 @@ pub enum Input {
     },
     Changed,
     LinkChanged,
+    Asks(seen::Request),
+    Called,
     PeerWoke,
     Report(u64),
     Silence,
@@ -69,6 +73,8 @@ pub enum Output {
     Retract,
     Stopped,
     Answer(Ticket, bool),
+    Interrupt,
+    Heard,
 }
 
 /// A table of values by their fingerprint.
@@ -228,6 +234,13 @@ impl Agents {
             Input::Start(_) | Input::Wake { .. } => {}
             Input::Changed => tell(Event::Changed),
             Input::LinkChanged => tell(Event::LinkChanged),
+            Input::Asks(request) => tell(Event::Asks(request)),
+            Input::Called => tell(Event::Handler {
+                ticket: 1,
+                handler: "local-io-error".into(),
+                wants: Wants::Demotion,
+                age: Duration::ZERO,
+            }),
             Input::PeerWoke => tell(Event::PeerWoke),
             Input::Report(id) => {
                 let report = Report::clone(&self.reports.get(id));
@@ -283,7 +296,11 @@ impl Agents {
             Action::Look => Output::Look,
             Action::Do(Task::Take(step)) => Output::Do(Deed::of(&step)),
             Action::Do(Task::StopForPeer) => Output::Do(Deed::StopForPeer),
-            Action::Do(Task::Forget(_)) => panic!("nobody gives anything up"),
+            Action::Do(Task::Resolve(..)) => panic!("nobody resolves anything"),
+            Action::Do(Task::Demote(_)) => Output::Do(Deed::Demote),
+            Action::Interrupt => Output::Interrupt,
+            Action::Heard(_) => Output::Heard,
+            Action::CompleteEvidence | Action::ForgetOwnDisconnect => return None,
             Action::AskPeer => Output::AskPeer,
             Action::AskPacemaker => Output::AskPacemaker,
             Action::AskPromotion { .. } => Output::AskPromotion,
@@ -329,6 +346,16 @@ impl Agents {
         match output {
             Output::Look => {}
             Output::Do(deed) => node.hand = Hand::Asked(deed),
+            Output::Interrupt => {
+                node.hand = match node.hand {
+                    Hand::Asked(deed) => Hand::Interrupted(deed, None),
+                    Hand::Ready(deed, mark) => Hand::Interrupted(deed, Some(mark)),
+                    Hand::Waits(_) => Hand::Interrupted(Deed::StopPeer, None),
+                    // Too late.
+                    hand @ (Hand::Idle | Hand::Answered(_) | Hand::Interrupted(..)) => hand,
+                }
+            }
+            Output::Heard => node.called = Called::No,
             Output::AskPeer => node.ask_peer = Question::Asked,
             Output::AskPacemaker => node.ask_pacemaker = true,
             Output::AskPromotion => node.ask_promotion = Some(false),
@@ -347,7 +374,7 @@ impl Agents {
                     node.connected = false;
                     node.failed = true;
                     node.stage = Stage::Stopping;
-                    node.unheard = 1;
+                    node.unheard = ASKS;
                 }
             }
             Output::Released => {

@@ -81,9 +81,11 @@ fn is_late(did: Did) -> bool {
 fn turn(did: Did) -> (u8, u64) {
     let turn = match did {
         Did::Hears(_) | Did::Woken(_) | Did::ReportComes(_) | Did::SilenceComes(_) => 0,
+        Did::Called(_) => 0,
         Did::AskIsRead(_) | Did::AskIsLost(_) => 1,
         Did::PacemakerAnswers(_) | Did::PromotionAnswered(_) | Did::AgentStarts(_) => 1,
         Did::Connects(_) | Did::Began(..) | Did::Done(..) | Did::Failed(..) => 2,
+        Did::GaveWay(..) => 2,
         Did::AskedToStop(_) | Did::Constrains(_) | Did::Claims(_) => 2,
         Did::Misses(_) | Did::Fences(_) | Did::Joined | Did::Linked | Did::Synced => 3,
         Did::WayDown(_) | Did::UnitFails(_) | Did::StopTimesOut(_) => 4,
@@ -101,6 +103,7 @@ fn turn(did: Did) -> (u8, u64) {
         Did::Writes(_) => 6,
         Did::PowerCut(_) | Did::AgentKilled(_) | Did::AgentGone(_) | Did::Paused(_) => 7,
         Did::LinkLost | Did::Partition | Did::Sigterm(_) | Did::Full(_) | Did::Move(_) => 7,
+        Did::LosesSomething(_) | Did::AnswerIsLost(_) | Did::AskedAgain(_) => 7,
     };
     (turn, fingerprint(&did))
 }

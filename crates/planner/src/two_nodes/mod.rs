@@ -6,7 +6,9 @@
 
 mod agents;
 mod cluster;
+mod deed;
 mod explore;
+mod faults;
 mod found;
 mod hands;
 mod model;
@@ -40,6 +42,12 @@ const FAULTS: &[Did] = &[
     Did::Full(1),
     Did::Move(0),
     Did::Move(1),
+    Did::LosesSomething(0),
+    Did::LosesSomething(1),
+    Did::AnswerIsLost(0),
+    Did::AnswerIsLost(1),
+    Did::AskedAgain(0),
+    Did::AskedAgain(1),
 ];
 
 /// haone is the voter of epoch 2, hatwo its spare, and both are settled.
@@ -66,6 +74,7 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         machine: 0,
         hand: Hand::Idle,
         unheard: 0,
+        called: Called::No,
         woken: false,
         report: 0,
         ask_peer: Question::None,

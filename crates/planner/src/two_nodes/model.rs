@@ -1,7 +1,9 @@
 //! What lies between the two machines, as plain values: disks, logs, roles, Pacemaker's view, and what
 //! the hands are at.
 
-use crate::{Database, Step, Target};
+use crate::Database;
+
+pub use super::deed::Deed;
 
 /// One of the two nodes: 0 is haone, 1 is hatwo.
 pub type N = usize;
@@ -174,105 +176,6 @@ pub enum Question {
     Silence,
 }
 
-/// A task of the hands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Deed {
-    RemoveConstraint,
-    AskFencePeer,
-    StopPeer,
-    StopServices,
-    Remember(u8),
-    Leave(usize),
-    Flip(usize, bool),
-    BeginEpoch,
-    FencePeer,
-    FetchLogs,
-    Renew(u8),
-    Recover(usize),
-    Rejoin(u8),
-    StartServices,
-    Confirm,
-    StopForPeer,
-}
-
-impl Deed {
-    pub fn of(step: &Step) -> Self {
-        let small = |epoch: &u64| u8::try_from(*epoch).expect("the model's epochs are few");
-        match step {
-            Step::RemoveConstraint(_) => Self::RemoveConstraint,
-            Step::AskFencePeer => Self::AskFencePeer,
-            Step::StopPeer => Self::StopPeer,
-            Step::StopServices => Self::StopServices,
-            Step::RememberEpoch(epoch) => Self::Remember(small(epoch)),
-            Step::Leave(database) => Self::Leave(index(*database)),
-            Step::Flip(database, target) => Self::Flip(index(*database), *target == Target::Volume),
-            Step::BeginEpoch => Self::BeginEpoch,
-            Step::FencePeer => Self::FencePeer,
-            Step::FetchLogs => Self::FetchLogs,
-            Step::RenewEpoch(epoch) => Self::Renew(small(epoch)),
-            Step::Recover(database) => Self::Recover(index(*database)),
-            Step::Rejoin(epoch) => Self::Rejoin(small(epoch)),
-            Step::StartServices => Self::StartServices,
-            Step::ConfirmVoter => Self::Confirm,
-            Step::AskPeer
-            | Step::AskPacemaker
-            | Step::AskPromotion
-            | Step::ReportReleased
-            | Step::ProtectMountPoint
-            | Step::MoveOntoVolume
-            | Step::KeepIdentity(_)
-            | Step::KeepOriginal(_) => panic!("the model has no {step:?}"),
-        }
-    }
-
-    /// Whether the volume stays mounted while it is under way (the agent is killed first).
-    pub fn pins(self) -> bool {
-        match self {
-            Self::BeginEpoch
-            | Self::FetchLogs
-            | Self::Renew(_)
-            | Self::Recover(_)
-            | Self::Leave(_)
-            | Self::Flip(_, true)
-            | Self::StartServices => true,
-            Self::RemoveConstraint
-            | Self::AskFencePeer
-            | Self::StopPeer
-            | Self::StopServices
-            | Self::Remember(_)
-            | Self::Flip(_, false)
-            | Self::FencePeer
-            | Self::Rejoin(_)
-            | Self::Confirm
-            | Self::StopForPeer => false,
-        }
-    }
-
-    /// Whether it needs the journal, as [`Step::needs_the_journal`] says.
-    pub fn needs_the_journal(self) -> bool {
-        let database = |d: usize| Database::ALL[d];
-        let step = match self {
-            Self::RemoveConstraint => Step::RemoveConstraint(String::new()),
-            Self::AskFencePeer => Step::AskFencePeer,
-            Self::StopPeer => Step::StopPeer,
-            Self::StopServices | Self::StopForPeer => Step::StopServices,
-            Self::Remember(epoch) => Step::RememberEpoch(epoch.into()),
-            Self::Leave(d) => Step::Leave(database(d)),
-            Self::Flip(d, true) => Step::Flip(database(d), Target::Volume),
-            Self::Flip(d, false) => Step::Flip(database(d), Target::Spare),
-            Self::BeginEpoch => Step::BeginEpoch,
-            Self::FencePeer => Step::FencePeer,
-            Self::FetchLogs => Step::FetchLogs,
-            Self::Renew(epoch) => Step::RenewEpoch(epoch.into()),
-            Self::Recover(d) => Step::Recover(database(d)),
-            Self::Rejoin(epoch) => Step::Rejoin(epoch.into()),
-            Self::StartServices => Step::StartServices,
-            Self::Confirm => Step::ConfirmVoter,
-        };
-        step.needs_the_journal()
-    }
-}
-
 /// The place of a database in [`Database::ALL`].
 pub fn index(database: Database) -> usize {
     match database {
@@ -296,6 +199,23 @@ pub enum Hand {
     Waits(u8),
     /// It has answered.
     Answered(bool),
+    /// What it is at is wanted no more; with the mark of one whose guard has passed. It may end early, or
+    /// be done before it hears of that.
+    Interrupted(Deed, Option<u8>),
+}
+
+/// Something, something about the link, and what Pacemaker asks.
+pub const CHANGED: u8 = 1;
+pub const LINK: u8 = 2;
+pub const ASKS: u8 = 4;
+
+/// The word that a handler has left. It stays until the machine is done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Called {
+    No,
+    Left,
+    /// The machine has heard of it.
+    Heard,
 }
 
 /// One node.
@@ -306,8 +226,10 @@ pub struct Node {
     /// The machine, by its id.
     pub machine: u64,
     pub hand: Hand,
-    /// Something happened that the machine has not heard of: nothing, something, something about the link.
+    /// What happened that the machine has not heard of: [`CHANGED`], [`LINK`], [`ASKS`], together.
     pub unheard: u8,
+    /// A handler of DRBD's wants this node demoted, and has left word of it.
+    pub called: Called,
     pub woken: bool,
     /// The report that the peer may rely on, by its id; 0 where there is none yet.
     pub report: u64,
@@ -466,7 +388,7 @@ impl World {
             if let Handler::Marked(mark) = &mut node.handler {
                 *mark = name(*mark);
             }
-            if let Hand::Ready(_, mark) = &mut node.hand {
+            if let Hand::Ready(_, mark) | Hand::Interrupted(_, Some(mark)) = &mut node.hand {
                 *mark = name(*mark);
             }
         }
@@ -481,6 +403,10 @@ impl World {
         node.machine = 0;
         node.hand = Hand::Idle;
         node.unheard = 0;
+        if node.called == Called::Heard {
+            // The next agent finds it.
+            node.called = Called::Left;
+        }
         node.woken = false;
         node.report = 0;
         node.ask_peer = Question::None;

@@ -69,6 +69,11 @@ impl Eye {
         }
     }
 
+    /// What Pacemaker asks.
+    pub fn request(&self) -> seen::Request {
+        self.request
+    }
+
     /// Whether something about the link differs, of which the machine is told as that.
     pub fn link_differs(&self, before: &Self) -> bool {
         let link = |eye: &Self| (eye.linked, eye.equal, eye.handler);
@@ -136,8 +141,8 @@ impl Eye {
                 false => seen::Services::Stopped,
             },
             token: self.token,
-            health: seen::Health::default(),
-            split_brain: self.split.then_some(seen::SplitBrain::Reported),
+            resolution: seen::Known::Absent,
+            split_brain_reported: self.split,
         }
     }
 

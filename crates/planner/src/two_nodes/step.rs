@@ -24,6 +24,8 @@ pub enum Did {
     Began(N, Deed),
     Done(N, Deed),
     Failed(N, Deed),
+    GaveWay(N, Deed),
+    Called(N),
     AskedToStop(N),
     Hears(N),
     Woken(N),
@@ -72,6 +74,9 @@ pub enum Did {
     Sigterm(N),
     Full(N),
     Move(N),
+    LosesSomething(N),
+    AnswerIsLost(N),
+    AskedAgain(N),
 }
 
 impl Did {
@@ -88,6 +93,9 @@ impl Did {
                 | Self::Sigterm(_)
                 | Self::Full(_)
                 | Self::Move(_)
+                | Self::LosesSomething(_)
+                | Self::AnswerIsLost(_)
+                | Self::AskedAgain(_)
         )
     }
 }

@@ -167,6 +167,11 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
     let (n, words) = match did {
         Did::Began(..) | Did::Hears(_) | Did::Woken(_) | Did::LooksAgain(_) => return (None, None),
         Did::AskIsRead(_) | Did::PromotionAnswered(_) | Did::Connects(_) => return (None, None),
+        Did::Called(_) => return (None, None),
+        Did::GaveWay(n, deed) => (
+            n,
+            format!("agent: gave way, and did not {}", deed_words(deed)),
+        ),
         Did::SilenceComes(_) | Did::ReportComes(_) => return (None, None),
         Did::Done(n, deed) => (n, format!("agent: done: {}", deed_words(deed))),
         Did::Failed(n, deed) => (n, format!("agent: cannot {}", deed_words(deed))),
@@ -206,6 +211,15 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
         Did::Sigterm(n) => (n, "k8s-dqlite IS ASKED TO STOP (SIGTERM)".into()),
         Did::Full(n) => (n, "THE DISK IS FULL".into()),
         Did::Move(n) => (n, "THE OPERATOR MOVES THE VOTER HERE".into()),
+        Did::LosesSomething(n) => (n, "DRBD's handler: THE DISK HAS FAILED, demote".into()),
+        Did::AnswerIsLost(n) => (n, format!("agent: THE ANSWER OF {} IS LOST", peer(n))),
+        Did::AskedAgain(n) => (
+            n,
+            format!(
+                "agent: AN OLD REQUEST TO STOP COMES FROM {} ONCE MORE",
+                peer(n)
+            ),
+        ),
         Did::Joined => return (None, Some("both are in the cluster".into())),
         Did::CablesBack => return (None, Some("the cables are back".into())),
         Did::Linked => return (None, Some("DRBD sees both copies".into())),
@@ -223,6 +237,7 @@ fn deed_words(deed: Deed) -> String {
         Deed::AskFencePeer => "have DRBD ask fence-peer again".into(),
         Deed::StopPeer => "have the peer stop its databases".into(),
         Deed::StopServices => "stop the k8s services".into(),
+        Deed::Demote => "have Pacemaker take the primary away".into(),
         Deed::StopForPeer => "stop the k8s services for the peer".into(),
         Deed::Remember(epoch) => format!("remember epoch {epoch}"),
         Deed::Leave(d) => format!("lead {} off the volume", name(d)),
