@@ -70,6 +70,7 @@ impl Case {
             done: &self.done,
             elapsed: Duration::from_secs(self.elapsed),
             last: self.last,
+            over: self.last,
         })
     }
 
