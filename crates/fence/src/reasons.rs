@@ -4,9 +4,9 @@
 use two_node_ha_config::FencingMode;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::decide::{Removal, Situation};
-use super::disks::Disks;
-use super::view::{Subject, View};
+use crate::decide::{Removal, Situation};
+use crate::disks::Disks;
+use crate::view::{Subject, View};
 
 /// What the answer does to writes where nothing is claimed, and the way out.
 fn consequence(subject: &Subject) -> String {

@@ -22,10 +22,10 @@ use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::disks::{Data, Disks};
-use super::reasons;
-use super::view::{Known, Standing, Subject, View};
 use crate::answer::{Answer, Code, Fence, Level};
+use crate::disks::{Data, Disks};
+use crate::reasons;
+use crate::view::{Known, Standing, Subject, View};
 
 /// How long a Pacemaker that does not run here is waited for: it may be restarting.
 const RESTART: Duration = Duration::from_secs(5);
