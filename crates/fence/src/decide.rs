@@ -87,7 +87,7 @@ pub struct Done {
 }
 
 /// What became of taking the constraint away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Removal {
     /// It was not tried.
     #[default]

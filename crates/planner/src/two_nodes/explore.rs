@@ -67,7 +67,8 @@ fn is_late(did: Did) -> bool {
         did,
         Did::LooksAgain(_)
             | Did::Boots(_)
-            | Did::GivesUp(_)
+            | Did::HandlerRunsOut(_)
+            | Did::HandlerUnanswered(..)
             | Did::FailureForgotten(_)
             | Did::LosesPatience(_)
             | Did::StartTimesOut(_)
@@ -84,14 +85,19 @@ fn turn(did: Did) -> (u8, u64) {
         Did::AskIsRead(_) | Did::AskIsLost(_) => 1,
         Did::PacemakerAnswers(_) | Did::PromotionAnswered(_) | Did::AgentStarts(_) => 1,
         Did::Connects(_) | Did::Began(..) | Did::Done(..) | Did::Failed(..) => 2,
-        Did::AskedToStop(_) | Did::Constrains(_) | Did::Claims(_) => 2,
+        Did::AskedToStop(_) | Did::HandlerLooks(_) | Did::Handler(..) => 2,
         Did::Misses(_) | Did::Fences(_) | Did::Joined | Did::Linked | Did::Synced => 3,
         Did::WayDown(_) | Did::UnitFails(_) | Did::StopTimesOut(_) => 4,
-        Did::Promoted(_) | Did::Mounted(_) | Did::UnitStarts(_) | Did::UnitStops(_) => 4,
+        Did::Promotes(_)
+        | Did::Promoted(_)
+        | Did::Mounted(_)
+        | Did::UnitStarts(_)
+        | Did::UnitStops(_) => 4,
         Did::Unmounted(_) | Did::Demoted(_) | Did::Wanted(_) => 4,
         Did::LooksAgain(_)
         | Did::Boots(_)
-        | Did::GivesUp(_)
+        | Did::HandlerRunsOut(_)
+        | Did::HandlerUnanswered(..)
         | Did::FailureForgotten(_)
         | Did::LosesPatience(_)
         | Did::StartTimesOut(_)
