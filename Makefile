@@ -37,6 +37,10 @@ model: ## two nodes explored together, with three faults each time (some minutes
 	TWO_NODE_HA_MODEL_FAULTS=3 TWO_NODE_HA_MODEL_WORLDS=$${TWO_NODE_HA_MODEL_WORLDS:-10000000} \
 		$(CARGO) test --locked -p two-node-ha-planner two_nodes::with_fencing_every -- --nocapture
 
+.PHONY: mutants
+mutants: ## what decides and guards, changed one thing at a time: a test has to fail (a day; goes on where it was ended)
+	tests/mutants $(PARTS)
+
 .PHONY: deb
 deb: build ## target/deb/two-node-ha_VERSION_ARCH.deb
 	packaging/build-deb

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use two_node_ha_config::LossAction;
 use two_node_ha_events::{DIR, Event};
 
-use crate::answer::{Answer, Code, Level};
 use crate::journal::{Journal, Record};
 use crate::request::Request;
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::{alert, evidence, reboot};
+use two_node_ha_fence::answer::{Answer, Code, Level};
 
 /// No code has been decided yet.
 const OPEN: i32 = -1;

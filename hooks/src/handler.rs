@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::answer::{Code, Fence, Resync};
+use two_node_ha_fence::answer::{Code, Fence, Resync};
 
 /// What was called.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,6 @@
 //! one.
 
 mod alert;
-mod answer;
 mod evidence;
 mod fence;
 mod finish;

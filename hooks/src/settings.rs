@@ -8,10 +8,10 @@ use two_node_ha_config::{
     choose, read,
 };
 
-use crate::answer::{Code, Resync};
 use crate::handler::Handler;
 use crate::request::Request;
 use crate::root::Root;
+use two_node_ha_fence::answer::{Code, Resync};
 
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 

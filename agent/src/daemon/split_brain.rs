@@ -1,7 +1,7 @@
 //! What the sockets are asked about a split brain: how this node stands as one side of it, and the steps
 //! of its resolution, which are the machine's to decide on and the worker's to take.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use two_node_ha_command::System;
@@ -55,14 +55,20 @@ impl Shared {
             resolution: Box::new(resolution),
             reply,
         });
-        done.recv_timeout(within).unwrap_or_else(|_| {
-            let doing = self.status().and_then(|status| status.doing);
-            Err(format!(
-                "the agent on {} is still busy after {} s{}",
-                self.node.name,
-                within.as_secs(),
-                doing.map_or_else(String::new, |doing| format!(": it is to {doing}"))
-            ))
-        })
+        match done.recv_timeout(within) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(format!("the agent on {} is ending", self.node.name))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let doing = self.status().and_then(|status| status.doing);
+                Err(format!(
+                    "the agent on {} is still busy after {} s{}",
+                    self.node.name,
+                    within.as_secs(),
+                    doing.map_or_else(String::new, |doing| format!(": it is to {doing}"))
+                ))
+            }
+        }
     }
 }

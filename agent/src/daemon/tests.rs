@@ -181,3 +181,52 @@ fn a_worker_that_is_gone_ends_the_agent_which_says_so() {
     };
     assert!(why.contains("systemd starts the agent again"), "{why}");
 }
+
+#[test]
+fn a_step_of_a_resolution_is_a_job_between_two_others_and_answered_when_it_is_done() {
+    let mut bench = Bench::new();
+    let (reply, answer) = channel();
+    let resolution = Box::new(Resolution::new("haone", "hatwo", false).marked("one"));
+    bench.daemon.turn();
+    let step = Resolving::Begin;
+    let event = Event::Resolve {
+        step: step.clone(),
+        resolution: resolution.clone(),
+        reply,
+    };
+    bench.events.send(event).unwrap();
+    bench.daemon.turn();
+    let mut o = world::booted();
+    (o.drbd.connected, o.drbd.equal, o.drbd.alone) = (false, false, true);
+    bench.sees(&o);
+    let task = Task::Resolve(step, resolution);
+    assert_eq!(bench.jobs.try_recv(), Ok(Job::Do(task)));
+    let doing = bench.shared.status().unwrap().doing;
+    assert_eq!(
+        doing.as_deref(),
+        Some("note on haone that the data of hatwo is given up")
+    );
+    answer.try_recv().unwrap_err();
+    bench.done(Done::Did(Ok(Outcome::Done)));
+    assert_eq!(answer.try_recv(), Ok(Ok(())));
+    assert_eq!(bench.jobs.try_recv(), Ok(Job::Look));
+}
+
+#[test]
+fn what_a_handler_has_left_stays_until_this_node_was_demoted_for_it() {
+    let mut bench = Bench::new();
+    let left = tempfile::tempdir().unwrap();
+    let mut event = two_node_ha_events::Event::new("local-io-error");
+    event.decision = "demote".into();
+    let file = two_node_ha_events::write(left.path(), &event).unwrap();
+    let mut taken = two_node_ha_events::take_all(left.path()).unwrap();
+    let pending = Box::new(taken.events.remove(0));
+    bench.events.send(Event::Handler(pending)).unwrap();
+    bench.daemon.turn();
+    bench.sees(&voter());
+    let task = Task::Demote("local-io-error".into());
+    assert_eq!(bench.jobs.try_recv(), Ok(Job::Do(task)));
+    assert!(file.exists());
+    bench.done(Done::Did(Ok(Outcome::Done)));
+    assert!(!file.exists());
+}

@@ -113,13 +113,25 @@ impl FencingConstraint {
     /// since.
     #[must_use]
     pub fn path(&self) -> String {
+        self.path_with_marks_of(std::slice::from_ref(self))
+    }
+
+    /// The XPath of this constraint, as long as it has the mark of one of these.
+    pub(crate) fn path_with_marks_of(&self, any: &[Self]) -> String {
         let exceptions = ".//expression[@attribute='#uname' and @operation='ne']/@id";
-        let mark = match &self.mark {
-            Some(mark) => format!("{exceptions}={}", quoted(mark)),
-            None => format!("not({exceptions})"),
+        let marks: Vec<_> = any
+            .iter()
+            .map(|one| match &one.mark {
+                Some(mark) => format!("{exceptions}={}", quoted(mark)),
+                None => format!("not({exceptions})"),
+            })
+            .collect();
+        let marks = match marks.as_slice() {
+            [mark] => mark.clone(),
+            marks => format!("({})", marks.join(" or ")),
         };
         format!(
-            "/cib/configuration/constraints/rsc_location[@id={} and {mark}]",
+            "/cib/configuration/constraints/rsc_location[@id={} and {marks}]",
             quoted(&self.id)
         )
     }

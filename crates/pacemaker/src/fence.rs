@@ -179,7 +179,11 @@ pub fn remove(
     read: &FencingConstraint,
     limit: Duration,
 ) -> Result<(), ChangeError> {
-    match changed(runner, &["--delete", "--xpath", &read.path()], limit) {
+    remove_at(runner, &read.path(), limit)
+}
+
+fn remove_at(runner: &dyn Runner, path: &str, limit: Duration) -> Result<(), ChangeError> {
+    match changed(runner, &["--delete", "--xpath", path], limit) {
         Ok(()) | Err(ChangeError::Changed) => Ok(()),
         Err(error) => Err(error),
     }
@@ -195,16 +199,35 @@ pub fn remove_and_look(
     read: &FencingConstraint,
     limit: Duration,
 ) -> Result<(), ChangeError> {
+    remove_any_and_look(runner, std::slice::from_ref(read), limit)
+}
+
+/// The same of a constraint that has the mark of one of these, for whoever has tried to place it more
+/// than once and was not answered each time: which of the tries was made, this node's copy of the CIB
+/// need not show yet.
+///
+/// # Errors
+/// A [`ChangeError`]: [`ChangeError::Renewed`] where it stands with a mark of somebody else.
+pub fn remove_any_and_look(
+    runner: &dyn Runner,
+    any: &[FencingConstraint],
+    limit: Duration,
+) -> Result<(), ChangeError> {
+    let Some(first) = any.first() else {
+        return Ok(());
+    };
     let since = Instant::now();
-    remove(runner, read, limit)?;
+    remove_at(runner, &first.path_with_marks_of(any), limit)?;
     let deleted = Instant::now();
     loop {
         let left = limit.saturating_sub(since.elapsed()).max(LAST_LOOK);
         let all = local_constraints(runner, left)
             .map_err(|error| ChangeError::Unknown(error.to_string()))?;
-        match all.iter().find(|constraint| constraint.id == read.id) {
+        match all.iter().find(|constraint| constraint.id == first.id) {
             None => return Ok(()),
-            Some(stands) if stands.mark != read.mark => return Err(ChangeError::Renewed),
+            Some(stands) if any.iter().all(|one| one.mark != stands.mark) => {
+                return Err(ChangeError::Renewed);
+            }
             // No mark comes twice: this node's copy of the CIB is behind by a moment.
             Some(_) if deleted.elapsed() < LAST_LOOK => std::thread::sleep(PAUSE),
             Some(_) => {

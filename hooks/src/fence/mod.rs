@@ -4,12 +4,9 @@
 //! data, what [`view`] reads in the CIB, and a decision without clock and I/O ([`mod@decide`]);
 //! [`run`] does what it says until it answers.
 
-mod decide;
 mod disks;
-mod reasons;
 mod run;
 mod unfence;
-mod view;
 
 #[cfg(test)]
 mod tests;
@@ -21,12 +18,12 @@ use two_node_ha_command::Runner;
 use two_node_ha_pacemaker::lock;
 
 use self::run::Run;
-use self::view::Subject;
-use crate::answer::{Answer, Code, Fence, Level};
 use crate::finish::Call;
 use crate::journal::{Journal, Record};
 use crate::settings::Settings;
 use crate::world::World;
+use two_node_ha_fence::Subject;
+use two_node_ha_fence::answer::{Answer, Code, Fence, Level};
 
 /// Where the lock is.
 const RUN: &str = "/run/two-node-ha";

@@ -10,10 +10,10 @@ use two_node_ha_command::Runner;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-use super::decide::{Cluster, Done, Fencing, Next, Situation, decide};
 use super::disks;
-use super::view::{Standing, Subject, View};
-use crate::answer::Answer;
+use two_node_ha_fence::answer::Answer;
+use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::{Disks, Standing, Subject, View};
 
 /// The shortest and the longest pause between two looks.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
@@ -23,6 +23,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_m
 const LOOK: Duration = Duration::from_secs(5);
 const CHANGE: Duration = Duration::from_secs(3);
 const ASK: Duration = Duration::from_secs(2);
+
+/// With less left a change is not tried again: cibadmin waits in whole seconds.
+const LEAST_CHANGE: Duration = Duration::from_millis(1500);
 
 /// One call of fence-peer.
 pub struct Run<'a> {
@@ -44,7 +47,6 @@ impl Run<'_> {
     /// Answers.
     pub fn answer(&self) -> Answer {
         let mut done = Done::default();
-        let mut tried: Vec<FencingConstraint> = Vec::new();
         let mut looked = None;
         let mut waiting = String::new();
         let mut first = true;
@@ -55,7 +57,7 @@ impl Run<'_> {
                 done.found |= first && mine;
                 // One whose answer was lost was made all the same.
                 let standing = view.standing.constraint();
-                done.placed |= standing.is_some_and(|standing| tried.contains(standing));
+                done.placed |= standing.is_some_and(|standing| done.tried.contains(standing));
                 first = false;
             }
             let disks = self.disks();
@@ -67,6 +69,7 @@ impl Run<'_> {
                 done: &done,
                 elapsed,
                 last: elapsed >= self.last(),
+                over: elapsed + LEAST_CHANGE >= self.deadline,
             };
             match decide(&situation) {
                 Next::Answer(answer) => return answer,
@@ -75,7 +78,7 @@ impl Run<'_> {
                         looked = None;
                         continue;
                     };
-                    let pause = self.place(view, &mut done, &mut tried);
+                    let pause = self.place(view, &mut done);
                     // What the peer's answer is to prove, its answer proves. That it is down must be
                     // in a CIB that has the constraint.
                     if !done.placed || view.peer != two_node_ha_pacemaker::PeerNode::Online {
@@ -101,18 +104,19 @@ impl Run<'_> {
                 }
                 Next::Remove => {
                     let standing = match cluster {
-                        Cluster::Seen(view) => view.standing.constraint(),
+                        Cluster::Seen(view) => view.standing.constraint().cloned(),
                         Cluster::Silent { .. } => None,
                     };
-                    self.remove(standing.or(tried.last()), &mut done);
+                    let any =
+                        standing.map_or_else(|| done.tried.clone(), |standing| vec![standing]);
+                    self.remove(&any, &mut done);
                 }
                 Next::TakeBack => {
-                    let standing = match cluster {
-                        Cluster::Seen(view) => view.standing.constraint(),
-                        Cluster::Silent { .. } => None,
-                    };
-                    let placed = standing.filter(|standing| tried.contains(standing));
-                    self.remove(placed.or(tried.last()), &mut done);
+                    let any = done.tried.clone();
+                    self.remove(&any, &mut done);
+                    if done.removal == Removal::Failed {
+                        self.pause();
+                    }
                 }
                 Next::AskPeer => {
                     let peer = &self.subject.peer;
@@ -154,15 +158,27 @@ impl Run<'_> {
         }
     }
 
-    /// Takes the constraint away, if it still has this mark.
-    fn remove(&self, read: Option<&FencingConstraint>, done: &mut Done) {
-        done.removed = true;
-        done.trouble = match read {
-            Some(read) => fence::remove_and_look(self.runner, read, self.within(CHANGE))
-                .err()
-                .map(|error| error.to_string()),
-            None => Some("the cluster does not answer".into()),
-        };
+    /// Takes the constraint away, if it still has one of these marks.
+    fn remove(&self, any: &[FencingConstraint], done: &mut Done) {
+        if any.is_empty() {
+            done.removal = Removal::Failed;
+            done.trouble = Some("the cluster does not answer".into());
+            return;
+        }
+        match fence::remove_any_and_look(self.runner, any, self.within(CHANGE)) {
+            Ok(()) => {
+                done.removal = Removal::Settled;
+                done.trouble = None;
+            }
+            Err(error @ ChangeError::Renewed) => {
+                done.removal = Removal::Settled;
+                done.trouble = Some(error.to_string());
+            }
+            Err(error) => {
+                done.removal = Removal::Failed;
+                self.troubled(done, &error);
+            }
+        }
     }
 
     /// Notes why a change failed.
@@ -175,16 +191,16 @@ impl Run<'_> {
     }
 
     /// Places the constraint; says whether to pause before the next look.
-    fn place(&self, view: &mut View, done: &mut Done, tried: &mut Vec<FencingConstraint>) -> bool {
+    fn place(&self, view: &mut View, done: &mut Done) -> bool {
         let Some(ours) = view.ours.as_ref().map(FencingConstraint::marked) else {
             return true;
         };
         done.marks.extend(ours.mark.clone());
-        tried.push(ours.clone());
         match fence::place(self.runner, &ours, view.role, self.within(CHANGE)) {
             Ok(()) => {
                 done.placed = true;
                 done.trouble = None;
+                done.tried.push(ours.clone());
                 view.standing = Standing::Mine(ours);
                 false
             }
@@ -194,6 +210,18 @@ impl Run<'_> {
                 true
             }
             Err(error) => {
+                match &error {
+                    // A DC may make it yet.
+                    ChangeError::NoDc(_) | ChangeError::Unknown(_) => done.tried.push(ours),
+                    ChangeError::Exists
+                    | ChangeError::Changed
+                    | ChangeError::Renewed
+                    | ChangeError::Stale
+                    | ChangeError::NoQuorum(_)
+                    | ChangeError::NotRunning(_)
+                    | ChangeError::Refused { .. }
+                    | ChangeError::Call(_) => {}
+                }
                 self.troubled(done, &error);
                 true
             }
@@ -210,7 +238,7 @@ impl Run<'_> {
         }
     }
 
-    fn disks(&self) -> Result<disks::Disks, String> {
+    fn disks(&self) -> Result<Disks, String> {
         let resource = &self.subject.resource;
         disks::read(self.runner, resource, self.minors, self.within(LOOK))
     }
@@ -231,10 +259,11 @@ impl Run<'_> {
         }
     }
 
-    /// When the last decision is due: there must be time left to take the constraint away.
+    /// When the last decision is due: there must be time left to take the constraint away, and to try
+    /// that again.
     fn last(&self) -> Duration {
         let least = Duration::from_secs(2).min(self.deadline / 2);
-        let margin = (self.deadline / 4).clamp(least, Duration::from_secs(4));
+        let margin = (self.deadline / 4).clamp(least, Duration::from_secs(8));
         self.deadline - margin
     }
 

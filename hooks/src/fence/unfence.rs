@@ -9,10 +9,11 @@ use two_node_ha_command::Runner;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-use super::disks::{self, Data, Disks};
-use super::view::Subject;
-use crate::answer::{Answer, Level};
+use super::disks;
 use crate::finish::chain;
+use two_node_ha_fence::Subject;
+use two_node_ha_fence::answer::{Answer, Level};
+use two_node_ha_fence::{Data, Disks};
 
 /// What one child may take.
 const LIMIT: Duration = Duration::from_secs(3);

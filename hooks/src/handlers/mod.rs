@@ -8,11 +8,11 @@ mod resync;
 mod split_brain;
 mod udev;
 
-use crate::answer::{Answer, Level};
 use crate::fence;
 use crate::finish::Call;
 use crate::handler::Handler;
 use crate::settings::Settings;
+use two_node_ha_fence::answer::{Answer, Level};
 
 /// Answers a request.
 pub fn answer(call: &Call, settings: &Settings) -> Answer {

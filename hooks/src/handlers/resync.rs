@@ -6,9 +6,9 @@ use two_node_ha_config::{Config, NoCopyPolicy};
 use two_node_ha_copies::{After, Before, Copies, Limits, Moment, Refused};
 use two_node_ha_drbd::ReadOnly;
 
-use crate::answer::{Answer, Code, Level, Resync};
 use crate::finish::Call;
 use crate::settings::Settings;
+use two_node_ha_fence::answer::{Answer, Code, Level, Resync};
 
 /// What of the deadline is left for the answer itself: so long at most,
 const LAST: Duration = Duration::from_secs(1);

@@ -3,11 +3,12 @@
 //! A machine is a value, and there are far fewer of them than there are worlds: each is kept once, and
 //! what it makes of the same input is worked out once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::handler;
 use super::model::*;
 use super::sight::Eye;
 use crate::State;
@@ -119,6 +120,8 @@ pub struct Agents {
     pub mutant: Mutant,
     pub machines: Table<Machine>,
     pub reports: Table<Report>,
+    /// Which state a node was seen to come to, from which.
+    pub ways: Mutex<BTreeSet<(&'static str, &'static str)>>,
 }
 
 /// A machine's answers that one thread has worked out.
@@ -130,6 +133,7 @@ pub struct Driver<'a> {
     pub agents: &'a Agents,
     memo: Memo,
     waits: HashMap<u64, Waits>,
+    pub decisions: HashMap<handler::Case, handler::Deed>,
 }
 
 /// What a machine that rests waits for.
@@ -153,6 +157,7 @@ impl Agents {
             mutant,
             machines: Table::new(),
             reports: Table::new(),
+            ways: Mutex::default(),
         }
     }
 
@@ -167,6 +172,7 @@ impl<'a> Driver<'a> {
             agents,
             memo: Memo::new(),
             waits: HashMap::new(),
+            decisions: HashMap::new(),
         }
     }
 
@@ -384,7 +390,17 @@ impl Agents {
                 }
             }
             Output::Note(epoch, owner) => node.volume_seen = (epoch, owner),
-            Output::Publish(report) => node.report = report,
+            Output::Publish(report) => {
+                let before = std::mem::replace(&mut node.report, report);
+                let state = |id: u64| match id {
+                    0 => "boot",
+                    id => self.reports.get(id).state.name(),
+                };
+                let way = (state(before), state(report));
+                if way.0 != way.1 {
+                    self.ways.lock().unwrap().insert(way);
+                }
+            }
             Output::Retract => self.retract(world, n),
             Output::Stopped => self.change_report(world, n, |r| r.datastore_running = false),
             Output::Answer(ticket, yes) => {

@@ -1,6 +1,7 @@
 //! Pacemaker, DRBD, the failover unit and the messages, as far as they matter to the two agents.
 
 use super::agents::{Driver, Input, Mutant};
+use super::handler::Handler;
 use super::model::*;
 use super::sight::Eye;
 use super::step::{Broken, Did, Next};
@@ -15,7 +16,7 @@ impl Driver<'_> {
             self.messages(world, n, &mut next);
             self.unit(world, n, &mut next);
             pacemaker(world, n, &mut next);
-            handler(world, n, &mut next);
+            self.handler(world, n, &mut next);
             self.node(world, n, &mut next);
         }
         drbd(world, &mut next);
@@ -302,13 +303,14 @@ fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
             {
                 return;
             }
-            now.stage = Stage::Primary;
-            if !world.linked {
-                // Inside `drbdadm primary`: fence-peer has to say that the peer cannot be promoted.
-                let mark = then.mark();
-                then.constrain(n, Some(Constraint { allows: n, mark }));
+            if world.linked {
+                now.stage = Stage::Primary;
+                next.push(Next::of(Did::Promoted(n), then));
+            } else if node.handler == Handler::Quiet {
+                // `drbdadm primary` waits until fence-peer has said that the peer cannot be promoted.
+                now.handler = Handler::called(true);
+                next.push(Next::of(Did::Promotes(n), then));
             }
-            next.push(Next::of(Did::Promoted(n), then));
         }
         (Stage::Primary, true) => {
             now.stage = Stage::Mounted;
@@ -356,55 +358,11 @@ fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
         (Stage::Primary, false) => {
             now.stage = Stage::Secondary;
             now.suspended = false;
-            now.handler = Handler::Quiet;
+            now.handler = now.handler.overtaken();
             next.push(Next::of(Did::Demoted(n), then));
         }
         (Stage::Secondary, _) | (Stage::Mounted | Stage::Starting | Stage::Up, true) => {}
         (Stage::Stopping, _) => {}
-    }
-}
-
-/// fence-peer, while the primary has lost its peer: what it claims rests on a constraint with a mark of
-/// its own, and on something newer than that.
-fn handler(world: &World, n: N, next: &mut Vec<Next>) {
-    let node = &world.nodes[n];
-    let mut then = *world;
-    if !node.on || node.handler == Handler::Quiet {
-        return;
-    }
-    let mut gives_up = |mut then: World| {
-        if let (Handler::Marked(mark), Some(constraint)) = (node.handler, node.constraint) {
-            if constraint.mark == mark {
-                then.constrain(n, None);
-            }
-        }
-        then.nodes[n].handler = Handler::Quiet;
-        next.push(Next::of(Did::GivesUp(n), then));
-    };
-    if node.knows == Knows::Lost && world.fencing {
-        gives_up(then);
-        return;
-    }
-    if node.constraint.is_some_and(|c| c.allows != n) {
-        gives_up(then);
-        return;
-    }
-    let own = match node.handler {
-        Handler::Marked(mark) => node.constraint.is_some_and(|c| c.mark == mark && mark != 0),
-        Handler::Quiet | Handler::Called => false,
-    };
-    if own {
-        // The peer's controller has answered, or it is known to be down.
-        if world.cib(n) {
-            then.nodes[n].handler = Handler::Quiet;
-            then.nodes[n].suspended = false;
-            next.push(Next::of(Did::Claims(n), then));
-        }
-    } else if world.cib(n) {
-        let mark = then.mark();
-        then.constrain(n, Some(Constraint { allows: n, mark }));
-        then.nodes[n].handler = Handler::Marked(mark);
-        next.push(Next::of(Did::Constrains(n), then));
     }
 }
 
@@ -454,7 +412,8 @@ fn drbd(world: &World, next: &mut Vec<Next>) {
             }
             for node in &mut then.nodes {
                 node.suspended = false;
-                node.handler = Handler::Quiet;
+                node.certain = true;
+                node.handler = node.handler.overtaken();
             }
         }
         next.push(Next::of(Did::Linked, then));

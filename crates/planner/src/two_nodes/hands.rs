@@ -2,6 +2,7 @@
 //! between everything else may happen, as if the agent had been paused.
 
 use super::agents::{Driver, Input, Mutant};
+use super::handler::Handler;
 use super::model::*;
 use super::sight::{record, standing};
 use super::step::{Broken, Did, Next};
@@ -229,7 +230,7 @@ impl Driver<'_> {
                 if world.linked || !node.suspended {
                     failure = Some(Kind::Guard);
                 } else {
-                    node.handler = Handler::Called;
+                    node.handler = Handler::called(false);
                     outcome = Outcome::FencePeerAsked;
                 }
             }

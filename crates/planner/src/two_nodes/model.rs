@@ -1,6 +1,7 @@
 //! What lies between the two machines, as plain values: disks, logs, roles, Pacemaker's view, and what
 //! the hands are at.
 
+use super::handler::Handler;
 use crate::Database;
 
 pub use super::deed::Deed;
@@ -156,15 +157,6 @@ pub enum Agent {
     Gone,
 }
 
-/// fence-peer on a node whose writes are suspended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Handler {
-    Quiet,
-    Called,
-    /// The constraint stands with this mark of its own.
-    Marked(u8),
-}
-
 /// A question that takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Question {
@@ -253,6 +245,9 @@ pub struct Node {
     pub suspended: bool,
     /// The resync onto this copy has not ended.
     pub partial: bool,
+    /// DRBD calls this copy up to date: it has known the other's since the boot, or was told that there is
+    /// none better.
+    pub certain: bool,
     pub volume: Volume,
     /// Something was written here that the other copy lacks.
     pub ahead: bool,
@@ -315,7 +310,7 @@ pub struct World {
 }
 
 /// A mark that no constraint has any more.
-const GONE: u8 = 9;
+pub const GONE: u8 = 9;
 
 impl World {
     /// Whether one node's agent and Pacemaker can reach the other's machine.
@@ -375,19 +370,18 @@ impl World {
     /// differs in nothing else is explored once.
     pub fn canonical(mut self) -> Self {
         let [a, b] = self.nodes.map(|n| n.constraint.map_or(0, |c| c.mark));
-        let name = |mark: u8| match mark {
-            0 => 0,
-            mark if mark == a => 1,
-            mark if mark == b => 2,
-            _ => GONE,
+        let stands = |mark: u8| match mark {
+            0 => Some(0),
+            mark if mark == a => Some(1),
+            mark if mark == b => Some(2),
+            _ => None,
         };
+        let name = |mark: u8| stands(mark).unwrap_or(GONE);
         for node in &mut self.nodes {
             if let Some(constraint) = &mut node.constraint {
                 constraint.mark = name(constraint.mark);
             }
-            if let Handler::Marked(mark) = &mut node.handler {
-                *mark = name(*mark);
-            }
+            node.handler.rename(stands);
             if let Hand::Ready(_, mark) | Hand::Interrupted(_, Some(mark)) = &mut node.hand {
                 *mark = name(*mark);
             }
@@ -433,6 +427,7 @@ impl World {
         node.knows = Knows::Lost;
         node.quorate = false;
         node.handler = Handler::Quiet;
+        node.certain = false;
         node.suspended = false;
         node.token = false;
         node.services = false;
@@ -448,7 +443,7 @@ impl World {
         for node in &mut self.nodes {
             if node.primary() {
                 node.suspended = self.fencing;
-                node.handler = Handler::Called;
+                node.handler = Handler::called(false);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use two_node_ha_dqlite::Position;
 
 use super::agents::Mutant;
+use super::handler::Handler;
 use super::model::*;
 use crate::Database;
 use crate::machine::Sight;

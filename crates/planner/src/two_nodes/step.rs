@@ -1,5 +1,6 @@
 //! One step of the world: what happened, what came of it, and what must never come of it.
 
+use super::handler;
 use super::model::*;
 
 /// What must not be.
@@ -59,9 +60,11 @@ pub enum Did {
     CablesBack,
     Linked,
     Synced,
-    Constrains(N),
-    Claims(N),
-    GivesUp(N),
+    Promotes(N),
+    HandlerLooks(N),
+    HandlerRunsOut(N),
+    Handler(N, handler::Deed),
+    HandlerUnanswered(N, handler::Deed),
     Writes(N),
     Freed(N),
     // The faults.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::agents::Agents;
+use super::handler;
 use super::model::*;
 use super::step::{Broken, Did, Next};
 use crate::Database;
@@ -199,9 +200,11 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
         Did::Boots(n) => (n, "BOOTS".into()),
         Did::AgentStarts(n) => (n, "agent: starts".into()),
         Did::Resumes(n) => (n, "agent: goes on after a pause".into()),
-        Did::Constrains(n) => (n, format!("fence-peer: {} must not be promoted", peer(n))),
-        Did::Claims(n) => (n, format!("fence-peer: answers that {} is out", peer(n))),
-        Did::GivesUp(n) => (n, "fence-peer: can claim nothing".into()),
+        Did::Promotes(n) => (n, "Pacemaker: promotes DRBD, which calls fence-peer".into()),
+        Did::HandlerLooks(_) => return (None, None),
+        Did::HandlerUnanswered(n, _) => (n, "fence-peer: the cluster does not answer".into()),
+        Did::HandlerRunsOut(n) => (n, "fence-peer: has no time left".into()),
+        Did::Handler(n, deed) => return (Some(n), handler_words(deed, peer(n))),
         Did::Writes(n) => (n, "A WRITE IS ACKNOWLEDGED".into()),
         Did::Freed(n) => (n, "the disk has room again".into()),
         Did::PowerCut(n) => (n, "LOSES ITS POWER".into()),
@@ -228,6 +231,21 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
         Did::Partition => return (None, Some("THE NETWORK IS CUT".into())),
     };
     (Some(n), Some(words))
+}
+
+/// What fence-peer does, where it is worth a line.
+fn handler_words(deed: handler::Deed, peer: &str) -> Option<String> {
+    use handler::Deed;
+    let words = match deed {
+        Deed::Wait | Deed::AskPeer | Deed::AskFencer => return None,
+        Deed::Place => format!("{peer} must not be promoted"),
+        Deed::Renew => "relies on the constraint that stands".into(),
+        Deed::Remove => "takes the constraint away: the link is back".into(),
+        Deed::TakeBack => "takes its constraint back".into(),
+        Deed::Claim => format!("answers that {peer} is out"),
+        Deed::ClaimNothing => "can claim nothing".into(),
+    };
+    Some(format!("fence-peer: {words}"))
 }
 
 fn deed_words(deed: Deed) -> String {

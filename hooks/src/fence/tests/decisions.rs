@@ -7,10 +7,11 @@ use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
 
-use super::super::decide::{Cluster, Done, Next, Situation, decide};
-use super::super::disks::{self, Data, Disks};
-use super::super::view::{Known, Standing, Subject, View};
-use crate::answer::{Answer, Level};
+use super::super::disks;
+use two_node_ha_fence::answer::{Answer, Level};
+use two_node_ha_fence::decide::{Cluster, Done, Next, Situation, decide};
+use two_node_ha_fence::{Data, Disks};
+use two_node_ha_fence::{Known, Standing, Subject, View};
 
 /// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
 struct Case {
@@ -70,6 +71,7 @@ impl Case {
             done: &self.done,
             elapsed: Duration::from_secs(self.elapsed),
             last: self.last,
+            over: self.last,
         })
     }
 

@@ -14,10 +14,10 @@ use two_node_ha_config::FencingMode::{self, Constraint, Stonith};
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use crate::answer::{Code, Fence};
-use crate::fence::decide::{Cluster, Done, Fencing, Next, Situation, decide};
-use crate::fence::disks::Disks;
-use crate::fence::view::{Known, Standing, Subject, View};
+use two_node_ha_fence::Disks;
+use two_node_ha_fence::answer::{Code, Fence};
+use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::{Known, Standing, Subject, View};
 
 /// How often the link drops, and how often each of the two that delete begins.
 const DROPS: u8 = 2;
@@ -101,6 +101,8 @@ struct Seen {
     placed: bool,
     removed: bool,
     tried: Vec<Mark>,
+    /// It has tried to place one whose mark nobody has any more.
+    tried_others: bool,
     marks: Vec<Mark>,
     alive: Option<bool>,
     fenced: bool,
@@ -173,7 +175,16 @@ fn decided(rules: Rules, seen: &Seen, up: bool) -> Deed {
         done: &Done {
             found: seen.found,
             placed: seen.placed,
-            removed: seen.removed,
+            tried: {
+                let others = seen.tried_others.then_some(Mark::MAX);
+                let tried = seen.tried.iter().copied().chain(others);
+                tried.map(constraint).collect()
+            },
+            // Whatever became of it, it is not tried again: what it names, it names but once.
+            removal: match seen.removed {
+                true => Removal::Settled,
+                false => Removal::NotTried,
+            },
             marks: seen.marks.iter().copied().map(name).collect(),
             alive: seen
                 .alive
@@ -183,6 +194,7 @@ fn decided(rules: Rules, seen: &Seen, up: bool) -> Deed {
         },
         elapsed: Duration::from_secs(6),
         last: seen.turns >= rules.last,
+        over: false,
     });
     match next {
         Next::Wait(_) => Deed::Wait,
@@ -355,16 +367,11 @@ impl World {
                     Deed::Remove | Deed::TakeBack => {
                         seen.removed = true;
                         let standing = seen.looked.flatten();
-                        let read = match (deed, standing) {
-                            (Deed::TakeBack, Some(mark))
-                                if rules.own_only && !seen.tried.contains(&mark) =>
-                            {
-                                None
-                            }
-                            (_, standing) => standing,
+                        let deletes = |mark: Mark| match deed {
+                            Deed::TakeBack if rules.own_only => seen.tried.contains(&mark),
+                            _ => standing.or(seen.tried.last().copied()) == Some(mark),
                         };
-                        let read = read.or(seen.tried.last().copied());
-                        if world.constraint == read {
+                        if world.constraint.is_some_and(deletes) {
                             world.constraint = None;
                         }
                         seen.trouble = world.constraint.is_some();
@@ -414,7 +421,9 @@ impl World {
         let looked = self.handlers.iter().filter_map(|h| h.seen.looked.flatten());
         let alive: Vec<Mark> = looked.chain(self.constraint).collect();
         for Handler { seen, .. } in &mut self.handlers {
+            let tried = seen.tried.len();
             seen.tried.retain(|mark| alive.contains(mark));
+            seen.tried_others |= seen.tried.len() < tried;
             seen.marks.retain(|mark| alive.contains(mark));
         }
         let mut known = Vec::new();

@@ -256,7 +256,7 @@ fn a_peer_that_dies_after_the_constraint_was_placed_is_judged_anew() {
             ALPHA,
         ),
         (
-            "fenced, while this node's data may be old: its own constraint makes it no newer",
+            "fenced, while this node's data may be old: its own constraint makes it no newer, and goes",
             World {
                 local: "Consistent",
                 fenced: true,
@@ -264,10 +264,10 @@ fn a_peer_that_dies_after_the_constraint_was_placed_is_judged_anew() {
                 alive: false,
                 ..cut()
             },
-            &["place"],
+            &["place", "remove"],
             1,
             "stale",
-            ALPHA,
+            None,
         ),
     ]);
 }

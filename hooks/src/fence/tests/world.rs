@@ -11,10 +11,10 @@ use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::FencingMode::{self, Stonith};
 use two_node_ha_pacemaker::{Cib, FencingConstraint, parse_cib};
 
-use crate::answer::Answer;
-use crate::fence::decide::{Cluster, Done, Fencing, Next, Situation, decide};
 use crate::fence::disks;
-use crate::fence::view::{Standing, Subject, View};
+use two_node_ha_fence::answer::Answer;
+use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::{Standing, Subject, View};
 
 const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
 const CLONE: &str = "drbd_master_slave";
@@ -236,6 +236,7 @@ impl World {
                     Duration::from_secs(6)
                 },
                 last,
+                over: last,
             });
             let deed = match next {
                 Next::Answer(answer) => {
@@ -263,6 +264,7 @@ impl World {
                     world.peer = world.then.unwrap_or(world.peer);
                     world.peer_disk = world.then_disk.unwrap_or(world.peer_disk);
                     done.placed = true;
+                    done.tried.push(marked(world.mark));
                     "place"
                 }
                 Next::Renew => {
@@ -296,7 +298,7 @@ impl World {
                 }
                 Next::Remove | Next::TakeBack => {
                     world.constraint = None;
-                    done.removed = true;
+                    done.removal = Removal::Settled;
                     "remove"
                 }
                 Next::AskPeer => {

@@ -73,6 +73,67 @@ fn a_peer_that_only_seems_alive_is_not_claimed_to_be_and_leaves_no_constraint() 
     assert_eq!(node.constraint(), None);
 }
 
+/// A cibadmin that does this first with a change; `real` is the one that is installed.
+fn cibadmin(node: &Node, change: &str) {
+    let script = format!(
+        "real() {{ /usr/sbin/cibadmin \"$@\"; }}; {change}\nexec /usr/sbin/cibadmin \"$@\""
+    );
+    node.program("cibadmin", &script);
+}
+
+#[test]
+fn a_call_that_gives_up_takes_its_constraint_away_although_the_first_tries_meet_no_dc() {
+    let node = Node::new("stonith", "16s");
+    node.program("crmadmin", SILENT);
+    let tries = node.path("tries");
+    cibadmin(
+        &node,
+        &format!(
+            "case $1 in --delete) echo x >> {0}; [ $(wc -l < {0}) -gt 2 ] || exit 124;; esac",
+            tries.display()
+        ),
+    );
+    let (code, decision, reason) = node.call("fence-peer");
+    assert_eq!((code, decision.as_str()), (Some(1), "undecided"));
+    assert_eq!(node.constraint(), None, "{reason}");
+    assert_eq!(fs::read_to_string(tries).unwrap().lines().count(), 3);
+    assert!(!reason.contains("may still be there"), "{reason}");
+}
+
+#[test]
+fn a_constraint_that_was_made_although_no_dc_answered_does_not_outlive_a_call_that_gives_up() {
+    let node = Node::new("stonith", "12s");
+    let old = node.path("old.xml");
+    fs::copy(node.path("cib.xml"), &old).unwrap();
+    // The first is made and not answered, and this node's copy of the CIB never shows it.
+    cibadmin(
+        &node,
+        &format!(
+            "case $1 in --create) real \"$@\" || exit $?; exit 124;; \
+             --query) export CIB_file={};; esac",
+            old.display()
+        ),
+    );
+    let (code, decision, reason) = node.call("fence-peer");
+    assert_eq!((code, decision.as_str()), (Some(1), "undecided"));
+    assert_eq!(node.constraint(), None, "{reason}");
+}
+
+#[test]
+fn a_call_that_could_not_take_its_constraint_away_says_so_in_time() {
+    let node = Node::new("stonith", "8s");
+    node.program("crmadmin", SILENT);
+    cibadmin(&node, "case $1 in --delete) exit 124;; esac");
+    let since = Instant::now();
+    let (code, decision, reason) = node.call("fence-peer");
+    assert_eq!((code, decision.as_str()), (Some(1), "undecided"));
+    assert!(since.elapsed() < Duration::from_secs(8), "the watchdog's");
+    assert!(
+        reason.contains("may still be there and keep beta from being promoted"),
+        "{reason}"
+    );
+}
+
 #[test]
 fn a_cibadmin_that_hangs_is_killed_and_the_answer_comes_in_time() {
     let node = Node::new("stonith", "4s");

@@ -32,11 +32,12 @@ fn without(stage: &mut Stage, voter: Node) -> Result<()> {
     let state = lab.read(voter, "/proc/drbd")?.unwrap_or_default();
     let rules = link::constraints(lab, voter)?;
     let alarm = alarm(lab, voter, cut)?;
+    let words = link::words(lab, voter, cut)?;
     lab.heal()?;
     said?;
     ensure!(
         rules.trim().is_empty(),
-        "a constraint is left of a call that has claimed nothing:\n{rules}"
+        "a constraint is left of a call that has claimed nothing:\n{rules}\nfence-peer said:\n{words}"
     );
     ensure!(
         alarm.contains("fence-peer"),

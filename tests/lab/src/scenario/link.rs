@@ -122,6 +122,17 @@ pub fn answered(lab: &Lab, node: Node, what: &str, since: SystemTime) -> Result<
     })
 }
 
+/// All that fence-peer has said since then, for whoever has to understand a failure.
+///
+/// # Errors
+/// When the node does not tell.
+pub fn words(lab: &Lab, node: Node, since: SystemTime) -> Result<String> {
+    let seconds = since.elapsed().unwrap_or_default().as_secs() + 2;
+    let script =
+        format!("journalctl --since=-{seconds}s -t two-node-ha-hook -o short-precise --no-pager");
+    lab.sh(node, &script, COMMAND)
+}
+
 /// Where the node's journal ends.
 ///
 /// # Errors

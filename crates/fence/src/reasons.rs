@@ -4,9 +4,9 @@
 use two_node_ha_config::FencingMode;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::decide::Situation;
-use super::disks::Disks;
-use super::view::{Subject, View};
+use crate::decide::{Removal, Situation};
+use crate::disks::Disks;
+use crate::view::{Subject, View};
 
 /// What the answer does to writes where nothing is claimed, and the way out.
 fn consequence(subject: &Subject) -> String {
@@ -44,12 +44,14 @@ pub fn no_fencing(subject: &Subject) -> String {
 /// The peer is connected and up to date.
 pub fn not_needed(s: &Situation<'_>) -> String {
     let peer = &s.subject.peer;
-    let constraint = match (s.done.removed, &s.done.trouble) {
-        (true, None) => "; the constraint was taken away again".to_owned(),
-        (true, Some(trouble)) => {
+    let constraint = match (s.done.removal, &s.done.trouble) {
+        (Removal::NotTried, _) => String::new(),
+        (Removal::Settled | Removal::Failed, None) => {
+            "; the constraint was taken away again".to_owned()
+        }
+        (Removal::Settled | Removal::Failed, Some(trouble)) => {
             format!("; the constraint could not be taken away ({trouble}), the agent will")
         }
-        (false, _) => String::new(),
     };
     format!(
         "{peer} is connected and up to date again, there is nothing to fence: answered \
@@ -228,9 +230,16 @@ pub fn assumed(s: &Situation<'_>, view: &View, why: &str) -> String {
 /// The time is up.
 pub fn undecided(s: &Situation<'_>, why: &str) -> String {
     let Subject { peer, mode, .. } = s.subject;
-    let placing = match &s.done.trouble {
-        Some(trouble) => format!(" (the last change of the CIB: {trouble})"),
-        None => String::new(),
+    let trouble = s.done.trouble.as_deref().unwrap_or("no reason was given");
+    let placing = match (s.done.removal, &s.done.trouble) {
+        (Removal::Failed, _) => format!(
+            ". The constraint that this call has placed may still be there and keep {peer} from being \
+             promoted ({trouble}): the agent takes it away once both copies are the same again"
+        ),
+        (Removal::NotTried | Removal::Settled, None) => String::new(),
+        (Removal::NotTried | Removal::Settled, Some(trouble)) => {
+            format!(" (the last change of the CIB: {trouble})")
+        }
     };
     let look = match mode {
         FencingMode::Stonith => {

@@ -20,12 +20,12 @@ use std::time::Duration;
 
 use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
-use two_node_ha_pacemaker::PeerNode;
+use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::disks::{Data, Disks};
-use super::reasons;
-use super::view::{Known, Standing, Subject, View};
 use crate::answer::{Answer, Code, Fence, Level};
+use crate::disks::{Data, Disks};
+use crate::reasons;
+use crate::view::{Known, Standing, Subject, View};
 
 /// How long a Pacemaker that does not run here is waited for: it may be restarting.
 const RESTART: Duration = Duration::from_secs(5);
@@ -43,8 +43,10 @@ pub struct Situation<'a> {
     pub done: &'a Done,
     /// How long it has taken.
     pub elapsed: Duration,
-    /// Whether this is the last time that it is asked.
+    /// Whether the time is up: what is left of it is for taking the constraint away.
     pub last: bool,
+    /// Whether not even for that there is time any more.
+    pub over: bool,
 }
 
 /// What the cluster says.
@@ -68,8 +70,11 @@ pub struct Done {
     pub found: bool,
     /// This call has placed it.
     pub placed: bool,
-    /// This call has tried to take it away again.
-    pub removed: bool,
+    /// What this call has placed, or may have: without an answer, whether it was made is known to the
+    /// cluster alone.
+    pub tried: Vec<FencingConstraint>,
+    /// What became of taking it away again.
+    pub removal: Removal,
     /// The marks that this call has put into the constraint, or has tried to: by placing it and by
     /// renewing it.
     pub marks: Vec<String>,
@@ -79,6 +84,18 @@ pub struct Done {
     pub fenced: Option<Fencing>,
     /// Why the last change of the CIB failed.
     pub trouble: Option<String>,
+}
+
+/// What became of taking the constraint away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Removal {
+    /// It was not tried.
+    #[default]
+    NotTried,
+    /// It was tried, and whether the constraint is gone is not known.
+    Failed,
+    /// It is gone, or somebody else relies on it.
+    Settled,
 }
 
 /// What the fencer remembers of the peer.
@@ -121,7 +138,25 @@ pub fn decide(s: &Situation<'_>) -> Next {
         Ok(disks) => disks,
         Err(why) => return wait(s, format!("DRBD's state cannot be read: {why}")),
     };
-    of_disks(s, disks).unwrap_or_else(|| of_cluster(s, disks))
+    let next = of_disks(s, disks).unwrap_or_else(|| of_cluster(s, disks));
+    match &next {
+        // Nothing is claimed, so nothing rests on what this call has placed.
+        Next::Answer(answer)
+            if answer.code == Code::Fence(Fence::Broken)
+                && s.done.removal == Removal::NotTried
+                && takes_back(s) =>
+        {
+            Next::TakeBack
+        }
+        _ => next,
+    }
+}
+
+/// Whether a call that claims nothing takes away what it has placed. Nothing was written since: a
+/// constraint that stays would only keep the peer from taking over. Under "constraint" writes went on,
+/// and it must stay.
+fn takes_back(s: &Situation<'_>) -> bool {
+    s.subject.mode == FencingMode::Stonith && !s.done.tried.is_empty()
 }
 
 /// Where DRBD's own state settles it.
@@ -129,7 +164,7 @@ fn of_disks(s: &Situation<'_>, disks: &Disks) -> Option<Next> {
     let subject = s.subject;
     if disks.peer_up_to_date() {
         // The link is back, and nothing was missed. DRBD drops the answer by itself.
-        return Some(if stands(s) && !s.done.removed {
+        return Some(if stands(s) && s.done.removal == Removal::NotTried {
             Next::Remove
         } else {
             broken("not-needed", Level::Notice, reasons::not_needed(s))
@@ -328,9 +363,13 @@ fn wait(s: &Situation<'_>, why: String) -> Next {
 /// The time is up.
 fn give_up(s: &Situation<'_>, why: String) -> Next {
     let frozen = s.subject.mode == FencingMode::Stonith;
-    if frozen && s.done.placed && !s.done.removed {
-        // Nothing was claimed and nothing written since: a constraint that stays would only keep
-        // the peer from taking over. Under "constraint" writes went on, and it must stay.
+    // A DC is elected while the time runs out, so that the first try may come too early.
+    let try_again = match s.done.removal {
+        Removal::NotTried => true,
+        Removal::Failed => !s.over,
+        Removal::Settled => false,
+    };
+    if takes_back(s) && try_again {
         return Next::TakeBack;
     }
     if let (FencingMode::Constraint, Cluster::Seen(view), Ok(disks)) =
