@@ -9,9 +9,10 @@ use two_node_ha_config::{
 };
 
 use crate::answer::{Code, Resync};
-use crate::handler::Handler;
+use crate::handler::Terms;
 use crate::request::Request;
 use crate::root::Root;
+use two_node_ha_drbd::Handler;
 
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
@@ -153,7 +154,7 @@ impl Settings {
             | Handler::UnfencePeer
             | Handler::Disconnected
             | Handler::Udev
-            | Handler::Unknown(_) => LossAction::None,
+            | Handler::Unrecognised(_) => LossAction::None,
         }
     }
 

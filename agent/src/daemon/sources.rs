@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
+use two_node_ha_drbd::{Decision, Handler};
 use two_node_ha_planner::machine::Event as Happened;
 
 use super::Event;
@@ -202,20 +203,28 @@ fn take_events(directory: &std::path::Path, responder: &Responder) -> bool {
     for pending in taken.events {
         let event = &pending.event;
         // Each look at the device makes one; only the kernel's questions are worth a line.
-        if event.handler == "udev" {
-            tracing::debug!(decision = event.decision, "udev: {}", event.reason);
+        if event.handler == Handler::Udev {
+            tracing::debug!(decision = event.decision.as_str(), "udev: {}", event.reason);
             acknowledge(pending);
             continue;
         }
         tracing::info!(
-            handler = event.handler,
+            handler = event.handler.as_str(),
             resource = event.resource,
-            decision = event.decision,
+            decision = event.decision.as_str(),
             "DRBD called {}: {} ({})",
             event.handler,
             event.decision,
             event.reason
         );
+        if let Decision::Unrecognised(word) = &event.decision {
+            tracing::warn!(
+                handler = event.handler.as_str(),
+                "{} has decided `{word}`, which this version of the agent does not know: it does nothing \
+                 about it. Install the same two-node-ha for hooks and agent, and restart the agent",
+                event.handler
+            );
+        }
         if responder.heard(event) {
             acknowledge(pending);
         } else {

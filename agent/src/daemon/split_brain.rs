@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use two_node_ha_command::{Call, Runner, System, succeed};
 use two_node_ha_config::Config;
+use two_node_ha_drbd::Decision;
+use two_node_ha_evidence::Noted;
 use two_node_ha_planner::machine::{Event as Happened, Failure, Kind};
 use two_node_ha_planner::observation::{Request, Role};
 use two_node_ha_planner::record::Resolution;
@@ -152,17 +154,14 @@ impl Responder {
 
     /// Whether the event is done with. One that is not comes again.
     pub(super) fn heard(&self, event: &two_node_ha_events::Event) -> bool {
-        if matches!(
-            event.handler.as_str(),
-            "split-brain" | "initial-split-brain"
-        ) {
+        if event.handler.is_of_a_split_brain() {
             let this = self.clone();
             let thread = std::thread::Builder::new().name("evidence".into());
             if let Err(error) = thread.spawn(move || this.complete()) {
                 tracing::error!("no thread for the evidence: {error}");
             }
         }
-        if event.decision != "demote" {
+        if event.decision != Decision::Demote {
             return true;
         }
         if SystemTime::now()
@@ -170,7 +169,7 @@ impl Responder {
             .is_ok_and(|age| age > FRESH)
         {
             tracing::warn!(
-                handler = event.handler,
+                handler = event.handler.as_str(),
                 "{} is too long ago to take the primary away for it",
                 event.handler
             );
@@ -179,11 +178,15 @@ impl Responder {
         let shared = &self.shared;
         match demote(&System::new(), &shared.config, &shared.node.name) {
             Ok(words) => {
-                tracing::warn!(handler = event.handler, "{}: {words}", event.handler);
+                tracing::warn!(
+                    handler = event.handler.as_str(),
+                    "{}: {words}",
+                    event.handler
+                );
                 true
             }
             Err(why) => {
-                tracing::error!(handler = event.handler, "{}: {why}", event.handler);
+                tracing::error!(handler = event.handler.as_str(), "{}: {why}", event.handler);
                 false
             }
         }
@@ -230,20 +233,17 @@ impl Responder {
             Ok(other) => problem = Some(format!("the peer answered with {other:?}")),
             Err(error) => problem = Some(error.to_string()),
         }
-        let Ok(sides) = serde_json::to_value(&sides) else {
-            return;
-        };
         let newest = open.len().saturating_sub(1);
         for (number, (path, _)) in open.into_iter().enumerate() {
             // Once is enough: the logs weigh.
             let sides = if number == newest {
                 sides.clone()
             } else {
-                serde_json::Value::Array(Vec::new())
+                Vec::new()
             };
             // A resolution may have ended while the peer was asked: that is kept.
             match two_node_ha_evidence::update(&path, |evidence| {
-                evidence.sides = Some(sides);
+                evidence.sides = Some(Noted::Known(sides));
                 evidence.problems.extend(problem.clone());
             }) {
                 Ok(()) => tracing::info!(file = %path.display(), "the evidence is complete"),

@@ -252,7 +252,7 @@ pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
         all.iter()
             .rev()
             .filter_map(|path| two_node_ha_evidence::read(path).ok())
-            .any(|e| e.handler == "split-brain" && e.resolved.is_none())
+            .any(|e| e.handler == drbd::Handler::SplitBrain && e.resolved.is_none())
     };
     (!connected && reported()).then_some(SplitBrain::Reported)
 }
