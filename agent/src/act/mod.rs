@@ -242,7 +242,7 @@ impl Actor {
 
     /// Writes the journal with the step in progress.
     fn note(&mut self, step: Option<&Step>) -> Result<(), Error> {
-        self.journal.in_progress = step.map(Step::describe);
+        self.journal.note(step);
         let path = self.paths.journal();
         files::private_directory(&self.paths.state())
             .map_err(Error::io("creating", &self.paths.state()))?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use two_node_ha_planner::observation::Observation;
+use two_node_ha_planner::observation::{Observation, VERSION};
 use two_node_ha_planner::{Decision, State, plan};
 use two_node_ha_protocol::control::{Request, Response};
 
@@ -36,7 +36,11 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Ok((observation, decision)) => {
             if args.json {
-                let both = serde_json::json!({"observation": observation, "decision": decision});
+                let both = serde_json::json!({
+                    "format": VERSION,
+                    "observation": observation,
+                    "decision": decision,
+                });
                 println!("{both:#}");
             } else {
                 print!("{}", describe(&decision));
@@ -75,6 +79,14 @@ fn decide(args: &Args) -> Result<(Observation, Decision), String> {
         std::fs::read(file).map_err(|error| format!("reading {}: {error}", file.display()))?;
     let mut value: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|error| format!("{} is no observation: {error}", file.display()))?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if let Some(format) = format.filter(|format| *format > u64::from(VERSION)) {
+        return Err(format!(
+            "{} has format {format}, and this version knows {VERSION}: decide from it with the \
+             two-node-ha that printed it",
+            file.display()
+        ));
+    }
     // What `plan --json` printed, or the observation alone.
     let observation = match value.get_mut("observation") {
         Some(inner) => inner.take(),

@@ -156,7 +156,8 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
         .map_err(|error| format!("creating {}: {error}", paths.state().display()))
         .map_err(|why| room::with(why, &paths, &config, false))?;
     let journal = journal_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;
-    if let Some(step) = &journal.in_progress {
+    if let Some(begun) = journal.in_progress() {
+        let step = begun.describe();
         tracing::warn!(
             step,
             "the last agent ended while it was to {step}; looking what is left"
@@ -340,7 +341,7 @@ impl Daemon {
                 let event = &pending.event;
                 let called = Happened::Handler {
                     ticket: self.ticket(),
-                    handler: event.handler.clone(),
+                    handler: event.handler.to_string(),
                     wants: sources::wants(event),
                     // One of the future is of a clock that was set back.
                     age: SystemTime::now()

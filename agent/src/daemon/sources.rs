@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
+use two_node_ha_drbd::{Decision, Handler};
 use two_node_ha_events::Pending;
 use two_node_ha_planner::machine::{Event as Happened, Wants};
 
@@ -201,22 +202,30 @@ fn new_events(directory: &Path, given: &mut BTreeSet<PathBuf>) -> Vec<Pending> {
         }
         let event = &pending.event;
         // Each look at the device makes one; only the kernel's questions are worth a line.
-        if event.handler == "udev" {
-            tracing::debug!(decision = event.decision, "udev: {}", event.reason);
+        if event.handler == Handler::Udev {
+            tracing::debug!(decision = event.decision.as_str(), "udev: {}", event.reason);
             if let Err(error) = pending.ack() {
                 tracing::warn!("an event of a hook stays behind: {error}");
             }
             continue;
         }
         tracing::info!(
-            handler = event.handler,
+            handler = event.handler.as_str(),
             resource = event.resource,
-            decision = event.decision,
+            decision = event.decision.as_str(),
             "DRBD called {}: {} ({})",
             event.handler,
             event.decision,
             event.reason
         );
+        if let Decision::Unrecognised(word) = &event.decision {
+            tracing::warn!(
+                handler = event.handler.as_str(),
+                "{} has decided `{word}`, which this version of the agent does not know: it does nothing \
+                 about it. Install the same two-node-ha for hooks and agent, and restart the agent",
+                event.handler
+            );
+        }
         new.push(pending);
     }
     new
@@ -224,10 +233,12 @@ fn new_events(directory: &Path, given: &mut BTreeSet<PathBuf>) -> Vec<Pending> {
 
 /// What a handler wants, by what it has left.
 pub(super) fn wants(event: &two_node_ha_events::Event) -> Wants {
-    match (event.handler.as_str(), event.decision.as_str()) {
-        ("split-brain" | "initial-split-brain", _) => Wants::Evidence,
-        (_, "demote") => Wants::Demotion,
-        _ => Wants::Nothing,
+    if event.handler.is_of_a_split_brain() {
+        Wants::Evidence
+    } else if event.decision == Decision::Demote {
+        Wants::Demotion
+    } else {
+        Wants::Nothing
     }
 }
 
@@ -236,22 +247,23 @@ mod tests {
     use super::*;
     use two_node_ha_events::{Event as Left, write};
 
-    fn left(handler: &str, decision: &str) -> Left {
-        let mut event = Left::new(handler);
-        decision.clone_into(&mut event.decision);
-        event
+    fn left(handler: Handler, decision: Decision) -> Left {
+        Left {
+            decision,
+            ..Left::new(handler)
+        }
     }
 
     #[test]
     fn an_event_is_given_to_the_loop_once_and_stays_on_the_disk_until_that_is_done_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut given = BTreeSet::new();
-        write(dir.path(), &left("local-io-error", "demote")).unwrap();
+        write(dir.path(), &left(Handler::LocalIoError, Decision::Demote)).unwrap();
         let mut first = new_events(dir.path(), &mut given);
         assert_eq!(first.len(), 1);
         assert!(new_events(dir.path(), &mut given).is_empty());
-        write(dir.path(), &left("udev", "")).unwrap();
-        write(dir.path(), &left("fence-peer", "proceed")).unwrap();
+        write(dir.path(), &left(Handler::Udev, Decision::Recorded)).unwrap();
+        write(dir.path(), &left(Handler::FencePeer, Decision::Fenced)).unwrap();
         let second = new_events(dir.path(), &mut given);
         let handlers: Vec<_> = second.iter().map(|p| p.event.handler.as_str()).collect();
         assert_eq!(handlers, ["fence-peer"]);
@@ -264,13 +276,18 @@ mod tests {
     #[test]
     fn a_handler_wants_what_it_has_decided() {
         for (handler, decision, wanted) in [
-            ("split-brain", "recorded", Wants::Evidence),
-            ("initial-split-brain", "recorded", Wants::Evidence),
-            ("local-io-error", "demote", Wants::Demotion),
-            ("local-io-error", "recorded", Wants::Nothing),
-            ("fence-peer", "peer-fenced", Wants::Nothing),
+            (Handler::SplitBrain, Decision::Recorded, Wants::Evidence),
+            (
+                Handler::InitialSplitBrain,
+                Decision::Recorded,
+                Wants::Evidence,
+            ),
+            (Handler::LocalIoError, Decision::Demote, Wants::Demotion),
+            (Handler::LocalIoError, Decision::Recorded, Wants::Nothing),
+            (Handler::FencePeer, Decision::Fenced, Wants::Nothing),
         ] {
-            assert_eq!(wants(&left(handler, decision)), wanted, "{handler}");
+            let event = left(handler, decision);
+            assert_eq!(wants(&event), wanted, "{event:?}");
         }
     }
 }

@@ -216,8 +216,8 @@ fn a_step_of_a_resolution_is_a_job_between_two_others_and_answered_when_it_is_do
 fn what_a_handler_has_left_stays_until_this_node_was_demoted_for_it() {
     let mut bench = Bench::new();
     let left = tempfile::tempdir().unwrap();
-    let mut event = two_node_ha_events::Event::new("local-io-error");
-    event.decision = "demote".into();
+    let mut event = two_node_ha_events::Event::new(two_node_ha_drbd::Handler::LocalIoError);
+    event.decision = two_node_ha_drbd::Decision::Demote;
     let file = two_node_ha_events::write(left.path(), &event).unwrap();
     let mut taken = two_node_ha_events::take_all(left.path()).unwrap();
     let pending = Box::new(taken.events.remove(0));

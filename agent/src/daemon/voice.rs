@@ -78,7 +78,7 @@ pub(super) fn in_a_line(standing: &Standing) -> String {
 pub(super) fn status(standing: &Standing) -> Status {
     let (o, d) = (&standing.observation, &standing.decision);
     Status {
-        format: 1,
+        format: Status::VERSION,
         node: o.node.clone(),
         peer: o.peer.clone(),
         state: d.state,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use two_node_ha_evidence::Noted;
 use two_node_ha_planner::split_brain::Side;
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
@@ -56,20 +57,17 @@ pub fn complete(directory: &Path, own: impl Fn() -> Result<Side, String>, client
         Ok(other) => problem = Some(format!("the peer answered with {other:?}")),
         Err(error) => problem = Some(error.to_string()),
     }
-    let Ok(sides) = serde_json::to_value(&sides) else {
-        return;
-    };
     let newest = open.len().saturating_sub(1);
     for (number, (path, _)) in open.into_iter().enumerate() {
         // Once is enough: the logs weigh.
         let sides = if number == newest {
             sides.clone()
         } else {
-            serde_json::Value::Array(Vec::new())
+            Vec::new()
         };
         // A resolution may have ended while the peer was asked: that is kept.
         match two_node_ha_evidence::update(&path, |evidence| {
-            evidence.sides = Some(sides);
+            evidence.sides = Some(Noted::Known(sides));
             evidence.problems.extend(problem.clone());
         }) {
             Ok(()) => tracing::info!(file = %path.display(), "the evidence is complete"),

@@ -258,7 +258,7 @@ pub fn split_brain_reported(paths: &Paths) -> bool {
     all.iter()
         .rev()
         .filter_map(|path| two_node_ha_evidence::read(path).ok())
-        .any(|e| e.handler == "split-brain" && e.resolved.is_none())
+        .any(|e| e.handler == drbd::Handler::SplitBrain && e.resolved.is_none())
 }
 
 /// Both databases' directories, given what is on the volume.

@@ -199,7 +199,7 @@ fn earlier(here: Here<'_>) -> BTreeMap<Database, Log> {
         .into_iter()
         .rev()
         .filter_map(|(_, evidence)| {
-            let sides: Vec<Side> = serde_json::from_value(evidence.sides?).ok()?;
+            let sides: Vec<Side> = evidence.sides?.known()?;
             let mine = sides.into_iter().find(|side| side.node == here.node)?;
             mine.logs
                 .values()

@@ -14,6 +14,10 @@ use crate::report::Report;
 
 pub use crate::log::{End, Log, Standing, Voters};
 
+/// The version of a saved [`Observation`], which stands beside it as `format`; fields may be added without
+/// raising it. One without it is of version 1.
+pub const VERSION: u32 = 1;
+
 /// Everything a decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Observation {
@@ -347,4 +351,35 @@ pub enum Mount {
     ReadOnly,
     /// Something else: in words, what.
     Foreign(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world;
+    use two_node_ha_sample::contract::fixtures;
+
+    /// With every field that may be left out.
+    fn seen() -> Observation {
+        let mut o = world::booted();
+        o.drbd.frozen = Some(Frozen::Other("quorum is lost".into()));
+        o.shutting_down = true;
+        o.split_brain = Some(SplitBrain::Reported);
+        o.health.last = Some("no answer".into());
+        o.epoch = Known::Present(Epoch::first("haone"));
+        o.promotion = Asked::Answer(Promotion::Forbidden("drbd-fence-by-handler-r0".into()));
+        o
+    }
+
+    #[test]
+    fn an_observation_has_the_form_of_its_version_and_those_of_before_are_read() {
+        let here = fixtures(env!("CARGO_MANIFEST_DIR"));
+        let text = serde_json::to_string_pretty(&seen()).unwrap();
+        here.is_todays(VERSION, "observation.json", &text);
+        for version in 1..=VERSION {
+            let text = here.read(version, "observation.json");
+            let read: Observation = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, seen(), "version {version}");
+        }
+    }
 }

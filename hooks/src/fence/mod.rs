@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::Runner;
+use two_node_ha_drbd::Decision;
 use two_node_ha_pacemaker::lock;
 
 use self::run::Run;
@@ -38,7 +39,7 @@ pub fn fence(call: &Call, settings: &Settings) -> Answer {
         Ok(subject) => subject,
         Err(why) => {
             let reason = format!("{why}: answered 1, nothing is claimed about the peer");
-            return Answer::new(Code::Fence(Fence::Broken), "unnamed", reason);
+            return Answer::new(Code::Fence(Fence::Broken), Decision::Unnamed, reason);
         }
     };
     let journal = Journal::open(&call.root);
@@ -85,7 +86,7 @@ fn locked(
         deadline / LOCK_SHARE,
     )
     .inspect_err(|why| {
-        let handler = call.request.handler.name();
+        let handler = call.request.handler.as_str();
         let text = format!(
             "{handler} of {} goes on without a lock: {why}",
             subject.resource

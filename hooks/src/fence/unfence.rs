@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use two_node_ha_command::Runner;
+use two_node_ha_drbd::Decision;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
@@ -98,7 +99,7 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
         gone.join(", ")
     );
     Answer {
-        decision: "unfenced",
+        decision: Decision::Unfenced,
         ..Answer::noted(Level::Notice, reason)
     }
 }

@@ -457,5 +457,5 @@ fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
         "{refused:?}"
     );
     let journal = journal_or_new(&actor.paths.journal(), "haone").unwrap();
-    assert_eq!(journal.in_progress, None);
+    assert_eq!(journal.in_progress(), None);
 }

@@ -7,6 +7,7 @@ use crate::demo::writer::Writer;
 use crate::progress;
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_planner::State;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "fenced-late",
@@ -29,7 +30,7 @@ fn run(stage: &mut Stage) -> Result<()> {
             status.warnings.iter().any(|w| w.contains("stands still"))
         })?;
         ensure!(
-            !frozen.settled && frozen.state == "primary-running",
+            !frozen.settled && frozen.state == State::PrimaryRunning,
             "{voter} is {} although its writes stand still",
             frozen.state
         );

@@ -424,9 +424,9 @@ fn a_connection_that_was_to_be_made_again_when_the_agent_ended_is_made_and_no_ot
     (o.drbd.frozen, o.volume_silent, o.drbd.alone) = (None, false, true);
     assert!(decide(&o).settled);
     // What the journal says may be of another boot, or be overwritten since.
-    o.journal.in_progress = Some(Step::AskFencePeer.describe());
+    o.journal.note(Some(&Step::AskFencePeer));
     assert!(decide(&o).settled);
-    o.journal.in_progress = Some(Step::StartServices.describe());
+    o.journal.note(Some(&Step::StartServices));
     o.own_disconnect = true;
     assert_eq!(decide(&o).steps, [Step::AskFencePeer]);
     // The role may have moved on meanwhile.
