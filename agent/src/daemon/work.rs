@@ -215,13 +215,13 @@ impl Worker {
         let taken = match step {
             resolve::Step::Forget(epoch) => self.forget_epochs(*epoch),
             resolve::Step::Begin
-            | resolve::Step::Bar
+            | resolve::Step::Ban
             | resolve::Step::Demote
             | resolve::Step::Disconnect
             | resolve::Step::Copy
             | resolve::Step::Discard
             | resolve::Step::Connect
-            | resolve::Step::Unbar
+            | resolve::Step::Unban
             | resolve::Step::Finish => {
                 let actor = &self.actor;
                 let copies = Copies {

@@ -11,7 +11,7 @@ use two_node_ha_drbd as drbd;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Mount, Role};
 use two_node_ha_planner::record::{Epoch, Owned};
-use two_node_ha_planner::split_brain::bar_id;
+use two_node_ha_planner::split_brain::ban_id;
 use two_node_ha_planner::split_brain::generation::Generation;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Log, Side};
 
@@ -157,8 +157,8 @@ fn cluster(runner: &dyn Runner, resource: &str) -> Cluster {
         Ok(output) if !output.success() => Cluster::Silent(output.failure(&call)),
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
-            match two_node_ha_pacemaker::parse_bar(&text, &bar_id(resource)) {
-                Ok(barred) => Cluster::Here { barred },
+            match two_node_ha_pacemaker::parse_ban(&text, &ban_id(resource)) {
+                Ok(banned) => Cluster::Here { banned },
                 Err(error) => Cluster::Silent(format!("`{call}`: {error}")),
             }
         }

@@ -178,3 +178,19 @@ fn handlers(out: &mut String, c: &Config, generation: Generation) {
     // it does so itself, since the configuration is valid only with on_pri_lost_after_sb = "reboot".
     *out += "    }\n";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handler_of_drbd_is_rendered() {
+        let lists = [&FENCING[..], &RESYNC, &OBSERVED, &OBSERVED_9];
+        let mut rendered: Vec<_> = lists.concat();
+        rendered.push(Handler::Udev);
+        rendered.sort_by_key(Handler::to_string);
+        let mut known = Handler::KNOWN.to_vec();
+        known.sort_by_key(Handler::to_string);
+        assert_eq!(rendered, known);
+    }
+}

@@ -60,14 +60,14 @@ fn resolution() -> Resolution {
 fn split_steps() -> Vec<Step> {
     vec![
         Step::Begin,
-        Step::Bar,
+        Step::Ban,
         Step::Demote,
         Step::Disconnect,
         Step::Copy,
         Step::Forget(7),
         Step::Discard,
         Step::Connect,
-        Step::Unbar,
+        Step::Unban,
         Step::Finish,
     ]
 }
@@ -95,7 +95,7 @@ fn side() -> Side {
         mount: Mount::ReadWrite,
         held: true,
         cluster: Cluster::Here {
-            barred: Some("hatwo".into()),
+            banned: Some("hatwo".into()),
         },
         volume: Some(Owned {
             epoch: 7,
@@ -400,7 +400,7 @@ prop_compose! {
         cluster in prop_oneof![
             Just(Cluster::Absent),
             ".*".prop_map(Cluster::Silent),
-            option::of(".*").prop_map(|barred| Cluster::Here { barred }),
+            option::of(".*").prop_map(|banned| Cluster::Here { banned }),
         ],
         resolution in prop_oneof![
             Just(Known::Absent), Just(Known::Present(resolution())), ".*".prop_map(Known::Unreadable),

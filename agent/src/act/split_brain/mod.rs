@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Interrupt, Runner, succeed};
 use two_node_ha_config::Config;
-use two_node_ha_pacemaker::{bar, bar_against};
+use two_node_ha_pacemaker::{ban, ban_against};
 use two_node_ha_planner::observation::{Known, Mount, Role};
 use two_node_ha_planner::record::{CopyMade, Resolution};
 use two_node_ha_planner::split_brain::admission::{Standing, compare};
-use two_node_ha_planner::split_brain::bar_id;
+use two_node_ha_planner::split_brain::ban_id;
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Side};
 
@@ -81,7 +81,7 @@ impl Hands<'_> {
         }
         match step {
             Step::Begin => self.begin(&side, asked),
-            Step::Bar => self.bar(&asked.loser),
+            Step::Ban => self.ban(&asked.loser),
             Step::Demote => {
                 self.noted(&side, asked)?;
                 if side.mount != Mount::None || side.held {
@@ -105,7 +105,7 @@ impl Hands<'_> {
                 }
                 Ok(())
             }
-            Step::Unbar => self.unbar(&asked.loser),
+            Step::Unban => self.unban(&asked.loser),
             Step::Finish => self.finish(&side, asked),
             Step::Forget(_) => Err("the agent forgets epochs itself".into()),
         }
@@ -263,9 +263,9 @@ impl Hands<'_> {
         files::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
     }
 
-    fn bar(&self, loser: &str) -> Result<(), String> {
-        let xml = bar(
-            &bar_id(self.resource()),
+    fn ban(&self, loser: &str) -> Result<(), String> {
+        let xml = ban(
+            &ban_id(self.resource()),
             &self.config().pacemaker.drbd_clone,
             loser,
         );
@@ -273,8 +273,8 @@ impl Hands<'_> {
         self.pacemaker("cibadmin", words.into_iter().chain(["--xml-text", &xml]))
     }
 
-    fn unbar(&self, loser: &str) -> Result<(), String> {
-        let xml = bar_against(&bar_id(self.resource()), loser);
+    fn unban(&self, loser: &str) -> Result<(), String> {
+        let xml = ban_against(&ban_id(self.resource()), loser);
         let words = ["--delete", "--scope", "constraints", "--xml-text", &xml];
         self.pacemaker("cibadmin", words)
     }

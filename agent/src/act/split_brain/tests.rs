@@ -220,8 +220,8 @@ fn a_node_that_is_half_overwritten_goes_on_and_never_the_other_way_round() {
 fn pacemaker_is_asked_by_a_constraint_of_our_own_and_gets_it_taken_away() {
     let node = Node::new();
     let runner = quiet().answer("cibadmin", 0, "");
-    node.take(&runner, &Step::Bar).unwrap();
-    node.take(&runner, &Step::Unbar).unwrap();
+    node.take(&runner, &Step::Ban).unwrap();
+    node.take(&runner, &Step::Unban).unwrap();
     assert_eq!(
         changes(&runner),
         [
@@ -237,7 +237,7 @@ fn pacemaker_is_asked_by_a_constraint_of_our_own_and_gets_it_taken_away() {
 #[test]
 fn a_pacemaker_that_does_not_answer_keeps_no_release_waiting() {
     let node = Node::new();
-    for step in [Step::Bar, Step::Unbar] {
+    for step in [Step::Ban, Step::Unban] {
         let runner = quiet().answer_with("cibadmin", |call| {
             assert!(call.interrupt.is_some());
             Err(two_node_ha_command::Error::Interrupted {
@@ -287,13 +287,13 @@ fn a_step_that_was_decided_on_another_resolution_than_the_one_that_is_noted_by_n
     ] {
         for step in [
             Step::Begin,
-            Step::Bar,
+            Step::Ban,
             Step::Demote,
             Step::Disconnect,
             Step::Copy,
             Step::Discard,
             Step::Connect,
-            Step::Unbar,
+            Step::Unban,
             Step::Finish,
         ] {
             for old in ["older", ""] {

@@ -153,8 +153,8 @@ fn describe(sides: &[&Side], comparison: Option<&Comparison>) -> String {
     row("pacemaker", &|side| match &side.cluster {
         Cluster::Absent => "does not run".into(),
         Cluster::Silent(_) => "does not answer".into(),
-        Cluster::Here { barred: None } => "runs".into(),
-        Cluster::Here { barred: Some(node) } => format!("runs; does not promote {node}"),
+        Cluster::Here { banned: None } => "runs".into(),
+        Cluster::Here { banned: Some(node) } => format!("runs; does not promote {node}"),
     });
     row("evidence", &|side| match side.evidence.len() {
         0 => "none".into(),

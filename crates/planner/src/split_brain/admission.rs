@@ -46,7 +46,7 @@ pub fn may_take(here: Here<'_>, step: &Step, asked: &Resolution) -> Result<Stand
     }
     match step {
         Step::Begin => begin(here, asked),
-        Step::Bar => noted(here, asked).map(|_| Standing::Due),
+        Step::Ban => noted(here, asked).map(|_| Standing::Due),
         Step::Demote => {
             loser(here, asked)?;
             unused(o)?;
@@ -83,7 +83,7 @@ pub fn may_take(here: Here<'_>, step: &Step, asked: &Resolution) -> Result<Stand
                 Standing::Taken
             })
         }
-        Step::Unbar | Step::Finish => {
+        Step::Unban | Step::Finish => {
             // Until then Pacemaker must not promote the loser, nor the record of it be forgotten.
             if !o.drbd.equal {
                 return Err(format!(
@@ -124,14 +124,14 @@ pub fn compare(
         Step::Finish if !asked.mark.is_empty() && noted.is_none() => {
             return Ok(Standing::Taken);
         }
-        Step::Bar
+        Step::Ban
         | Step::Demote
         | Step::Disconnect
         | Step::Copy
         | Step::Forget(_)
         | Step::Discard
         | Step::Connect
-        | Step::Unbar
+        | Step::Unban
         | Step::Finish => &asked.mark,
     };
     if mark == decided_on {

@@ -18,6 +18,6 @@ pub use side::{Cluster, Log, Side};
 
 /// Id of the constraint that keeps Pacemaker from promoting the loser.
 #[must_use]
-pub fn bar_id(resource: &str) -> String {
+pub fn ban_id(resource: &str) -> String {
     format!("two-node-ha-split-brain-{resource}")
 }

@@ -10,7 +10,7 @@ use two_node_ha_drbd::Decision;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "constraint-only",
-    proves: "without fencing, mode \"constraint\" lets a primary whose peer died write on at once, and bars the peer until it is in sync",
+    proves: "without fencing, mode \"constraint\" lets a primary whose peer died write on at once, and bans the peer until it is in sync",
     run,
 };
 

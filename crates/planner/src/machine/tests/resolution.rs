@@ -82,7 +82,7 @@ fn each_step_is_taken_where_the_plan_could_ask_for_it() {
     );
     let then = looks(&mut machine, &o, NOW);
     assert!(matches!(did(&then), Some(Task::Resolve(Asked::Begin, _))));
-    assert!(is_taken(&o, noted(), Asked::Bar));
+    assert!(is_taken(&o, noted(), Asked::Ban));
     assert!(is_taken(&o, noted(), Asked::Copy));
     assert!(is_taken(&o, noted(), Asked::Forget(1)));
     assert!(is_taken(&o, copied(), Asked::Discard));
@@ -94,14 +94,14 @@ fn each_step_is_taken_where_the_plan_could_ask_for_it() {
     let o = booted();
     assert!(o.drbd.equal);
     assert!(is_taken(&o, noted(), Asked::Finish));
-    assert!(is_taken(&o, noted(), Asked::Unbar));
+    assert!(is_taken(&o, noted(), Asked::Unban));
 }
 
 #[test]
 fn a_serving_primary_that_is_connected_is_neither_made_part_of_a_resolution_nor_disconnected() {
     let o = voter();
     assert!(o.drbd.connected);
-    let why = refusal(&o, Known::Absent, Asked::Bar);
+    let why = refusal(&o, Known::Absent, Asked::Ban);
     assert!(why.contains("noted since"), "{why}");
     let begin = Resolution::new("hatwo", "haone", false).marked("one");
     let mut machine = machine();
@@ -170,7 +170,7 @@ fn nothing_is_discarded_without_a_copy_on_the_wrong_node_or_while_the_copies_dif
         assert!(why.contains("keeps haone"), "{why}");
     }
     refusal(&o, noted(), Asked::Connect);
-    for step in [Asked::Unbar, Asked::Finish] {
+    for step in [Asked::Unban, Asked::Finish] {
         let why = refusal(&o, noted(), step);
         assert!(why.contains("not the same yet"), "{why}");
     }
@@ -183,12 +183,12 @@ fn nothing_is_discarded_without_a_copy_on_the_wrong_node_or_while_the_copies_dif
 #[test]
 fn a_step_of_another_resolution_than_the_noted_one_is_refused_and_what_is_so_already_is_answered() {
     let other = Known::Present(resolution().marked("two"));
-    for step in [Asked::Bar, Asked::Copy, Asked::Forget(1), Asked::Discard] {
+    for step in [Asked::Ban, Asked::Copy, Asked::Forget(1), Asked::Discard] {
         let why = refusal(&loser(), other.clone(), step);
         assert!(why.contains("another resolution"), "{why}");
     }
     let unreadable = Known::Unreadable("cannot read it".into());
-    assert_eq!(refusal(&loser(), unreadable, Asked::Bar), "cannot read it");
+    assert_eq!(refusal(&loser(), unreadable, Asked::Ban), "cannot read it");
     for (o, noted, step) in [
         (loser(), copied(), Asked::Copy),
         (loser(), noted(), Asked::Demote),
@@ -207,14 +207,14 @@ fn a_step_of_another_resolution_than_the_noted_one_is_refused_and_what_is_so_alr
 fn a_release_has_right_of_way_over_a_step_that_waits() {
     let mut o = loser();
     o.request = Request::Release;
-    let why = refusal(&o, noted(), Asked::Bar);
+    let why = refusal(&o, noted(), Asked::Ban);
     assert!(why.contains("is leaving the volume"), "{why}");
     assert!(why.contains("The same command goes on then"), "{why}");
 }
 
 #[test]
 fn while_a_step_of_a_resolution_is_taken_no_other_is_and_the_other_way_round() {
-    let (mut machine, then) = asked(&loser(), noted(), Asked::Bar);
+    let (mut machine, then) = asked(&loser(), noted(), Asked::Ban);
     assert!(did(&then).is_some());
     assert_eq!(
         standings(&then)
