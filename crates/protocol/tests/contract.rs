@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use two_node_ha_config::Facts;
 use two_node_ha_dqlite::{Position, Prints};
 use two_node_ha_planner::observation::{
-    Drbd, End, Frozen, Known, Mount, Request as Wanted, Role, Services, Voters,
+    Drbd, End, Known, Mount, Request as Wanted, Role, Services, Suspended, Voters,
 };
 use two_node_ha_planner::record::{Astray, CopyMade, Owned, Resolution};
 use two_node_ha_planner::report::{Report, SpareLog};
@@ -240,7 +240,7 @@ fn status() -> control::Status {
             connected: false,
             equal: false,
             peer_role: Role::Unknown,
-            frozen: Some(Frozen::Other("no-data".into())),
+            suspended: Some(Suspended::Other("no-data".into())),
             alone: true,
             seeking: false,
             summary: "Primary UpToDate, stand-alone".into(),

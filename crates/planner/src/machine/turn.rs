@@ -11,7 +11,7 @@ use super::reads::Count;
 use super::{Machine, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Frozen, Known, Observation, Request, Services, SplitBrain,
+    Asked, Directories, FencePeer, Known, Observation, Request, Services, SplitBrain, Suspended,
 };
 use crate::plan::plan;
 use crate::record::Owned;
@@ -259,7 +259,7 @@ impl Machine {
             self.patience = SHORTEST_RETRY;
             self.stumbled = None;
         } else {
-            if o.drbd.frozen.is_some() {
+            if o.drbd.suspended.is_some() {
                 self.patience = SUSPENDED_RETRY;
             }
             self.retry_later(now);
@@ -309,7 +309,7 @@ impl Machine {
         }
         self.watch(if !self.confirmed || request != Request::Hold {
             Count::None
-        } else if drbd.frozen.is_some() || volume_silent {
+        } else if drbd.suspended.is_some() || volume_silent {
             Count::Excused
         } else {
             Count::Running
@@ -323,7 +323,7 @@ impl Machine {
                 (split_brain_reported && !drbd.connected).then_some(SplitBrain::Reported)
             }
         };
-        let waits = drbd.frozen == Some(Frozen::Fencing);
+        let waits = drbd.suspended == Some(Suspended::Fencing);
         self.knowledge.drbd_waits(waits);
         let fence_peer = if !waits {
             FencePeer::Quiet

@@ -61,13 +61,13 @@ fn an_answer_that_changes_nothing_or_no_longer_counts_is_not_looked_at() {
     assert_eq!(machine.poll(NOW), None);
     // Writes stand still: what is under way says nothing about k8s-dqlite, and what was counted stands.
     machine.handle(answered(round, Err("silent")), NOW);
-    o.drbd.frozen = Some(Frozen::Other("by hand".into()));
+    o.drbd.suspended = Some(Suspended::Other("by hand".into()));
     let then = looks(&mut machine, &o, NOW);
     assert!(then.contains(&Action::Watch(Watch::Excused)), "{then:?}");
     machine.handle(answered(round, Err("stands still")), NOW);
     assert_eq!(machine.poll(NOW), None);
     machine.handle(Event::Changed, NOW);
-    o.drbd.frozen = None;
+    o.drbd.suspended = None;
     let then = looks(&mut machine, &o, NOW);
     let (later, news) = watches(&then).unwrap();
     assert!(later > round);

@@ -309,7 +309,7 @@ fn a_voter_whose_role_was_handed_over_is_none_to_the_peer_although_its_writes_st
     for (elsewhere, state) in [(false, State::PrimaryRunning), (true, State::Recovering)] {
         let mut o = voter();
         datastore(&mut o).volume_log = Log::Ends(end(51, true, elsewhere));
-        o.drbd.frozen = Some(Frozen::Fencing);
+        o.drbd.suspended = Some(Suspended::Fencing);
         (o.drbd.connected, o.drbd.equal) = (false, false);
         o.fence_peer = FencePeer::AtWork;
         assert_eq!(decide(&o).state, state);
