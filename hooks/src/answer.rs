@@ -10,7 +10,7 @@ use two_node_ha_drbd::Decision;
 /// be a constraint of the peer's, and a stale one would then cost this node its good data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
-    /// Everything else is "broken": nothing is claimed about the peer, and I/O stays frozen under
+    /// Everything else is "broken": nothing is claimed about the peer, and I/O stays suspended under
     /// resource-and-stonith.
     Broken = 1,
     /// The peer's data is unusable.

@@ -1,5 +1,5 @@
 //! The evidence of a split brain, as far as a handler can have it: without a lock of DRBD's, and
-//! without touching the volume, whose I/O may be frozen until the handler has answered. The agent
+//! without touching the volume, whose I/O may be suspended until the handler has answered. The agent
 //! adds the generation identifiers, which `drbdsetup` reads under the lock, and the other side.
 
 use std::path::{Path, PathBuf};

@@ -46,7 +46,7 @@ impl Terms for Handler {
 
     fn fallback(&self) -> Code {
         match self {
-            // "Broken": DRBD keeps I/O frozen (or goes on, under its policy resource-only), but
+            // "Broken": DRBD keeps I/O suspended (or goes on, under its policy resource-only), but
             // takes nothing about the peer for granted.
             Self::FencePeer => Code::Fence(Fence::Broken),
             // The resync happens: refusing it would leave the peer's data the only copy. Once the

@@ -15,7 +15,7 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_pacemaker::lock;
-use two_node_ha_planner::observation::{Drbd, Frozen, Role};
+use two_node_ha_planner::observation::{Drbd, Role, Suspended};
 
 use super::{Actor, Error, Outcome};
 use crate::files;
@@ -69,7 +69,7 @@ fn may_disconnect(drbd: &Drbd) -> Result<(), Error> {
             drbd.summary
         )));
     }
-    if drbd.frozen != Some(Frozen::Fencing) {
+    if drbd.suspended != Some(Suspended::Fencing) {
         return Err(Error::Guard(format!(
             "no write waits for it any more ({})",
             drbd.summary
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_primary_is_disconnected_and_connected_and_nothing_of_it_is_left() {
+    fn a_suspended_primary_is_disconnected_and_connected_and_nothing_of_it_is_left() {
         let node = Node::new(false);
         let (calls, result) = node.ask("Primary", "fencing", "Connecting", 0);
         assert!(result.is_ok());
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_between_the_two_is_connected_again_frozen_or_not_primary_or_not() {
+    fn what_ended_between_the_two_is_connected_again_suspended_or_not_primary_or_not() {
         let node = Node::new(false);
         let (_, result) = node.ask("Primary", "fencing", "Connecting", 1);
         let error = result.unwrap_err();

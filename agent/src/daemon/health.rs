@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn misses_do_not_count_while_writes_are_frozen_or_a_step_is_taken_and_earlier_ones_stand() {
+    fn misses_do_not_count_while_writes_are_suspended_or_a_step_is_taken_and_earlier_ones_stand() {
         {
             let bench = Bench::new();
             bench.misses();
@@ -318,7 +318,7 @@ mod tests {
             // It begins while a read is under way.
             bench.begun.recv_timeout(LONG).unwrap();
             bench.watch.set(Voter::Excused);
-            bench.answer.send(Err("frozen".into())).unwrap();
+            bench.answer.send(Err("suspended".into())).unwrap();
             bench.idle();
             bench.woken.try_recv().unwrap_err();
             // A miss of before is one still: a step now and then must not hide a datastore that is

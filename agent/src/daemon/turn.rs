@@ -230,7 +230,7 @@ impl Daemon {
         let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
             let (paths, config) = (paths.clone(), Arc::clone(config));
             let looks = Arc::clone(volume_looks);
-            volume.look(drbd.frozen.is_some(), volume::PATIENCE, move || {
+            volume.look(drbd.suspended.is_some(), volume::PATIENCE, move || {
                 // One look at a time; one that panicked has left plain values behind.
                 let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
                 live::volume(&paths, &config, &mut looks)

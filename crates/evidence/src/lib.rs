@@ -72,7 +72,7 @@ pub struct Evidence {
     pub proc_drbd: Option<String>,
     /// This node's `journal.json`: the highest epoch that it knows, and the epoch and the owner that
     /// were last seen on its volume. (A handler must not read the volume itself: its I/O may be
-    /// frozen until the handler has answered.)
+    /// suspended until the handler has answered.)
     #[serde(default)]
     pub journal: Option<Noted<Journal>>,
     /// What could not be read, and why.

@@ -15,8 +15,9 @@ use crate::report::Report;
 pub use crate::log::{End, Log, Standing, Voters};
 
 /// The version of a saved [`Observation`], which stands beside it as `format`; fields may be added without
-/// raising it. One without it is of version 1.
-pub const VERSION: u32 = 1;
+/// raising it. One without it is of version 1, in which `drbd.suspended` was `drbd.frozen`: the program
+/// before decides from one of today as if nothing were suspended.
+pub const VERSION: u32 = 2;
 
 /// Everything a decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -114,7 +115,7 @@ pub struct Health {
 /// What holds the volume's I/O back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Frozen {
+pub enum Suspended {
     /// DRBD has lost its peer, and no fence-peer handler has told it that it may go on.
     Fencing,
     /// Something else: in DRBD's words.
@@ -211,8 +212,8 @@ pub struct Drbd {
     /// The peer's role, while connected.
     pub peer_role: Role,
     /// What holds all I/O of the volume back, if anything does.
-    #[serde(default)]
-    pub frozen: Option<Frozen>,
+    #[serde(default, alias = "frozen")]
+    pub suspended: Option<Suspended>,
     /// Whether DRBD has given up looking for the peer (StandAlone).
     #[serde(default)]
     pub alone: bool,
@@ -362,7 +363,7 @@ mod tests {
     /// With every field that may be left out.
     fn seen() -> Observation {
         let mut o = world::booted();
-        o.drbd.frozen = Some(Frozen::Other("quorum is lost".into()));
+        o.drbd.suspended = Some(Suspended::Other("quorum is lost".into()));
         o.shutting_down = true;
         o.split_brain = Some(SplitBrain::Reported);
         o.health.last = Some("no answer".into());

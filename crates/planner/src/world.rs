@@ -63,7 +63,7 @@ pub fn booted() -> Observation {
             connected: true,
             equal: true,
             peer_role: Role::Unknown,
-            frozen: None,
+            suspended: None,
             alone: false,
             seeking: true,
             summary: "Secondary UpToDate".into(),
@@ -173,7 +173,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
         Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
         Step::AskFencePeer => {
-            (o.drbd.frozen, o.drbd.alone) = (None, false);
+            (o.drbd.suspended, o.drbd.alone) = (None, false);
             o.own_disconnect = false;
         }
         Step::StopPeer => {

@@ -118,8 +118,10 @@ pub enum Response {
 }
 
 impl Status {
-    /// The version of what `two-node-ha status --json` prints.
-    pub const VERSION: u32 = 1;
+    /// The version of what `two-node-ha status --json` prints: 2 since `drbd.suspended`, DRBD's word, is
+    /// no more `drbd.frozen`. Both are read. A command of the version before shows a new agent's status
+    /// as ever, since it takes what holds the volume's I/O back from the words beside it.
+    pub const VERSION: u32 = 2;
 }
 
 /// How the agent stands.

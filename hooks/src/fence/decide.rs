@@ -14,7 +14,7 @@
 //!   Without that memory a peer that is cleanly down is 4. Both mean the same to DRBD.
 //! - 5 is an opinion and no evidence. It takes `fencing.mode = "constraint"`.
 //! - Nothing that is waited for is waited for longer than the deadline: the answer then is 1, and
-//!   I/O that is frozen stays so.
+//!   I/O that is suspended stays so.
 
 use std::time::Duration;
 
@@ -287,7 +287,7 @@ fn down(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
 fn lost(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: bool) -> Next {
     let why = reasons::lost(s.subject, view);
     match s.subject.mode {
-        // Frozen meanwhile: nothing is acknowledged that the peer does not have.
+        // Suspended meanwhile: nothing is acknowledged that the peer does not have.
         FencingMode::Stonith | FencingMode::None => wait(s, why),
         FencingMode::Constraint if !entitled => {
             if view.peer == PeerNode::UncleanOffline && !view.fencing_enabled {
@@ -366,8 +366,8 @@ fn wait(s: &Situation<'_>, why: String) -> Next {
 
 /// The time is up.
 fn give_up(s: &Situation<'_>, why: String) -> Next {
-    let frozen = s.subject.mode == FencingMode::Stonith;
-    if frozen && s.done.placed && !s.done.removed {
+    let suspended = s.subject.mode == FencingMode::Stonith;
+    if suspended && s.done.placed && !s.done.removed {
         // Nothing was claimed and nothing written since: a constraint that stays would only keep
         // the peer from taking over. Under "constraint" writes went on, and it must stay.
         return Next::TakeBack;
@@ -388,7 +388,7 @@ fn give_up(s: &Situation<'_>, why: String) -> Next {
         }
     }
     let primary = s.disks.as_ref().is_ok_and(|disks| disks.primary);
-    let level = if frozen && primary {
+    let level = if suspended && primary {
         Level::Critical
     } else {
         Level::Error

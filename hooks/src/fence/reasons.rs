@@ -19,7 +19,7 @@ fn consequence(subject: &Subject) -> String {
     match mode {
         FencingMode::Stonith => format!(
             "Answered 1, nothing is claimed about {peer}: if this node is the primary, its I/O \
-             stays frozen until the replication link is back, or until the agent sees that {peer} \
+             stays suspended until the replication link is back, or until the agent sees that {peer} \
              was fenced, and has DRBD ask again. If you know that {peer} is powered off: \
              `stonith_admin --confirm {peer}`"
         ),
@@ -37,7 +37,7 @@ pub fn no_fencing(subject: &Subject) -> String {
         "fencing.mode is \"none\": answered 1, nothing is claimed about {peer}. DRBD asks only \
          where its `fencing` is not `dont-care`: install what `two-node-ha render drbd` prints on \
          both nodes and run `drbdadm adjust {resource}`; `drbdadm resume-io {resource}` where I/O \
-         is frozen"
+         is suspended"
     )
 }
 

@@ -72,7 +72,7 @@ pub struct Node {
     pub events: RefCell<Option<Sender<Event>>>,
     /// Whether DRBD holds its writes back for an answer of fence-peer, and whether it has been
     /// disconnected (StandAlone).
-    pub frozen: Cell<bool>,
+    pub suspended: Cell<bool>,
     pub alone: Cell<bool>,
     /// The failover unit: its hold, and its end of the connection.
     pub held: RefCell<Option<(u64, UnixStream)>>,
@@ -213,7 +213,7 @@ impl Bench {
     pub fn power_off(&self, index: usize) {
         let node = &self.nodes[index];
         node.on.set(false);
-        node.frozen.set(false);
+        node.suspended.set(false);
         node.alone.set(false);
         node.running.borrow_mut().clear();
         *node.held.borrow_mut() = None;
@@ -323,7 +323,7 @@ impl Node {
             clock: Rc::default(),
             shared: RefCell::default(),
             events: RefCell::default(),
-            frozen: Cell::new(false),
+            suspended: Cell::new(false),
             alone: Cell::new(false),
             held: RefCell::default(),
         }

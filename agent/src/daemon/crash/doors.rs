@@ -222,7 +222,7 @@ impl Door {
             "disconnect" => {
                 self.call("drbdadm disconnect")?;
                 node.alone.set(true);
-                node.frozen.set(false);
+                node.suspended.set(false);
             }
             "connect" => {
                 self.call("drbdadm connect")?;
@@ -250,7 +250,7 @@ impl Door {
         } else {
             ["Connecting", lost[1], lost[2]]
         };
-        let suspended = if self.node().frozen.get() {
+        let suspended = if self.node().suspended.get() {
             "fencing"
         } else {
             "no"

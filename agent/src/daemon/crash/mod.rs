@@ -388,7 +388,7 @@ fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
     let bench = after(&[BOTH_ON_FIRST]);
     let mut daemon = bench.nodes[0].daemon.borrow_mut();
     let actor = &mut daemon.as_mut().unwrap().actor;
-    // Nothing is frozen here.
+    // Nothing is suspended here.
     let refused = power::of_node(0, || actor.take(&Step::AskFencePeer, &mut |_| {}));
     assert!(
         matches!(refused, Err(crate::act::Error::Guard(_))),

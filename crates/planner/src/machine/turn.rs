@@ -10,7 +10,7 @@ use super::event::{
 use super::{Machine, Order, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Frozen, Health, Known, Observation, Request, Services,
+    Asked, Directories, FencePeer, Health, Known, Observation, Request, Services, Suspended,
 };
 use crate::plan::plan;
 use crate::record::Owned;
@@ -262,7 +262,7 @@ impl Machine {
             self.patience = SHORTEST_RETRY;
             self.stumbled = None;
         } else {
-            if o.drbd.frozen.is_some() {
+            if o.drbd.suspended.is_some() {
                 self.patience = SUSPENDED_RETRY;
             }
             self.retry_later(now);
@@ -311,12 +311,12 @@ impl Machine {
         }
         self.watch(if !self.confirmed || request != Request::Hold {
             Watch::None
-        } else if drbd.frozen.is_some() || volume_silent {
+        } else if drbd.suspended.is_some() || volume_silent {
             Watch::Excused
         } else {
             Watch::Running
         });
-        let waits = drbd.frozen == Some(Frozen::Fencing);
+        let waits = drbd.suspended == Some(Suspended::Fencing);
         self.knowledge.drbd_waits(waits);
         let fence_peer = if !waits {
             FencePeer::Quiet

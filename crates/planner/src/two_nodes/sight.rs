@@ -105,7 +105,7 @@ impl Eye {
                     true => role(self.peer_primary),
                     false => seen::Role::Unknown,
                 },
-                frozen: self.suspended.then_some(seen::Frozen::Fencing),
+                suspended: self.suspended.then_some(seen::Suspended::Fencing),
                 alone: self.split,
                 seeking: !self.split,
                 summary: "as the model has it".into(),

@@ -478,7 +478,7 @@ fn explore(rules: Rules) -> (usize, usize, Vec<Rc<World>>) {
 
 #[test]
 fn no_claim_loses_its_constraint_wherever_sweep_unfence_and_handlers_are_stopped() {
-    // One that gives up after it has asked twice takes six turns, and only where it is frozen.
+    // One that gives up after it has asked twice takes six turns, and only where it is suspended.
     for (mode, peer, turns, last) in [
         (Stonith, PeerNode::Online, 6, 3),
         (Stonith, PeerNode::CleanOffline, 5, 2),

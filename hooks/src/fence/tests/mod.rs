@@ -15,7 +15,7 @@ use self::world::{Peer, World, cut};
 use crate::answer::Level;
 
 #[test]
-fn a_frozen_primary_is_critical_and_alerted() {
+fn a_suspended_primary_is_critical_and_alerted() {
     let played = World {
         peer: Peer::Lost,
         ..cut()
