@@ -322,17 +322,29 @@ fn what_a_command_or_an_agent_of_the_version_before_says_is_understood() {
         .map(|line| control::Request::read(line).unwrap())
         .collect();
     assert_eq!(requests, control_requests());
-    let responses: Vec<_> = here()
-        .read(1, "control-responses.jsonl")
-        .lines()
-        .map(|line| control::Response::read(line).unwrap())
-        .collect();
-    let mut expected = control_responses();
-    let control::Response::Status(before) = &mut expected[0] else {
-        unreachable!()
-    };
-    before.format = 1;
-    assert_eq!(responses, expected);
+    // Before, DRBD was `frozen` in the status, and not `suspended`.
+    for (name, format) in [
+        ("control-responses-before.jsonl", 1),
+        ("control-responses.jsonl", control::Status::VERSION),
+    ] {
+        let responses: Vec<_> = here()
+            .read(1, name)
+            .lines()
+            .map(|line| control::Response::read(line).unwrap())
+            .collect();
+        let mut expected = control_responses();
+        expected[0] = control::Response::Status(Box::new(control::Status { format, ..status() }));
+        assert_eq!(responses, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_status_that_was_printed_by_the_version_before_is_read() {
+    for format in 1..=control::Status::VERSION {
+        let read: control::Status =
+            serde_json::from_str(&here().read(format, "status.json")).unwrap();
+        assert_eq!(read, control::Status { format, ..status() });
+    }
 }
 
 #[test]
