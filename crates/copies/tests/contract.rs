@@ -1,4 +1,5 @@
 //! What is written beside a copy: today's form, and those of the versions before.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 

@@ -140,6 +140,9 @@ mod tests {
     #[test]
     fn every_name_leads_back_to_its_handler_and_every_word_to_its_decision() {
         assert_eq!(Handler::KNOWN.len(), 14 + 1);
+        // Each has one word.
+        assert_eq!(Handler::NAMES.len(), Handler::KNOWN.len());
+        assert_eq!(Decision::NAMES.len(), Decision::KNOWN.len());
         for handler in Handler::KNOWN {
             assert_eq!(Handler::of(handler.as_str()).as_ref(), Some(handler));
         }

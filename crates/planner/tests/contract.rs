@@ -1,4 +1,5 @@
 //! What is kept on the disks: today's form of each record, and those of the versions before.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,4 +1,5 @@
 //! What is said between programs: today's form of each message, and those of the versions before.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
