@@ -181,6 +181,50 @@ fn nothing_is_discarded_without_a_copy_on_the_wrong_node_or_while_the_copies_dif
 }
 
 #[test]
+fn a_node_whose_data_is_kept_or_that_is_primary_or_of_which_drbd_says_nothing_gives_none_up() {
+    // The other way round: haone is kept.
+    let mut kept = Resolution::new("haone", "hatwo", true).marked("one");
+    kept.copy = None;
+    for step in [
+        Asked::Discard,
+        Asked::Copy,
+        Asked::Disconnect,
+        Asked::Demote,
+    ] {
+        let mut machine = machine();
+        machine.handle(
+            Event::Resolve {
+                ticket: 7,
+                step: step.clone(),
+                resolution: Box::new(kept.clone()),
+            },
+            NOW,
+        );
+        let mut seen = sight(&loser());
+        seen.resolution = Known::Present(kept.clone());
+        assert_eq!(actions(&mut machine, NOW), [Action::Look]);
+        machine.seen(seen, &config(), NOW);
+        let then = actions(&mut machine, NOW);
+        let [(7, Err(why))] = &answers(&then)[..] else {
+            panic!("{step:?}: {then:?}");
+        };
+        assert_eq!(why, "the data of haone is to be kept");
+    }
+    for role in [Role::Primary, Role::Unknown] {
+        let mut o = loser();
+        o.drbd.role = role;
+        for step in [Asked::Copy, Asked::Discard] {
+            let why = refusal(&o, copied(), step);
+            assert!(why.contains("in use on haone"), "{why}");
+        }
+    }
+    let mut o = loser();
+    (o.drbd.role, o.drbd.alone) = (Role::Primary, false);
+    let why = refusal(&o, noted(), Asked::Disconnect);
+    assert!(why.contains("still primary"), "{why}");
+}
+
+#[test]
 fn a_step_of_another_resolution_than_the_noted_one_is_refused_and_what_is_so_already_is_answered() {
     let other = Known::Present(resolution().marked("two"));
     for step in [Asked::Bar, Asked::Copy, Asked::Forget(1), Asked::Discard] {
