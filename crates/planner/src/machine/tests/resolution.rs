@@ -49,6 +49,12 @@ fn copied() -> Known<Resolution> {
     Known::Present(noted)
 }
 
+fn discarding() -> Known<Resolution> {
+    let mut noted = resolution();
+    noted.discarding = Some(1);
+    Known::Present(noted)
+}
+
 fn is_taken(o: &Observation, noted: Known<Resolution>, step: Asked) -> bool {
     let task = Task::Resolve(step.clone(), Box::new(resolution()));
     let (_, then) = asked(o, noted, step);
@@ -86,6 +92,11 @@ fn each_step_is_taken_where_the_plan_could_ask_for_it() {
     assert!(is_taken(&o, noted(), Asked::Copy));
     assert!(is_taken(&o, noted(), Asked::Forget(1)));
     assert!(is_taken(&o, copied(), Asked::Discard));
+    // By the operator's leave, or where that was begun.
+    let mut without = resolution();
+    without.without_copy = true;
+    assert!(is_taken(&o, Known::Present(without), Asked::Discard));
+    assert!(is_taken(&o, discarding(), Asked::Discard));
     o.drbd.role = Role::Primary;
     assert!(is_taken(&o, noted(), Asked::Demote));
     let mut o = loser();
@@ -222,6 +233,9 @@ fn a_node_whose_data_is_kept_or_that_is_primary_or_of_which_drbd_says_nothing_gi
     (o.drbd.role, o.drbd.alone) = (Role::Primary, false);
     let why = refusal(&o, noted(), Asked::Disconnect);
     assert!(why.contains("still primary"), "{why}");
+    o.drbd.role = Role::Secondary;
+    let why = refusal(&o, discarding(), Asked::Disconnect);
+    assert!(why.contains("being discarded already"), "{why}");
 }
 
 #[test]
