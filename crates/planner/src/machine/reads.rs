@@ -60,7 +60,7 @@ impl Machine {
     /// Counts an answer, unless it is of a read that no longer counts; whether the count has changed.
     pub(super) fn datastore_answered(&mut self, round: u64, answer: Result<(), String>) -> bool {
         let reads = &mut self.reads;
-        if reads.count != Count::Running || reads.round != round {
+        if reads.round != round {
             return false;
         }
         let before = reads.watch();

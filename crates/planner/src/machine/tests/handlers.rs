@@ -54,6 +54,11 @@ fn a_demotion_that_fails_comes_again_after_a_while_and_keeps_nothing_else_waitin
     machine.done(Ok(Outcome::VoterConfirmed), NOW);
     let then = looks(&mut machine, &o, NOW);
     assert_eq!((did(&then), heard(&then)), (None, Vec::new()));
+    let round = machine.knowledge.round;
+    let answer = Ok(Promotion::Allowed);
+    machine.handle(Event::PromotionAnswered { round, answer }, NOW);
+    let then = looks(&mut machine, &o, NOW);
+    assert!(standings(&then).pop().unwrap().decision.settled);
     // It has arrived, and looks again all the same.
     let at = machine.wakes_at().unwrap();
     let then = looks(&mut machine, &o, at);

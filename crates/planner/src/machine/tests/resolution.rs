@@ -49,6 +49,12 @@ fn copied() -> Known<Resolution> {
     Known::Present(noted)
 }
 
+fn discarding() -> Known<Resolution> {
+    let mut noted = resolution();
+    noted.discarding = Some(1);
+    Known::Present(noted)
+}
+
 fn is_taken(o: &Observation, noted: Known<Resolution>, step: Asked) -> bool {
     let task = Task::Resolve(step.clone(), Box::new(resolution()));
     let (_, then) = asked(o, noted, step);
@@ -86,6 +92,11 @@ fn each_step_is_taken_where_the_plan_could_ask_for_it() {
     assert!(is_taken(&o, noted(), Asked::Copy));
     assert!(is_taken(&o, noted(), Asked::Forget(1)));
     assert!(is_taken(&o, copied(), Asked::Discard));
+    // By the operator's leave, or where that was begun.
+    let mut without = resolution();
+    without.without_copy = true;
+    assert!(is_taken(&o, Known::Present(without), Asked::Discard));
+    assert!(is_taken(&o, discarding(), Asked::Discard));
     o.drbd.role = Role::Primary;
     assert!(is_taken(&o, noted(), Asked::Demote));
     let mut o = loser();
@@ -178,6 +189,53 @@ fn nothing_is_discarded_without_a_copy_on_the_wrong_node_or_while_the_copies_dif
     mounted.journal.highest_epoch = 3;
     let why = refusal(&mounted, noted(), Asked::Forget(1));
     assert!(why.contains("epoch 2, which is not given up"), "{why}");
+}
+
+#[test]
+fn a_node_whose_data_is_kept_or_that_is_primary_or_of_which_drbd_says_nothing_gives_none_up() {
+    // The other way round: haone is kept.
+    let mut kept = Resolution::new("haone", "hatwo", true).marked("one");
+    kept.copy = None;
+    for step in [
+        Asked::Discard,
+        Asked::Copy,
+        Asked::Disconnect,
+        Asked::Demote,
+    ] {
+        let mut machine = machine();
+        machine.handle(
+            Event::Resolve {
+                ticket: 7,
+                step: step.clone(),
+                resolution: Box::new(kept.clone()),
+            },
+            NOW,
+        );
+        let mut seen = sight(&loser());
+        seen.resolution = Known::Present(kept.clone());
+        assert_eq!(actions(&mut machine, NOW), [Action::Look]);
+        machine.seen(seen, &config(), NOW);
+        let then = actions(&mut machine, NOW);
+        let [(7, Err(why))] = &answers(&then)[..] else {
+            panic!("{step:?}: {then:?}");
+        };
+        assert_eq!(why, "the data of haone is to be kept");
+    }
+    for role in [Role::Primary, Role::Unknown] {
+        let mut o = loser();
+        o.drbd.role = role;
+        for step in [Asked::Copy, Asked::Discard] {
+            let why = refusal(&o, copied(), step);
+            assert!(why.contains("in use on haone"), "{why}");
+        }
+    }
+    let mut o = loser();
+    (o.drbd.role, o.drbd.alone) = (Role::Primary, false);
+    let why = refusal(&o, noted(), Asked::Disconnect);
+    assert!(why.contains("still primary"), "{why}");
+    o.drbd.role = Role::Secondary;
+    let why = refusal(&o, discarding(), Asked::Disconnect);
+    assert!(why.contains("being discarded already"), "{why}");
 }
 
 #[test]
