@@ -9,7 +9,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::link::{self, Found};
+use two_node_ha_disk::link::{self, Found};
+
 use crate::holder;
 use crate::observe::mounts;
 use crate::observe::mounts::Mounted;

@@ -5,7 +5,6 @@ mod commands;
 mod daemon;
 mod datastore;
 mod exit;
-mod files;
 mod gate;
 mod holder;
 mod k8s;

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
 use two_node_ha_pacemaker::lock;
 use two_node_ha_planner::observation::{Drbd, Frozen, Role};
 
 use super::{Actor, Error, Outcome};
-use crate::files;
 use crate::observe::live;
 use crate::paths::Paths;
 
@@ -98,7 +98,7 @@ fn may_connect(paths: &Paths, drbd: &Drbd) -> Result<(), Error> {
 /// every write stands still is certain, and that the agent ends within the next moment is not.
 fn note(paths: &Paths) {
     let path = paths.own_disconnect();
-    if let Err(error) = files::atomic::replace(&path, b"") {
+    if let Err(error) = disk::atomic::replace(&path, b"") {
         tracing::warn!(
             "{}: {error}; should this agent end before DRBD is connected again, it stays disconnected \
              until `drbdadm connect`",
@@ -109,7 +109,7 @@ fn note(paths: &Paths) {
 
 fn forget(paths: &Paths) {
     let path = paths.own_disconnect();
-    match files::effects::remove_file(&path) {
+    match disk::effects::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!("removing {}: {error}", path.display());
         }

@@ -4,12 +4,12 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use two_node_ha_disk::{self as disk, tree};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, Leads};
 use two_node_ha_planner::record::Epoch;
 
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::{self, tree};
 use crate::observe::live;
 use crate::store::Record;
 
@@ -28,7 +28,7 @@ impl Actor {
             Known::Unreadable(why) => return Err(Error::Guard(why)),
         }
         let corner = self.paths.volume_corner(&self.config);
-        files::private_directory(&corner).map_err(Error::io("creating", &corner))?;
+        disk::private_directory(&corner).map_err(Error::io("creating", &corner))?;
         for database in Database::ALL {
             let from = self.paths.state_directory(&self.config, database);
             let to = self.paths.on_volume(&self.config, database);
@@ -86,7 +86,7 @@ impl Actor {
     /// configured number.
     pub(super) fn quarantine(&self, directory: &Path, database: Database) -> Result<(), Error> {
         let quarantine = self.paths.quarantine();
-        files::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
+        disk::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
         set_aside(directory, &quarantine, database.name())
             .map_err(Error::io("quarantining", directory))?;
         drop_surplus(&quarantine, database.name(), self.config.agent.keep_backups)
@@ -127,7 +127,7 @@ pub(super) fn set_aside(from: &Path, directory: &Path, name: &str) -> io::Result
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     loop {
-        match tree::rename_new(from, &directory.join(format!("{name}-{seconds}"))) {
+        match disk::rename_new(from, &directory.join(format!("{name}-{seconds}"))) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
             done => return done,
         }

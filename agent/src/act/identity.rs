@@ -4,6 +4,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use two_node_ha_disk::effects::{self, Change};
+use two_node_ha_disk::{self as disk, atomic, tree};
 use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, Leads};
@@ -11,8 +13,6 @@ use two_node_ha_planner::record::Phase;
 
 use super::services::is_kept;
 use super::{Actor, Error, Outcome};
-use crate::files::effects::{self, Change};
-use crate::files::{self, atomic, tree};
 use crate::observe::live;
 use crate::store::takeover_copy;
 
@@ -59,7 +59,7 @@ impl Actor {
         let part = tree::staging_name(&spare);
         tree::remove_if_there(&part).map_err(Error::io("removing", &part))?;
         copy_kept(&from, &part)?;
-        tree::rename_new(&part, &spare).map_err(Error::io("renaming", &part))?;
+        disk::rename_new(&part, &spare).map_err(Error::io("renaming", &part))?;
         Ok(Outcome::Done)
     }
 
@@ -81,7 +81,7 @@ impl Actor {
     /// Notes which node this is, before anything of a spare directory can be lost.
     pub(super) fn note_identity(&self, database: Database, me: &NodeInfo) -> Result<(), Error> {
         let noted = self.paths.identity(database);
-        files::private_directory(&noted).map_err(Error::io("creating", &noted))?;
+        disk::private_directory(&noted).map_err(Error::io("creating", &noted))?;
         replace_info(&noted, me)
     }
 
@@ -157,7 +157,7 @@ fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
 
 /// Copies the kept files of a directory over those of another, each atomically.
 pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
-    files::private_directory(to).map_err(Error::io("creating", to))?;
+    disk::private_directory(to).map_err(Error::io("creating", to))?;
     let entries = std::fs::read_dir(from).map_err(Error::io("reading", from))?;
     for entry in entries {
         let source = entry.map_err(Error::io("reading", from))?.path();

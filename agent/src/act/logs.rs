@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use two_node_ha_disk::linked_copy::{self, How};
+use two_node_ha_disk::{self as disk, effects, tree};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::Standing;
 use two_node_ha_planner::record::{Astray, Epoch};
@@ -14,8 +16,6 @@ use super::first_start::set_aside;
 use super::rejoin::FETCH;
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::still::{self, How};
-use crate::files::{self, effects, tree};
 use crate::observe::logs;
 use crate::observe::logs::Looks;
 use crate::paths::PEER_LOG;
@@ -36,7 +36,7 @@ impl Actor {
                 tree::remove_if_there(old).map_err(Error::io("removing", old))?;
             }
             if let Some(parent) = to.parent() {
-                files::private_directory(parent).map_err(Error::io("creating", parent))?;
+                disk::private_directory(parent).map_err(Error::io("creating", parent))?;
             }
             progress(&format!("fetching {}'s log of {database}", self.peer.name));
             let request = Request::Log {
@@ -48,7 +48,7 @@ impl Actor {
                 Response::Refused { reason } => return self.refused(reason),
                 other => return Err(Error::Unfit(format!("no log but {other:?}"))),
             }
-            tree::rename_new(&part, &to).map_err(Error::io("renaming", &part))?;
+            disk::rename_new(&part, &to).map_err(Error::io("renaming", &part))?;
         }
         Ok(Outcome::LogsFetched)
     }
@@ -122,7 +122,7 @@ impl Actor {
         let new = corner.join(format!("{NEW_BASE}{database}"));
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
         // Everything but raft's files as it is on the volume; those come from the other log.
-        still::keep(&volume, &new, &|name| {
+        linked_copy::keep(&volume, &new, &|name| {
             if is_raft_file(name) {
                 How::Leave
             } else {
@@ -158,7 +158,7 @@ impl Actor {
         effects::exchange(&new, &volume).map_err(Error::io("exchanging", &volume))?;
         for side in [&new, &volume] {
             if let Some(parent) = side.parent() {
-                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+                disk::sync_directory(parent).map_err(Error::io("syncing", parent))?;
             }
         }
         // The copy from before the takeover is the same; this one is only in the way.
@@ -173,14 +173,14 @@ impl Actor {
         }
         let quarantine = self.paths.quarantine();
         let parted = quarantine.join(format!(".{database}-log.part"));
-        files::private_directory(&parted).map_err(Error::io("creating", &parted))?;
+        disk::private_directory(&parted).map_err(Error::io("creating", &parted))?;
         // Metadata last: without it, whatever is left is no log, and nothing starts on it.
         let mut all = raft_files(&raft)?;
         all.sort_by_key(|(name, _)| name.starts_with("metadata"));
         for (name, from) in all {
             effects::rename(&from, &parted.join(&name)).map_err(Error::io("moving", &from))?;
         }
-        files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
+        disk::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         let name = format!("{database}-log");
         set_aside(&parted, &quarantine, &name).map_err(Error::io("setting aside", &parted))?;
         super::first_start::drop_surplus(&quarantine, &name, self.config.agent.keep_backups)

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
+use two_node_ha_disk as disk;
 use two_node_ha_planner::Database;
 pub use two_node_ha_planner::machine::Outcome;
 use two_node_ha_planner::observation::{Known, Log};
@@ -35,7 +36,6 @@ use two_node_ha_planner::{Step, Target};
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use crate::datastore::{Datastore, confirm};
-use crate::files;
 use crate::k8s;
 use crate::observe::logs::Looks;
 use crate::paths::Paths;
@@ -73,7 +73,7 @@ pub enum Error {
     },
     /// A copy failed.
     #[error(transparent)]
-    Copy(#[from] files::tree::Error),
+    Copy(#[from] disk::Error),
     /// One of the records.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -116,7 +116,7 @@ impl Error {
             Self::K8s(k8s::Error::Command(two_node_ha_command::Error::Interrupted { .. }))
             | Self::Peer(client::Error::Interrupted { .. })
             | Self::Systemd(systemd::Error::Interrupted { .. })
-            | Self::Copy(files::tree::Error::Interrupted { .. }) => true,
+            | Self::Copy(disk::Error::Interrupted { .. }) => true,
             Self::NotConfirmed(not) => not.missing == confirm::Missing::Role,
             _ => false,
         }
@@ -243,7 +243,7 @@ impl Actor {
     fn note(&mut self, step: Option<&Step>) -> Result<(), Error> {
         self.journal.in_progress = step.map(Step::describe);
         let path = self.paths.journal();
-        files::private_directory(&self.paths.state())
+        disk::private_directory(&self.paths.state())
             .map_err(Error::io("creating", &self.paths.state()))?;
         self.journal.write(&path)?;
         Ok(())
@@ -280,10 +280,10 @@ impl Actor {
     /// I2: an empty mount point that nothing can be written into.
     fn protect_mount_point(&self) -> Result<Outcome, Error> {
         let path = self.paths.mount_point(&self.config);
-        match files::effects::make_directory(&path, 0o755) {
+        match disk::effects::make_directory(&path, 0o755) {
             Ok(()) => {
                 let parent = path.parent().unwrap_or(Path::new("/"));
-                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+                disk::sync_directory(parent).map_err(Error::io("syncing", parent))?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("creating the mount point", &path)(error)),
@@ -292,7 +292,7 @@ impl Actor {
         // stays what it is, whatever is mounted over it afterwards.
         let directory = File::open(&path).map_err(Error::io("opening", &path))?;
         self.nothing_mounted()?;
-        files::immutable::set_on(&directory, &path, true)
+        disk::immutable::set_on(&directory, &path, true)
             .map_err(Error::io("making the mount point immutable", &path))?;
         Ok(Outcome::Done)
     }
@@ -330,7 +330,7 @@ impl Actor {
             "leading {database} {}",
             if to == Target::Volume { "onto the volume" } else { "to the spare directory" }
         );
-        files::link::flip(&link, &directory).map_err(Error::io("leading elsewhere", &link))?;
+        disk::link::flip(&link, &directory).map_err(Error::io("leading elsewhere", &link))?;
         Ok(Outcome::Done)
     }
 

@@ -7,12 +7,12 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_disk::{self as disk, effects, tree};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, Leads};
 use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::{self, effects, tree};
 use crate::k8s;
 use crate::observe::live;
 use crate::store::Record;
@@ -193,7 +193,7 @@ impl Actor {
             }
             _ => {}
         }
-        files::sync_directory(&state).map_err(Error::io("syncing", &state))
+        disk::sync_directory(&state).map_err(Error::io("syncing", &state))
     }
 
     /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number:
@@ -233,7 +233,7 @@ impl Actor {
 /// when it is whole.
 fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
     let directory = to.parent().unwrap_or(Path::new("/"));
-    files::private_directory(directory).map_err(Error::io("creating", directory))?;
+    disk::private_directory(directory).map_err(Error::io("creating", directory))?;
     let part = tree::staging_name(to);
     let copy = || -> io::Result<()> {
         let mut source = File::open(from)?;
@@ -244,7 +244,7 @@ fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
         let target = effects::create_private(&part)?;
         effects::write(&mut source, &target)?;
         effects::sync(&target)?;
-        files::rename(&part, to)
+        disk::rename(&part, to)
     };
     copy().map_err(Error::io("keeping the bundle", to))
 }

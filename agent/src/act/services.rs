@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Holds, Known, Leads};
 
 use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
-use crate::files;
 use crate::observe::live;
 use crate::systemd::{self, UnitState, Units};
 
@@ -39,7 +39,7 @@ impl Actor {
         let token = self.paths.token();
         // One that cannot be taken away is no reason to leave the databases running: they are killed
         // first, and that it is still there is said then.
-        let taken = match files::effects::remove_file(&token) {
+        let taken = match disk::effects::remove_file(&token) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io("taking away the token", &token)(error))
             }
@@ -68,7 +68,7 @@ impl Actor {
             pins.extend(self.may_start(database)?);
         }
         let token = self.paths.token();
-        files::atomic::replace_with_mode(&token, b"", 0o644)
+        disk::atomic::replace_with_mode(&token, b"", 0o644)
             .map_err(Error::io("giving the token", &token))?;
         let (databases, others) = self.by_kind(self.there(|state| state != UnitState::Active)?);
         let units = (&*databases, &*others);

@@ -118,7 +118,7 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     make_run_directory(&paths.run()).map_err(|why| room::with(why, &paths, &config, false))?;
     // Before anything is changed, and until this process is gone.
     let only = Only::take(&paths)?;
-    crate::files::private_directory(&paths.state())
+    two_node_ha_disk::private_directory(&paths.state())
         .map_err(|error| format!("creating {}: {error}", paths.state().display()))
         .map_err(|why| room::with(why, &paths, &config, false))?;
     let journal = journal_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use two_node_ha_command::Runner;
 use two_node_ha_config::Config;
+use two_node_ha_disk::{immutable, link};
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 use two_node_ha_planner::Database;
@@ -18,7 +19,6 @@ use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
-use crate::files::{immutable, link};
 use crate::paths::Paths;
 use crate::store::{Record, takeover_copy};
 use crate::systemd::UnitState;

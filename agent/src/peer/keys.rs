@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use two_node_ha_command::{Call, Runner};
+use two_node_ha_disk::{atomic, private_directory};
 
-use crate::files::{atomic, private_directory};
 use crate::paths::Paths;
 
 /// Our private key, in [`Paths::peer_keys`].

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use two_node_ha_disk::{self as disk, effects};
+
 use super::journal::{Inode, Journal, Phase};
 use super::{Error, STATE, io, not_in_use};
-use crate::files::{self, effects};
 
 /// Whether the directory is the repaired one.
 pub(super) fn is_done(dir: &Path, journal: &Journal) -> Result<bool, Error> {
@@ -16,7 +17,7 @@ pub(super) fn is_done(dir: &Path, journal: &Journal) -> Result<bool, Error> {
 /// Makes the exchange durable and records it.
 pub(super) fn settle(dir: &Path, aside: &Path, journal: &Journal) -> Result<(), Error> {
     for side in [dir.parent().unwrap_or(dir), aside] {
-        files::sync_directory(side).map_err(io("sync", side))?;
+        disk::sync_directory(side).map_err(io("sync", side))?;
     }
     let mut journal = journal.clone();
     journal.phase = Phase::Done;
@@ -78,7 +79,7 @@ pub fn undo(aside: &Path) -> Result<std::path::PathBuf, Error> {
     not_in_use(dir)?;
     effects::exchange(&original, dir).map_err(io("exchange for its original", dir))?;
     for side in [dir.parent().unwrap_or(dir), aside.as_path()] {
-        files::sync_directory(side).map_err(io("sync", side))?;
+        disk::sync_directory(side).map_err(io("sync", side))?;
     }
     let mut journal = journal;
     journal.phase = Phase::Undone;

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use two_node_ha_config::format_time;
+use two_node_ha_disk::{self as disk, atomic, effects};
 use two_node_ha_dqlite::Loss;
 use two_node_ha_dqlite::repair::{Plan, Planned};
 
 use super::Error;
-use crate::files::{self, atomic, effects};
 
 const FORMAT: u32 = 1;
 const FILE: &str = "journal.json";
@@ -148,7 +148,7 @@ pub fn new_aside(dir: &Path) -> Result<PathBuf, Error> {
         let aside = parent.join(format!("{name}{MARK}{}{suffix}", date(seconds)));
         match effects::make_directory(&aside, 0o700) {
             Ok(()) => {
-                files::sync_directory(parent).map_err(super::io("sync", parent))?;
+                disk::sync_directory(parent).map_err(super::io("sync", parent))?;
                 return Ok(aside);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,

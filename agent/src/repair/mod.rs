@@ -27,8 +27,7 @@ use two_node_ha_dqlite::{Report, ScanError, Verdict, assess, scan};
 
 pub use exchange::undo;
 use journal::{Inode, Journal, Phase};
-
-use crate::files::{effects, tree};
+use two_node_ha_disk::{self as disk, effects, tree};
 
 /// Why a directory was not repaired.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +44,7 @@ pub enum Error {
     },
     /// No copy could be made.
     #[error("no copy could be made, and nothing was changed: {0}")]
-    Copy(#[from] tree::Error),
+    Copy(#[from] disk::Error),
     /// There is no way to repair it.
     #[error(transparent)]
     Plan(#[from] PlanError),

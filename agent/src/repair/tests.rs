@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::*;
-use crate::files::effects::power::{self, Loss};
 
 #[path = "../../../crates/dqlite/tests/real/mod.rs"]
 mod real;
 
 use real::{Fixture, State};
+use two_node_ha_disk::power::{self, Loss};
 
 /// A directory that can be repaired without loss, in a place of its own.
 fn damaged() -> (Fixture, State) {

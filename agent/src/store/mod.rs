@@ -13,9 +13,8 @@ use std::time::SystemTime;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use two_node_ha_disk::atomic;
 use two_node_ha_planner::record::{Epoch, FORMAT, Journal, Resolution};
-
-use crate::files::atomic;
 
 /// A record as a file: replaced atomically, and never taken for absent where it cannot be read.
 pub trait Record: Serialize + DeserializeOwned {

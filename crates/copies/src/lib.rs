@@ -18,7 +18,6 @@
 //! Nothing here changes the state of DRBD.
 
 mod drop;
-mod effects;
 mod error;
 mod lock;
 mod lvm;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
 use two_node_ha_pacemaker::{bar, bar_against};
 use two_node_ha_planner::observation::{Known, Mount, Role};
 use two_node_ha_planner::record::{CopyMade, Resolution};
@@ -16,7 +17,6 @@ use two_node_ha_planner::split_brain::bar_id;
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Side};
 
-use crate::files;
 use crate::observe::split_brain::{self as sides, Here};
 use crate::store::Record;
 
@@ -176,7 +176,7 @@ impl Hands<'_> {
 
     fn write(&self, resolution: &Resolution) -> Result<(), String> {
         let state = self.here.paths.state();
-        files::private_directory(&state)
+        disk::private_directory(&state)
             .map_err(|error| format!("creating {}: {error}", state.display()))?;
         resolution
             .write(&self.here.paths.resolution())
@@ -299,7 +299,7 @@ impl Hands<'_> {
             }
             _ => {}
         }
-        files::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
+        disk::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
     }
 
     fn bar(&self, loser: &str) -> Result<(), String> {

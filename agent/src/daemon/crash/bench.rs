@@ -13,6 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use two_node_ha_config::{Config, Host, parse};
+use two_node_ha_disk::power;
 use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
 use two_node_ha_planner::Database;
 
@@ -22,7 +23,6 @@ use super::refuse::Refusing;
 use crate::act::Actor;
 use crate::daemon::shared::Shared;
 use crate::daemon::{Daemon, Event};
-use crate::files::effects::power;
 use crate::paths::Paths;
 use crate::store::journal_or_new;
 
@@ -185,7 +185,7 @@ impl Bench {
         ));
         let door = || Box::new(Door::new(self, index));
         let made = power::of_node(index, || {
-            crate::files::private_directory(&node.paths.state())?;
+            two_node_ha_disk::private_directory(&node.paths.state())?;
             Ok::<_, std::io::Error>(())
         });
         let Ok(()) = made else { return };

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_protocol::control::Status;
@@ -13,8 +15,6 @@ use super::{
     ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, cut_everywhere,
     invariants, raft,
 };
-use crate::files::effects::Change;
-use crate::files::effects::power;
 
 const FIRST_ALONE: Goal = Goal {
     up: [true, false],

@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::link::{Found, look};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::bench::{Bench, Node};
 use super::raft;
-use crate::files::effects::Change;
-use crate::files::link::{Found, look};
 use crate::store::{Record, takeover_copy};
 
 /// After each change of a node that has power.

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_disk::effects;
 use two_node_ha_dqlite::{
     NodeInfo, Role, format_cluster, format_info, identity_trap, inspect, read_cluster, read_info,
 };
@@ -17,7 +18,6 @@ use two_node_ha_planner::record::Epoch;
 
 use super::bench::{Bench, Node, Running};
 use super::raft;
-use crate::files::effects;
 use crate::gate;
 use crate::store::{Record, journal_or_new};
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use super::effects::{self, Change};
+use crate::effects::{self, Change};
 
 /// `FS_IMMUTABLE_FL` of linux/fs.h.
 const IMMUTABLE: libc::c_long = 0x0000_0010;
@@ -22,8 +22,8 @@ mod ioctl {
 /// # Errors
 /// What the system says.
 pub fn get(path: &Path) -> io::Result<Option<bool>> {
-    #[cfg(test)]
-    if let Some(noted) = effects::power::flag(path, None) {
+    #[cfg(any(test, feature = "power"))]
+    if let Some(noted) = crate::power::flag(path, None) {
         return noted;
     }
     Ok(flags(&File::open(path)?)?.map(|flags| flags & IMMUTABLE != 0))
@@ -35,8 +35,8 @@ pub fn get(path: &Path) -> io::Result<Option<bool>> {
 /// # Errors
 /// What the system says, such as a missing `CAP_LINUX_IMMUTABLE`.
 pub fn set_on(directory: &File, path: &Path, immutable: bool) -> io::Result<()> {
-    #[cfg(test)]
-    if let Some(noted) = effects::power::flag(path, Some(immutable)) {
+    #[cfg(any(test, feature = "power"))]
+    if let Some(noted) = crate::power::flag(path, Some(immutable)) {
         return noted.map(|_| ());
     }
     let Some(now) = flags(directory)? else {

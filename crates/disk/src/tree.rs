@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use two_node_ha_command::Interrupt;
 
-use super::effects;
+use crate::compare::{Error, at, compare, entries, go_on};
+use crate::{effects, rename_new};
 
 /// What a copy came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,43 +17,6 @@ pub struct Copied {
     pub files: u64,
     /// Bytes in them.
     pub bytes: u64,
-}
-
-/// Why a directory could not be copied.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The system said no.
-    #[error("copying {path}: {source}")]
-    Io {
-        /// The file or directory at hand.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The copy is wanted no more.
-    #[error("the copy of {path} was given up")]
-    Interrupted {
-        /// What was to be copied.
-        path: PathBuf,
-    },
-    /// Read back, the copy differs from the original.
-    #[error(
-        "{copy} was copied from {original} and reads back differently: either something still \
-         writes to the original, or the disk under the copy is failing. Nothing was replaced"
-    )]
-    Differs {
-        /// The original file.
-        original: PathBuf,
-        /// Its copy.
-        copy: PathBuf,
-    },
-}
-
-pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-    move |source| Error::Io {
-        path: path.to_path_buf(),
-        source,
-    }
 }
 
 /// Makes `to` a verified, durable copy of `from`: copied beside its place, compared byte by byte,
@@ -73,7 +37,7 @@ pub fn copy(
     let staging = staging_name(to);
     remove_if_there(&staging).map_err(at(&staging))?;
     if let Some(parent) = to.parent() {
-        super::private_directory(parent).map_err(at(parent))?;
+        crate::private_directory(parent).map_err(at(parent))?;
     }
     let mut copying = Copying {
         copied: Copied::default(),
@@ -82,7 +46,7 @@ pub fn copy(
     };
     let copied = copying
         .directory(from, &staging)
-        .and_then(|()| compare(from, &staging, interrupt));
+        .and_then(|()| compare(from, &staging, &|_| true, interrupt));
     if let Err(error @ Error::Interrupted { .. }) = copied {
         // It may be large, and whoever has the disk next has no use for it.
         remove_if_there(&staging).map_err(at(&staging))?;
@@ -91,13 +55,6 @@ pub fn copy(
     copied?;
     rename_new(&staging, to).map_err(at(to))?;
     Ok(copying.copied)
-}
-
-fn go_on(interrupt: &Interrupt, path: &Path) -> Result<(), Error> {
-    if interrupt.is_set() {
-        return Err(Error::Interrupted { path: path.into() });
-    }
-    Ok(())
 }
 
 /// A copy that is being made.
@@ -125,20 +82,6 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Renames, and refuses to replace anything, even an empty directory.
-///
-/// # Errors
-/// `EEXIST`, or what the system says.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    effects::rename_new(from, to)?;
-    for side in [from, to] {
-        if let Some(parent) = side.parent() {
-            super::sync_directory(parent)?;
-        }
-    }
-    Ok(())
 }
 
 /// How much is copied between two looks at whether it is still wanted: some tenths of a second.
@@ -171,7 +114,7 @@ impl Copying<'_> {
         }
         let meta = fs::metadata(from).map_err(at(from))?;
         take_over_metadata(to, &meta).map_err(at(to))?;
-        super::sync_directory(to).map_err(at(to))
+        effects::sync_directory(to).map_err(at(to))
     }
 
     fn file(&mut self, from: &Path, to: &Path, meta: &fs::Metadata) -> Result<(), Error> {
@@ -201,72 +144,6 @@ fn take_over_metadata(to: &Path, meta: &fs::Metadata) -> io::Result<()> {
     // The owner first: a change of owner clears set-id bits.
     chown(to, Some(meta.uid()), Some(meta.gid()))?;
     effects::set_mode(to, meta.mode() & 0o7777)
-}
-
-pub(super) fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, Error> {
-    let mut all = fs::read_dir(directory)
-        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-        .map_err(at(directory))?;
-    all.sort_by_key(fs::DirEntry::file_name);
-    Ok(all)
-}
-
-/// Reads both back and compares: contents, names and link targets.
-fn compare(original: &Path, copy: &Path, interrupt: &Interrupt) -> Result<(), Error> {
-    let differs = |original: &Path, copy: &Path| Error::Differs {
-        original: original.to_path_buf(),
-        copy: copy.to_path_buf(),
-    };
-    let mut theirs = entries(copy)?.into_iter();
-    for entry in entries(original)? {
-        let source = entry.path();
-        let kind = entry.file_type().map_err(at(&source))?;
-        if kind.is_socket() {
-            continue;
-        }
-        let Some(other) = theirs
-            .next()
-            .filter(|other| other.file_name() == entry.file_name())
-        else {
-            return Err(differs(&source, copy));
-        };
-        let target = other.path();
-        go_on(interrupt, original)?;
-        let same = if kind.is_dir() {
-            compare(&source, &target, interrupt)?;
-            true
-        } else if kind.is_symlink() {
-            fs::read_link(&source).map_err(at(&source))?
-                == fs::read_link(&target).map_err(at(&target))?
-        } else {
-            same_content(&source, &target).map_err(at(&target))?
-        };
-        if !same {
-            return Err(differs(&source, &target));
-        }
-    }
-    match theirs.next() {
-        Some(extra) => Err(differs(original, &extra.path())),
-        None => Ok(()),
-    }
-}
-
-fn same_content(a: &Path, b: &Path) -> io::Result<bool> {
-    let (mut a, mut b) = (File::open(a)?, File::open(b)?);
-    if a.metadata()?.len() != b.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    loop {
-        let n = a.read(&mut left)?;
-        if n == 0 {
-            return Ok(true);
-        }
-        b.read_exact(&mut right[..n])?;
-        if left[..n] != right[..n] {
-            return Ok(false);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -369,10 +246,10 @@ mod tests {
             let scratch = dir.path().join("scratch");
             remove_if_there(&scratch).unwrap();
             copy(&from, &scratch, &Interrupt::default(), &mut |_| {}).unwrap();
-            compare(&from, &scratch, &Interrupt::default()).unwrap();
+            compare(&from, &scratch, &|_| true, &Interrupt::default()).unwrap();
             change(&scratch);
             assert!(matches!(
-                compare(&from, &scratch, &Interrupt::default()),
+                compare(&from, &scratch, &|_| true, &Interrupt::default()),
                 Err(Error::Differs { .. })
             ));
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::effects;
+use crate::effects;
 
 /// What stands where the snap expects a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn flip(path: &Path, target: &Path) -> io::Result<()> {
         Found::Link(now) if now == target => return Ok(()),
         Found::Missing | Found::Link(_) => {
             effects::symlink(target, &new)?;
-            super::rename(&new, path)?;
+            crate::rename(&new, path)?;
         }
         Found::Directory => {
             if look(&kept_name(path))? != Found::Missing {
@@ -91,7 +91,7 @@ pub fn flip(path: &Path, target: &Path) -> io::Result<()> {
         }
     }
     if let Some(parent) = path.parent() {
-        super::sync_directory(parent)?;
+        effects::sync_directory(parent)?;
     }
     Ok(())
 }
@@ -101,7 +101,7 @@ fn finish_exchange(path: &Path) -> io::Result<()> {
     let new = new_name(path);
     match look(&new)? {
         Found::Missing => Ok(()),
-        Found::Directory => super::rename(&new, &kept_name(path)),
+        Found::Directory => crate::rename(&new, &kept_name(path)),
         Found::Link(_) | Found::Foreign => effects::remove_file(&new),
     }
 }

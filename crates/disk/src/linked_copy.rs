@@ -3,14 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
+use two_node_ha_command::Interrupt;
 
-use super::effects::{self, Change};
-use super::tree::{self, Error, at, entries};
+use crate::compare::{Error, at, compare, data, entries};
+use crate::effects::{self, Change};
+use crate::{rename_new, tree};
 
 /// What becomes of a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +46,14 @@ pub fn keep(from: &Path, to: &Path, how: &dyn Fn(&str) -> How) -> Result<Kept, E
     let staging = tree::staging_name(to);
     tree::remove_if_there(&staging).map_err(at(&staging))?;
     if let Some(parent) = to.parent() {
-        super::private_directory(parent).map_err(at(parent))?;
+        crate::private_directory(parent).map_err(at(parent))?;
     }
     let mut kept = Kept::default();
     keep_directory(from, &staging, how, &mut kept)?;
     // One flush for all: on a replicated volume each costs a round trip.
     effects::sync_all(&staging).map_err(at(&staging))?;
-    compare(from, &staging, how)?;
-    tree::rename_new(&staging, to).map_err(at(to))?;
+    compare(from, &staging, &kept_by(how), &Interrupt::default())?;
+    rename_new(&staging, to).map_err(at(to))?;
     Ok(kept)
 }
 
@@ -122,119 +121,27 @@ fn copy_range(source: &File, mut target: &File, start: u64, end: u64) -> io::Res
     }
 }
 
-/// The ranges of a file that may hold something else than zeros (lseek(2), SEEK_DATA).
-fn data(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
-    let seek = |from: u64, whence| {
-        let from = i64::try_from(from).map_err(io::Error::other)?;
-        match lseek(file, from, whence) {
-            Ok(at) => Ok(Some(u64::try_from(at).map_err(io::Error::other)?)),
-            // Past the last data.
-            Err(Errno::ENXIO) => Ok(None),
-            Err(errno) => Err(io::Error::from(errno)),
-        }
-    };
-    let mut ranges = Vec::new();
-    let mut from = 0;
-    while from < length {
-        let start = match seek(from, Whence::SeekData) {
-            Ok(Some(start)) => start,
-            Ok(None) => break,
-            // A file system that does not know its holes.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                return Ok(vec![(0, length)]);
-            }
-            Err(error) => return Err(error),
-        };
-        let end = seek(start, Whence::SeekHole)?.unwrap_or(length).min(length);
-        ranges.push((start, end));
-        from = end.max(start + 1);
-    }
-    Ok(ranges)
-}
-
 /// Whether a copy still is what [`keep`] would make of the original now.
 ///
 /// # Errors
 /// See [`Error`]: one of the two cannot be read.
 pub fn is_current(original: &Path, copy: &Path, how: &dyn Fn(&str) -> How) -> Result<bool, Error> {
-    match compare(original, copy, how) {
+    match compare(original, copy, &kept_by(how), &Interrupt::default()) {
         Ok(()) => Ok(true),
         Err(Error::Differs { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Reads back and compares: names, link targets and contents.
-fn compare(original: &Path, copy: &Path, how: &dyn Fn(&str) -> How) -> Result<(), Error> {
-    let differs = |original: &Path, copy: &Path| Error::Differs {
-        original: original.to_path_buf(),
-        copy: copy.to_path_buf(),
-    };
-    let mut theirs = entries(copy)?.into_iter();
-    for entry in entries(original)? {
-        let source = entry.path();
-        let kind = entry.file_type().map_err(at(&source))?;
-        let name = entry.file_name();
-        let kept = kind.is_dir()
-            || kind.is_symlink()
-            || (kind.is_file() && how(&name.to_string_lossy()) != How::Leave);
-        if !kept {
-            continue;
-        }
-        let Some(other) = theirs.next().filter(|other| other.file_name() == name) else {
-            return Err(differs(&source, copy));
-        };
-        let target = other.path();
-        let same = if kind.is_dir() {
-            compare(&source, &target, how)?;
-            true
-        } else if kind.is_symlink() {
-            fs::read_link(&source).map_err(at(&source))?
-                == fs::read_link(&target).map_err(at(&target))?
-        } else {
-            same_content(&source, &target).map_err(at(&target))?
-        };
-        if !same {
-            return Err(differs(&source, &target));
-        }
-    }
-    match theirs.next() {
-        Some(extra) => Err(differs(original, &extra.path())),
-        None => Ok(()),
-    }
-}
-
-/// Where neither has data both have zeros.
-fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let (one, other) = (File::open(one)?, File::open(other)?);
-    let (meta, theirs) = (one.metadata()?, other.metadata()?);
-    if (meta.dev(), meta.ino()) == (theirs.dev(), theirs.ino()) {
-        return Ok(true);
-    }
-    if meta.len() != theirs.len() {
-        return Ok(false);
-    }
-    let mut ranges = data(&one, meta.len())?;
-    ranges.extend(data(&other, meta.len())?);
-    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    for (mut position, end) in ranges {
-        while position < end {
-            let n = usize::try_from(end - position).map_or(left.len(), |n| n.min(left.len()));
-            one.read_exact_at(&mut left[..n], position)?;
-            other.read_exact_at(&mut right[..n], position)?;
-            if left[..n] != right[..n] {
-                return Ok(false);
-            }
-            position += n as u64;
-        }
-    }
-    Ok(true)
+fn kept_by(how: &dyn Fn(&str) -> How) -> impl Fn(&str) -> bool {
+    |name| how(name) != How::Leave
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileExt, MetadataExt};
 
     fn how(name: &str) -> How {
         match name {
@@ -242,6 +149,10 @@ mod tests {
             "archive" => How::Leave,
             _ => How::Copy,
         }
+    }
+
+    fn same(original: &Path, copy: &Path) -> Result<(), Error> {
+        compare(original, copy, &kept_by(&how), &Interrupt::default())
     }
 
     /// An open segment of 8 MiB with a few bytes at its beginning, and what stands beside it.
@@ -310,22 +221,19 @@ mod tests {
     fn a_copy_that_reads_back_differently_is_refused() {
         let (_dir, from, to) = scratch();
         keep(&from, &to, &how).unwrap();
-        compare(&from, &to, &how).unwrap();
+        same(&from, &to).unwrap();
         assert!(is_current(&from, &to, &how).unwrap());
         // In what is a hole in the original.
         let open = File::options().write(true).open(to.join("database/open-1"));
         open.unwrap().write_all_at(b"x", 6 << 20).unwrap();
-        assert!(matches!(
-            compare(&from, &to, &how),
-            Err(Error::Differs { .. })
-        ));
+        assert!(matches!(same(&from, &to), Err(Error::Differs { .. })));
         assert!(!is_current(&from, &to, &how).unwrap());
         for change in ["cluster.key", "database/segment", "link"] {
             let scratch = to.with_file_name("scratch");
             tree::remove_if_there(&scratch).unwrap();
             keep(&from, &scratch, &how).unwrap();
             fs::remove_file(scratch.join(change)).unwrap();
-            assert!(compare(&from, &scratch, &how).is_err(), "{change}");
+            assert!(same(&from, &scratch).is_err(), "{change}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The one door through which this program changes the disk.
+//! Every single change of the disk.
 //!
-//! Every change is one call here, so that the tests can cut the power before any of them
-//! (`power`). In a build for use each is the system's own call and nothing else.
+//! Each is one call here, so that the tests can cut the power before any of them (`power`). In a
+//! build for use each is the system's own call and nothing else. What they return is what the system
+//! says.
 
-#[cfg(test)]
-pub mod power;
-
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -16,7 +16,6 @@ use tempfile::NamedTempFile;
 
 /// A change of the disk, or of the world beside it, that is about to happen.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(test), allow(dead_code))] // Only tests look at it.
 pub enum Change<'a> {
     /// A name is taken over by another file or directory.
     Rename(&'a Path, &'a Path),
@@ -41,13 +40,20 @@ pub enum Change<'a> {
 }
 
 /// Takes the change; without tests there is nobody to ask first.
-#[cfg(not(test))]
+///
+/// # Errors
+/// As `take`.
+#[cfg(not(any(test, feature = "power")))]
 #[inline(always)]
 pub fn pass<T>(_: Change<'_>, take: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     take()
 }
-#[cfg(test)]
-pub use power::pass;
+#[cfg(any(test, feature = "power"))]
+pub use crate::power::pass;
+
+mod ioctl {
+    nix::ioctl_write_int!(ficlone, 0x94, 9);
+}
 
 /// rename(2)
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
@@ -93,6 +99,7 @@ pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
 pub fn create_private(path: &Path) -> io::Result<File> {
     pass(Change::Make(path), || {
         File::options()
+            .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
@@ -100,26 +107,39 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     })
 }
 
-/// A new file, 0600, under a name that nobody can guess.
-pub fn create_temporary(directory: &Path) -> io::Result<NamedTempFile> {
+/// A new file, 0600, whose name begins with `prefix` and ends as nobody can guess.
+pub(crate) fn create_temporary(directory: &Path, prefix: &OsStr) -> io::Result<NamedTempFile> {
     pass(Change::Other("make a temporary file in", directory), || {
-        // tempfile opens with 0600 and O_EXCL. The prefix is one that dqlite, and a copy of a
-        // node's identity, pass over, should a crash leave the file behind.
+        // tempfile opens with 0600 and O_EXCL.
         let file = tempfile::Builder::new()
-            .prefix("tmp-")
+            .prefix(prefix)
             .tempfile_in(directory)?;
         // A power cut does not clean up.
-        #[cfg(test)]
-        let file = power::keep(file);
+        #[cfg(any(test, feature = "power"))]
+        let file = crate::power::keep(file);
         Ok(file)
     })
 }
 
-/// Gives a temporary file its name.
-pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+/// Gives a temporary file its name, whatever has it now.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     let from = file.path().to_path_buf();
     pass(Change::Rename(&from, path), || {
         file.persist(path).map(|_| ()).map_err(|error| error.error)
+    })
+}
+
+/// Gives a temporary file its name, unless something has it: then the file comes back.
+pub(crate) fn persist_new(file: NamedTempFile, path: &Path) -> io::Result<Option<NamedTempFile>> {
+    let from = file.path().to_path_buf();
+    pass(Change::Rename(&from, path), || {
+        match file.persist_noclobber(path) {
+            Ok(_) => Ok(None),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(Some(error.file))
+            }
+            Err(error) => Err(error.error),
+        }
     })
 }
 
@@ -127,6 +147,26 @@ pub fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
 /// possible (copy_file_range). Returns the bytes.
 pub fn write<R: Read>(source: &mut R, mut target: &File) -> io::Result<u64> {
     pass(Change::Write(target), || io::copy(source, &mut target))
+}
+
+/// pwrite(2) of all of `bytes`.
+pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    pass(Change::Write(file), || file.write_all_at(bytes, offset))
+}
+
+/// ftruncate(2)
+pub fn set_size(file: &File, size: u64) -> io::Result<()> {
+    pass(Change::Write(file), || file.set_len(size))
+}
+
+/// `FICLONE`: `target` shares all blocks of `source` from here on, until one of them changes.
+pub fn clone(source: &File, target: &File) -> io::Result<()> {
+    pass(Change::Write(target), || {
+        let source = u64::from(source.as_raw_fd().unsigned_abs());
+        // SAFETY: both descriptors are open for as long as their borrows; the argument is a number.
+        unsafe { ioctl::ficlone(target.as_raw_fd(), source) }?;
+        Ok(())
+    })
 }
 
 /// fsync(2)
@@ -150,9 +190,13 @@ pub fn sync_all(path: &Path) -> io::Result<()> {
     })
 }
 
-/// What a test's files hold need not reach the disk under them: it has a model of that.
 fn flush(sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    if cfg!(test) { Ok(()) } else { sync() }
+    // What the files of such a test hold need not reach the disk under them: it has a model of that.
+    #[cfg(any(test, feature = "power"))]
+    if crate::power::is_plugged_in() {
+        return Ok(());
+    }
+    sync()
 }
 
 /// unlink(2)

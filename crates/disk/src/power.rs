@@ -15,7 +15,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::Change;
+use crate::atomic::TEMPORARY;
+use crate::effects::Change;
 use crate::room;
 
 /// What a cut takes along.
@@ -108,6 +109,28 @@ pub fn plug_in(attic: &Path, loss: Loss, watch: Rc<Watch>, flags: BTreeSet<PathB
     SUPPLY.with(|slot| *slot.borrow_mut() = Some(supply));
 }
 
+/// Whether a supply is plugged in for this thread.
+#[must_use]
+pub fn is_plugged_in() -> bool {
+    with(|_| ()).is_some()
+}
+
+/// Runs `work` with a supply of its own, that is cut before its `nth` change. With what it returned,
+/// the change that did not happen; `None` where there were fewer.
+pub fn cut_before<T>(
+    nth: u64,
+    loss: Loss,
+    attic: &Path,
+    work: impl FnOnce() -> T,
+) -> (T, Option<String>) {
+    plug_in(attic, loss, Rc::new(|_, _| ()), BTreeSet::new());
+    cut_at(Some(nth));
+    let result = work();
+    let cut = off().map(|(_, change)| change);
+    SUPPLY.with(|slot| *slot.borrow_mut() = None);
+    (result, cut)
+}
+
 /// Has `hook` called before each change from now on.
 pub fn before_each(hook: Option<Rc<Hook>>) {
     with(|s| s.hook = hook);
@@ -119,7 +142,7 @@ pub fn rooms(ask: Option<Rc<Room>>) {
 }
 
 /// What statvfs(2) would say. `None` without a supply.
-pub fn room(directory: &Path) -> Option<(u64, Option<room::Fault>)> {
+pub(crate) fn room(directory: &Path) -> Option<(u64, Option<room::Fault>)> {
     let (ask, node) = with(|s| (s.room.clone(), s.node))?;
     Some(ask.map_or((0, None), |ask| ask(node, directory)))
 }
@@ -160,7 +183,7 @@ pub fn of_node<T>(node: usize, work: impl FnOnce() -> T) -> T {
 
 /// The immutable flag, which in a test is a note: setting it needs a privilege. `None` without a
 /// supply.
-pub fn flag(path: &Path, set: Option<bool>) -> Option<io::Result<Option<bool>>> {
+pub(crate) fn flag(path: &Path, set: Option<bool>) -> Option<io::Result<Option<bool>>> {
     let change = Change::Other("flag", path);
     with(|_| ())?;
     if let Some(set) = set {
@@ -179,7 +202,7 @@ pub fn flag(path: &Path, set: Option<bool>) -> Option<io::Result<Option<bool>>> 
 }
 
 /// A power cut leaves temporary files behind.
-pub fn keep(mut file: tempfile::NamedTempFile) -> tempfile::NamedTempFile {
+pub(crate) fn keep(mut file: tempfile::NamedTempFile) -> tempfile::NamedTempFile {
     file.disable_cleanup(with(|_| ()).is_some());
     file
 }
@@ -235,7 +258,7 @@ impl Supply {
             Change::Write(file) => {
                 let path = path_of(file);
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if name.starts_with("tmp-") {
+                if name.starts_with(TEMPORARY) {
                     return false;
                 }
             }
@@ -321,13 +344,17 @@ impl Supply {
             Change::Remove(path) => {
                 self.names.push((node, Name::Removed(real(path), before)));
             }
-            Change::Write(file) => self.contents.push((node, file.try_clone().unwrap())),
-            Change::Sync(file) => {
-                let is = |file: &File| {
-                    let meta = file.metadata().unwrap();
-                    (meta.dev(), meta.ino())
+            Change::Write(file) => {
+                let known = |(whose, other): &(usize, File)| {
+                    *whose == node && identity(other) == identity(file)
                 };
-                self.contents.retain(|(_, other)| is(other) != is(file));
+                if !self.contents.iter().any(known) {
+                    self.contents.push((node, file.try_clone().unwrap()));
+                }
+            }
+            Change::Sync(file) => {
+                let synced = identity(file);
+                self.contents.retain(|(_, other)| identity(other) != synced);
             }
             Change::SyncDirectory(path) => {
                 let path = fs::canonicalize(path).unwrap();
@@ -436,6 +463,11 @@ pub fn describe(change: &Change<'_>) -> String {
         Change::Other(what, path) => (*what, path.to_path_buf()),
     };
     format!("{what} {}", path.display())
+}
+
+fn identity(file: &File) -> (u64, u64) {
+    let meta = file.metadata().unwrap();
+    (meta.dev(), meta.ino())
 }
 
 /// The path with its directory resolved: the same name is reached through links, too.
