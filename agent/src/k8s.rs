@@ -5,9 +5,8 @@ use std::path::Path;
 
 use two_node_ha_command::{Call, Interrupt, Runner};
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
-
-use crate::paths::Paths;
 
 /// Why the snap's program did not help.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +47,18 @@ pub fn recover(
         "--non-interactive".into(),
         "--log-level".into(),
         config.k8s.k8sd_log_level.to_string(),
-        database.skip_flag_of_other().into(),
+        only(database).into(),
     ]);
     let call = call.interrupted_by(interrupt);
     run(runner, &call).map(|_| ())
+}
+
+/// Has the other database left out.
+fn only(database: Database) -> &'static str {
+    match database {
+        Database::K8sDqlite => "--skip-k8sd",
+        Database::K8sd => "--skip-k8s-dqlite",
+    }
 }
 
 fn path(path: &Path) -> String {

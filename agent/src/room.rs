@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use two_node_ha_config::Config;
 use two_node_ha_disk::room::{Fault, state};
+use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
-
-use crate::paths::Paths;
 
 /// A file system that takes no change.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use two_node_ha_config::LossAction;
-use two_node_ha_events::{DIR, Event};
+use two_node_ha_events::Event;
+use two_node_ha_node::EVENTS;
 
 use crate::answer::{Answer, Code, Level};
 use crate::journal::{Journal, Record};
@@ -219,7 +220,7 @@ fn keep_within_grace(call: &Arc<Call>, event: Event) {
 
 /// Writes the event file. Where that fails, the journal has everything that was in it.
 fn keep(call: &Call, journal: &Journal, event: &Event) -> Option<PathBuf> {
-    match two_node_ha_events::write(&call.root.path(DIR), event) {
+    match two_node_ha_events::write(&call.root.path(EVENTS), event) {
         Ok(path) => Some(path),
         Err(error) => {
             let text = format!(

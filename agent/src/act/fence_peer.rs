@@ -15,12 +15,12 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_disk as disk;
+use two_node_ha_node::Paths;
 use two_node_ha_pacemaker::lock;
 use two_node_ha_planner::observation::{Drbd, Frozen, Role};
 
 use super::{Actor, Error, Outcome};
 use crate::observe::live;
-use crate::paths::Paths;
 
 /// A handler that has just begun is not waited for: the plan comes again.
 const LOCK: Duration = Duration::from_millis(500);

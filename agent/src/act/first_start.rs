@@ -27,15 +27,15 @@ impl Actor {
             Known::Present(_) => return Ok(Outcome::Done),
             Known::Unreadable(why) => return Err(Error::Guard(why)),
         }
-        let corner = self.paths.volume_corner(&self.config);
-        disk::private_directory(&corner).map_err(Error::io("creating", &corner))?;
+        let private = self.paths.private_on_volume(&self.config);
+        disk::private_directory(&private).map_err(Error::io("creating", &private))?;
         for database in Database::ALL {
             let from = self.paths.state_directory(&self.config, database);
             let to = self.paths.on_volume(&self.config, database);
             // From an interrupted first start: perhaps older than what is here. Set aside.
             if to.exists() {
                 let name = format!("unrecorded-{database}");
-                set_aside(&to, &corner, &name).map_err(Error::io("setting aside", &to))?;
+                set_aside(&to, &private, &name).map_err(Error::io("setting aside", &to))?;
             }
             let copied = tree::copy(&from, &to, &self.interrupt, &mut |bytes| {
                 progress(&format!(

@@ -7,6 +7,7 @@ use std::path::Path;
 use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_disk::{self as disk, atomic, tree};
 use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
+use two_node_ha_node::database::{identity_files, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, Leads};
 use two_node_ha_planner::record::Phase;
@@ -36,7 +37,7 @@ impl Actor {
                 }
                 // A takeover that was interrupted before this node's identity was in place: the
                 // directory is still the peer's, and the spare directory has the right one.
-                let raft = database.raft_directory(&volume);
+                let raft = raft_directory(database, &volume);
                 let there = info(&raft)?;
                 let mine = self.identity(database);
                 if mine.is_ok_and(|mine| mine.id != there.id) {
@@ -67,7 +68,7 @@ impl Actor {
     /// was made. k8sd removes its database, `info.yaml` and all, while it unpacks a bundle, and does
     /// not sync the new one: a crash then leaves no identity there.
     pub(super) fn identity(&self, database: Database) -> Result<NodeInfo, Error> {
-        let raft = database.raft_directory(&self.paths.spare(database));
+        let raft = raft_directory(database, &self.paths.spare(database));
         match read_info(&raft) {
             Ok(Some(info)) => Ok(info),
             Ok(None) | Err(_) => match read_info(&self.paths.identity(database)) {
@@ -90,12 +91,12 @@ impl Actor {
         let spare = self.paths.spare(database);
         let volume = self.paths.on_volume(&self.config, database);
         let me = self.identity(database)?;
-        let raft = database.raft_directory(&volume);
+        let raft = raft_directory(database, &volume);
         let mut members = read_cluster(&raft)?.unwrap_or_default();
         sole_voter(&mut members, &me).map_err(|reason| {
             Error::Unfit(format!("{}: {reason}", raft.join("cluster.yaml").display()))
         })?;
-        for name in database.identity_files() {
+        for name in identity_files(database) {
             let from = spare.join(name);
             match std::fs::read(&from) {
                 Ok(content) => atomic::replace(&volume.join(name), &content)

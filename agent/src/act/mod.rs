@@ -28,6 +28,8 @@ use std::time::Duration;
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
 use two_node_ha_disk as disk;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 pub use two_node_ha_planner::machine::Outcome;
 use two_node_ha_planner::observation::{Known, Log};
@@ -38,7 +40,6 @@ use two_node_ha_protocol::peer::{Request, Response, VERSION};
 use crate::datastore::{Datastore, confirm};
 use crate::k8s;
 use crate::observe::logs::Looks;
-use crate::paths::Paths;
 use crate::peer::client;
 use crate::peer::client::Peer;
 use crate::store;
@@ -408,7 +409,7 @@ impl Actor {
             return Err(Error::Guard("the epoch is not this node's".into()));
         }
         for database in Database::ALL {
-            let raft = database.raft_directory(&self.paths.on_volume(&self.config, database));
+            let raft = raft_directory(database, &self.paths.on_volume(&self.config, database));
             if let Log::Ends(end) = Looks::default().log(&raft, None) {
                 epoch.confirmed.insert(database, end.last);
             }

@@ -199,9 +199,9 @@ impl Actor {
     /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number:
     /// they hold every secret of the cluster, and they fill the disk.
     fn drop_old(&self, epoch: u64) -> Result<(), Error> {
-        let corner = self.paths.volume_corner(&self.config);
-        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
-            let path = entry.map_err(Error::io("reading", &corner))?.path();
+        let private = self.paths.private_on_volume(&self.config);
+        for entry in std::fs::read_dir(&private).map_err(Error::io("reading", &private))? {
+            let path = entry.map_err(Error::io("reading", &private))?.path();
             let old = path
                 .file_name()
                 .and_then(|name| name.to_str()?.strip_prefix("bundle-")?.parse::<u64>().ok())

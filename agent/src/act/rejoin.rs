@@ -9,6 +9,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use two_node_ha_disk::{self as disk, atomic, effects, tree};
 use two_node_ha_dqlite::{NodeInfo, Role};
+use two_node_ha_node::database::{CLUSTER_FILES, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
@@ -83,7 +84,7 @@ impl Actor {
         // This node's identity, without anything of the old raft: its terms and entries belong to
         // an epoch that is over.
         copy_kept(&spare, &new)?;
-        let raft = database.raft_directory(&new);
+        let raft = raft_directory(database, &new);
         let me = NodeInfo {
             role: Role::Spare,
             ..self.identity(database)?
@@ -91,7 +92,7 @@ impl Actor {
         self.note_identity(database, &me)?;
         disk::private_directory(&raft).map_err(Error::io("creating", &raft))?;
         replace_info(&raft, &me)?;
-        for name in database.cluster_files() {
+        for name in CLUSTER_FILES {
             let from = bundle.join(format!("{database}.{name}"));
             match std::fs::read(&from) {
                 Ok(content) => atomic::replace(&new.join(name), &content)

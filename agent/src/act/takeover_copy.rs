@@ -128,8 +128,8 @@ impl Actor {
     pub(super) fn put_back(&self, database: Database, epoch: u64) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
         let copy = takeover_copy::copy(&self.paths, &self.config, epoch, database);
-        let corner = self.paths.volume_corner(&self.config);
-        let new = corner.join(format!("{PUT_BACK}{database}"));
+        let private = self.paths.private_on_volume(&self.config);
+        let new = private.join(format!("{PUT_BACK}{database}"));
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
         linked_copy::keep(&copy, &new, &how)?;
         self.services_stopped()?;
@@ -150,9 +150,9 @@ impl Actor {
     /// Drops the oldest copies beyond the configured number, those of an epoch that somebody began
     /// and never recorded, and what a crash left half made or half removed.
     pub(super) fn drop_old_copies(&self, now: u64) -> Result<(), Error> {
-        let corner = self.paths.volume_corner(&self.config);
-        let all =
-            takeover_copy::all(&self.paths, &self.config).map_err(Error::io("reading", &corner))?;
+        let private = self.paths.private_on_volume(&self.config);
+        let all = takeover_copy::all(&self.paths, &self.config)
+            .map_err(Error::io("reading", &private))?;
         let keep = usize::try_from(self.config.agent.keep_backups).unwrap_or(usize::MAX);
         let recorded = all.iter().filter(|(epoch, _)| *epoch <= now).count();
         let surplus = recorded.saturating_sub(keep.max(1));
@@ -165,8 +165,8 @@ impl Actor {
             let going = tree::staging_name(&path);
             disk::rename(&path, &going).map_err(Error::io("removing", &path))?;
         }
-        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
-            let entry = entry.map_err(Error::io("reading", &corner))?;
+        for entry in std::fs::read_dir(&private).map_err(Error::io("reading", &private))? {
+            let entry = entry.map_err(Error::io("reading", &private))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with(PUT_BACK) || (name.starts_with('.') && name.ends_with(".part")) {

@@ -33,6 +33,7 @@ use only::Only;
 use shared::Shared;
 use two_node_ha_command::System;
 use two_node_ha_config::Chosen;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::machine::{Event as Happened, Machine, Moment, Ticket};
 use voice::Voice;
 
@@ -40,7 +41,6 @@ use crate::act::{Actor, FAILOVER_UNIT, gated_units};
 use crate::datastore;
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
-use crate::paths::Paths;
 use crate::peer::client::Client;
 use crate::room;
 use crate::store::journal_or_new;

@@ -9,6 +9,8 @@ use two_node_ha_config::Config;
 use two_node_ha_disk::{immutable, link};
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
     Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
@@ -19,7 +21,6 @@ use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
-use crate::paths::Paths;
 use crate::store::{Record, takeover_copy};
 use crate::systemd::UnitState;
 
@@ -196,7 +197,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         let peer = config.peer_node();
         let fetched = peer.map(|peer| paths.peer_log(config, &peer.name, database));
         let fetched = fetched.filter(|path| path.is_dir());
-        let raft = database.raft_directory(&directory);
+        let raft = raft_directory(database, &directory);
         // While the databases are this node's own, so is the identity beside them.
         let mine = matches!(&epoch, Known::Present(known)
             if known.phase(database) == Phase::Done && mine(known));
@@ -204,7 +205,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
             let info = dqlite::read_info(&raft).ok().flatten().filter(|_| mine);
             info.map(|info| info.id)
         });
-        let spare = database.raft_directory(&paths.spare(database));
+        let spare = raft_directory(database, &paths.spare(database));
         let others = (spare.as_path(), fetched.as_deref());
         let mut beside = looks.beside(&raft, others, me);
         if let (Known::Present(known), Some(node)) = (&epoch, config.this_node()) {
@@ -228,11 +229,14 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
 #[must_use]
 pub fn own_id(paths: &Paths, config: &Config, database: Database) -> Option<u64> {
     let mut directories = vec![
-        database.raft_directory(&paths.spare(database)),
+        raft_directory(database, &paths.spare(database)),
         paths.identity(database),
     ];
     if leads(paths, config, database) == Leads::Directory {
-        directories.push(database.raft_directory(&paths.state_directory(config, database)));
+        directories.push(raft_directory(
+            database,
+            &paths.state_directory(config, database),
+        ));
     }
     let info = directories
         .iter()
@@ -270,7 +274,7 @@ pub fn databases(
         if let Some(holds) = on_volume.databases.get(&database) {
             found.volume = holds.clone();
         }
-        let spare = database.raft_directory(&paths.spare(database));
+        let spare = raft_directory(database, &paths.spare(database));
         found.spare_log = looks.log(&spare, own_id(paths, config, database));
         if let Some(logs) = on_volume.logs.get(&database) {
             found.volume_log = logs.log.clone();
@@ -334,7 +338,7 @@ fn holds(state: &Path, database: Database) -> Holds {
     }
     // k8sd replaces its whole database by the bundle before dqlite looks at it.
     let bundle = database == Database::K8sd && state.join("recovery_db.tar.gz").exists();
-    let raft = database.raft_directory(state);
+    let raft = raft_directory(database, state);
     if !raft.is_dir() {
         return Holds::Trap(format!(
             "{} is missing: k8sd was interrupted while it unpacked a bundle",
@@ -365,7 +369,7 @@ fn holds(state: &Path, database: Database) -> Holds {
 /// be told, as between the two halves of a handover. (cluster.yaml is a cache: after a handover it
 /// goes on naming the node that has handed over.)
 fn voter_by_raft(state: &Path, database: Database) -> Option<bool> {
-    let raft = database.raft_directory(state);
+    let raft = raft_directory(database, state);
     let me = dqlite::read_info(&raft).ok()??;
     match Looks::default().log(&raft, Some(me.id)) {
         // A member that has always been a spare has no log.

@@ -11,10 +11,9 @@ use sha2::{Digest, Sha256};
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
 use two_node_ha_disk::{self as disk, effects};
+use two_node_ha_node::Paths;
 use two_node_ha_planner::report::hex;
 use two_node_ha_protocol::peer::{BundleFile, LONGEST_LINE, Request, Response};
-
-use crate::paths::Paths;
 
 /// Why the peer gave no answer.
 #[derive(Debug, thiserror::Error)]

@@ -22,9 +22,6 @@ use thiserror::Error;
 use two_node_ha_disk::{self as disk, atomic};
 use two_node_ha_drbd::State;
 
-/// Where the files are.
-pub const DIR: &str = "/var/lib/two-node-ha/evidence";
-
 /// Version of [`Evidence`]'s form. Fields may be added without raising it.
 pub const FORMAT: u32 = 1;
 

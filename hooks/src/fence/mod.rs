@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::Runner;
+use two_node_ha_node::RUN;
 use two_node_ha_pacemaker::lock;
 
 use self::run::Run;
@@ -27,9 +28,6 @@ use crate::finish::Call;
 use crate::journal::{Journal, Record};
 use crate::settings::Settings;
 use crate::world::World;
-
-/// Where the lock is.
-const RUN: &str = "/run/two-node-ha";
 
 /// How long another handler's lock is waited for, of a deadline.
 const LOCK_SHARE: u32 = 4;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::record::{CopyMade, Resolution};
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::world;
 
 use crate::act::split_brain::{Copier, Hands};
 use crate::observe::split_brain::Here;
-use crate::paths::Paths;
 use crate::store::Record;
 
 const GENERATION: &str = "AAAAAAAAAAAAAAAA:1111111111111110:0:4:1:1:0:0\n";

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use two_node_ha_config::Config;
 use two_node_ha_disk as disk;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_planner::observation::Mount;
@@ -18,7 +20,6 @@ use crate::commands::{Selection, load};
 use crate::exit;
 use crate::observe::live;
 use crate::observe::logs;
-use crate::paths::Paths;
 
 /// Arguments of `raft give-up`.
 #[derive(Debug, Clone, clap::Args)]
@@ -138,7 +139,7 @@ fn at_work(paths: &Paths) -> Option<String> {
 
 fn place(paths: &Paths, config: &Config, database: Database, own: bool, node: &str) -> PathBuf {
     if own {
-        database.raft_directory(&paths.spare(database))
+        raft_directory(database, &paths.spare(database))
     } else {
         paths.peer_log(config, node, database)
     }
@@ -146,7 +147,7 @@ fn place(paths: &Paths, config: &Config, database: Database, own: bool, node: &s
 
 /// What is given up, in numbers where there are any.
 fn said(paths: &Paths, config: &Config, database: Database, place: &Path, node: &str) -> String {
-    let volume = database.raft_directory(&paths.on_volume(config, database));
+    let volume = raft_directory(database, &paths.on_volume(config, database));
     if !place.is_dir() {
         return format!(
             "whatever was written on {node} after the end of the volume's log; nobody here knows how much"

@@ -15,6 +15,8 @@ use std::time::Duration;
 use two_node_ha_config::{Config, Host, parse};
 use two_node_ha_disk::power;
 use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 
 use super::doors::Door;
@@ -23,7 +25,6 @@ use super::refuse::Refusing;
 use crate::act::Actor;
 use crate::daemon::shared::Shared;
 use crate::daemon::{Daemon, Event};
-use crate::paths::Paths;
 use crate::store::journal_or_new;
 
 const TOML: &str = r#"
@@ -255,7 +256,7 @@ impl Bench {
     pub fn hand_over(&self, index: usize) {
         let database = Database::K8sDqlite;
         let [from, to] = [index, Self::other(index)];
-        let raft = |of: usize| database.raft_directory(&self.nodes[of].state(database));
+        let raft = |of: usize| raft_directory(database, &self.nodes[of].state(database));
         let ids = [IDS[from], IDS[to]];
         raft::hand_over(&raft(from), &raft(to), &members(database), ids);
         for (of, voter) in [(from, false), (to, true)] {
@@ -294,7 +295,7 @@ impl Bench {
                 let mut acknowledged = self.acknowledged.borrow_mut();
                 let number = acknowledged.entry(database).or_default();
                 *number += 1;
-                raft::append(&database.raft_directory(&state), *number);
+                raft::append(&raft_directory(database, &state), *number);
             }
         }
     }
@@ -354,7 +355,7 @@ impl Node {
         }
         for database in Database::ALL {
             let state = self.state(database);
-            let raft = database.raft_directory(&state);
+            let raft = raft_directory(database, &state);
             fs::create_dir_all(&raft).unwrap();
             let members = members(database);
             write_info(&raft, &members[index]).unwrap();

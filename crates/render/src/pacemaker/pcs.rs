@@ -1,6 +1,6 @@
 //! The same as commands of pcs 0.11 and 0.12, which change a copy of the CIB and push it at once.
 
-use super::words::{assignments, operation, pairs};
+use super::operations::{assignments, operation, pairs};
 use super::{Constraint, Model, Resource};
 
 /// A shell script.

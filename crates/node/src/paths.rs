@@ -1,4 +1,4 @@
-//! Every path of this project on a node, in one place.
+//! The paths.
 //!
 //! All are taken below a root, `/` except in tests, so that whatever touches the disk can be run
 //! against a scratch tree.
@@ -10,6 +10,21 @@ use two_node_ha_planner::Database;
 
 /// Environment variable that roots everything elsewhere, for tests.
 pub const ROOT_VARIABLE: &str = "TWO_NODE_HA_ROOT";
+
+/// What this node remembers: identity, highest epoch, step in progress.
+pub const JOURNAL: &str = "/var/lib/two-node-ha/journal.json";
+
+/// Event files from the hooks.
+pub const EVENTS: &str = "/var/lib/two-node-ha/events";
+
+/// The evidence of split brains.
+pub const EVIDENCE: &str = "/var/lib/two-node-ha/evidence";
+
+/// What lasts until the next boot.
+pub const RUN: &str = "/run/two-node-ha";
+
+/// The token that every gated service of the snap is conditioned on.
+pub const TOKEN: &str = "/run/two-node-ha/k8s.allowed";
 
 /// How the directories of fetched logs begin; a node's name follows.
 pub const PEER_LOG: &str = "peer-log-";
@@ -57,7 +72,7 @@ impl Paths {
     /// `/var/lib/two-node-ha`: what this node keeps across boots. 0700: it holds certificates.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.at(Path::new("/var/lib/two-node-ha"))
+        self.at(Path::new(two_node_ha_config::STATE))
     }
 
     /// The configuration that was accepted last.
@@ -66,10 +81,10 @@ impl Paths {
         self.at(Path::new(two_node_ha_config::ACCEPTED))
     }
 
-    /// What this node remembers: identity, highest epoch, step in progress.
+    /// [`JOURNAL`]
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        self.state().join("journal.json")
+        self.at(Path::new(JOURNAL))
     }
 
     /// Below which this node's own directories of the databases are.
@@ -102,16 +117,16 @@ impl Paths {
         self.state().join("bundle")
     }
 
-    /// Event files from the hooks.
+    /// [`EVENTS`]
     #[must_use]
     pub fn events(&self) -> PathBuf {
-        self.state().join("events")
+        self.at(Path::new(EVENTS))
     }
 
-    /// The evidence of split brains.
+    /// [`EVIDENCE`]
     #[must_use]
     pub fn evidence(&self) -> PathBuf {
-        self.state().join("evidence")
+        self.at(Path::new(EVIDENCE))
     }
 
     /// The resolution of a split brain that is under way.
@@ -126,16 +141,16 @@ impl Paths {
         self.state().join("peer")
     }
 
-    /// `/run/two-node-ha`
+    /// [`RUN`]
     #[must_use]
     pub fn run(&self) -> PathBuf {
-        self.at(Path::new("/run/two-node-ha"))
+        self.at(Path::new(RUN))
     }
 
-    /// The token every gated service of the snap is conditioned on.
+    /// [`TOKEN`]
     #[must_use]
     pub fn token(&self) -> PathBuf {
-        self.run().join("k8s.allowed")
+        self.at(Path::new(TOKEN))
     }
 
     /// Locked while the failover unit's process holds the voter's role, which says its number in it.
@@ -187,23 +202,26 @@ impl Paths {
         self.mount_point(config).join("epoch.json")
     }
 
-    /// Our own corner of the volume: staging and bundles.
+    /// This project's private directory on the volume: staging and bundles.
     #[must_use]
-    pub fn volume_corner(&self, config: &Config) -> PathBuf {
+    pub fn private_on_volume(&self, config: &Config) -> PathBuf {
         self.mount_point(config).join(".two-node-ha")
     }
 
     /// The bundle that the peer fetches to become the spare of `epoch`.
     #[must_use]
     pub fn volume_bundle(&self, config: &Config, epoch: u64) -> PathBuf {
-        self.volume_corner(config).join(format!("bundle-{epoch}"))
+        self.private_on_volume(config)
+            .join(format!("bundle-{epoch}"))
     }
 
     /// The log of a database as `peer` had it when its databases stopped for this node, which is about
     /// to be the voter.
     #[must_use]
     pub fn peer_log(&self, config: &Config, peer: &str, database: Database) -> PathBuf {
-        let directory = self.volume_corner(config).join(format!("{PEER_LOG}{peer}"));
+        let directory = self
+            .private_on_volume(config)
+            .join(format!("{PEER_LOG}{peer}"));
         directory.join(database.name())
     }
 
@@ -214,5 +232,34 @@ impl Paths {
             Database::K8sDqlite => &config.k8s.k8s_dqlite_dir,
             Database::K8sd => &config.k8s.k8sd_dir,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_and_what_ends_with_the_boot_are_each_below_one_directory() {
+        let paths = Paths::rooted("/root".into());
+        for path in [
+            paths.journal(),
+            paths.events(),
+            paths.evidence(),
+            paths.accepted(),
+        ] {
+            assert_eq!(path.parent(), Some(&*paths.state()), "{}", path.display());
+        }
+        assert_eq!(paths.token().parent(), Some(&*paths.run()));
+        assert_eq!(paths.run(), Path::new("/root/run/two-node-ha"));
+    }
+
+    #[test]
+    fn a_path_that_is_not_below_the_machines_root_stays_below_the_tests() {
+        let paths = Paths::rooted("/root".into());
+        assert_eq!(paths.at(Path::new("/mnt/a")), Path::new("/root/mnt/a"));
+        assert_eq!(paths.at(Path::new("mnt/a")), Path::new("/root/mnt/a"));
+        let machine = Paths::rooted("/".into());
+        assert_eq!(machine.at(Path::new("/mnt/a")), Path::new("/mnt/a"));
     }
 }

@@ -14,7 +14,7 @@ pub mod cib;
 pub mod crm;
 pub mod pcs;
 
-mod words;
+mod operations;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The same for `crm configure load update FILE`: crmsh 4.4 and 5.0.
 
-use super::words::{assignments, operation, pairs};
+use super::operations::{assignments, operation, pairs};
 use super::{Constraint, Model, Resource};
 
 /// Lines of crmsh.
