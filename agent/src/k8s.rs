@@ -1,4 +1,4 @@
-//! The door to the snap's own program that changes a database: `k8sd cluster-recover`. Whether the
+//! The snap: its services by name, and its own program that changes a database, `k8sd cluster-recover`. Whether the
 //! databases answer is asked elsewhere (`datastore`).
 
 use std::path::Path;
@@ -7,6 +7,17 @@ use two_node_ha_command::{Call, Interrupt, Runner};
 use two_node_ha_config::Config;
 use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
+
+/// The units of all services of the snap, in the order of their start.
+#[must_use]
+pub fn gated_units(config: &Config) -> Vec<String> {
+    config
+        .k8s
+        .services
+        .iter()
+        .map(|service| config.k8s.unit(service))
+        .collect()
+}
 
 /// Why the snap's program did not help.
 #[derive(Debug, thiserror::Error)]

@@ -36,7 +36,7 @@ fn gather(root: &Root, event: &Event) -> Evidence {
     let drbd = match query::now_within(root, DRBD) {
         Ok(state) => Some(state),
         Err(error) => {
-            problems.push(crate::finish::chain(&error));
+            problems.push(crate::call::chain(&error));
             None
         }
     };

@@ -12,6 +12,7 @@
 
 mod alert;
 mod answer;
+mod call;
 mod evidence;
 mod fence;
 mod finish;
@@ -30,7 +31,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::finish::Call;
+use crate::call::Call;
 use crate::handler::Handler;
 use crate::request::Request;
 use crate::root::Root;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use two_node_ha_disk::{self as disk, tree};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Epoch;
 
 use super::{Actor, Error, Outcome, Progress};
@@ -64,7 +64,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
-        if live::leads(&self.paths, &self.config, database) != Leads::Directory {
+        if live::leads(&self.paths, &self.config, database) != LinkTarget::Directory {
             return Err(Error::Guard(format!(
                 "the state directory of {database} is no real directory any more"
             )));

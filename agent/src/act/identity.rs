@@ -9,7 +9,7 @@ use two_node_ha_disk::{self as disk, atomic, tree};
 use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
 use two_node_ha_node::database::{identity_files, raft_directory};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Phase;
 
 use super::services::is_kept;
@@ -22,8 +22,8 @@ impl Actor {
     /// directory, so that certificates renewed as the voter are not lost to the spare.
     pub(super) fn keep_identity(&self, database: Database) -> Result<Outcome, Error> {
         let (from, _pin) = match live::leads(&self.paths, &self.config, database) {
-            Leads::Directory => (self.paths.state_directory(&self.config, database), None),
-            Leads::ToVolume => {
+            LinkTarget::Directory => (self.paths.state_directory(&self.config, database), None),
+            LinkTarget::ToVolume => {
                 let pin = self.volume_mounted()?;
                 let volume = self.paths.on_volume(&self.config, database);
                 // Half of a recovery, which could not be undone: the disk may be full. Nothing was

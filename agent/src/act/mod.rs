@@ -48,7 +48,7 @@ use crate::systemd::{self, Units};
 
 #[cfg(test)]
 pub use guard::pinned;
-pub use services::{gated_units, is_raft_file};
+pub use services::is_raft_file;
 
 /// What Pacemaker starts and stops.
 pub const FAILOVER_UNIT: &str = "two-node-ha-k8s-failover.service";

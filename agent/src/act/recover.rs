@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use two_node_ha_disk::{self as disk, effects, tree};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::{Actor, Error, Outcome, Progress};
@@ -26,7 +26,7 @@ impl Actor {
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
         let _pin = self.volume_mounted()?;
-        if live::leads(&self.paths, &self.config, database) != Leads::ToVolume {
+        if live::leads(&self.paths, &self.config, database) != LinkTarget::ToVolume {
             return Err(Error::Guard(format!(
                 "{database} does not lead onto the volume"
             )));

@@ -37,8 +37,9 @@ use two_node_ha_node::Paths;
 use two_node_ha_planner::machine::{Event as Happened, Machine, Moment, Ticket};
 use voice::Voice;
 
-use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::act::{Actor, FAILOVER_UNIT};
 use crate::datastore;
+use crate::k8s::gated_units;
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::peer::client::Client;

@@ -14,7 +14,8 @@ use two_node_ha_planner::record::Owned;
 use two_node_ha_protocol::control::Response;
 
 use super::{Daemon, voice};
-use crate::act::{Error, FAILOVER_UNIT, gated_units};
+use crate::act::{Error, FAILOVER_UNIT};
+use crate::k8s::gated_units;
 use crate::observe::{live, volume};
 use crate::room;
 use crate::store::Record;

@@ -13,8 +13,8 @@ use two_node_ha_node::Paths;
 use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
-    Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
-    Role, Services, SplitBrain, Standing,
+    Contents, Directories, Drbd, Frozen, Known, LinkTarget, Log, Mount, MountPoint, PeerNode,
+    Promotion, Role, Services, SplitBrain, Standing,
 };
 use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 
@@ -232,7 +232,7 @@ pub fn own_id(paths: &Paths, config: &Config, database: Database) -> Option<u64>
         raft_directory(database, &paths.spare(database)),
         paths.identity(database),
     ];
-    if leads(paths, config, database) == Leads::Directory {
+    if leads(paths, config, database) == LinkTarget::Directory {
         directories.push(raft_directory(
             database,
             &paths.state_directory(config, database),
@@ -296,10 +296,10 @@ pub fn directories(
 ) -> Directories {
     let leads = leads(paths, config, database);
     let state = paths.state_directory(config, database);
-    let (original, original_voter) = if leads == Leads::Directory {
+    let (original, original_voter) = if leads == LinkTarget::Directory {
         (holds(&state, database), voter_by_raft(&state, database))
     } else {
-        (Holds::Missing, None)
+        (Contents::Missing, None)
     };
     Directories {
         leads,
@@ -308,7 +308,7 @@ pub fn directories(
         volume: if mounted {
             holds(&paths.on_volume(config, database), database)
         } else {
-            Holds::Missing
+            Contents::Missing
         },
         original_voter,
         spare_log: Log::None,
@@ -320,48 +320,50 @@ pub fn directories(
 
 /// Where a state directory leads.
 #[must_use]
-pub fn leads(paths: &Paths, config: &Config, database: Database) -> Leads {
+pub fn leads(paths: &Paths, config: &Config, database: Database) -> LinkTarget {
     match link::look(&paths.state_directory(config, database)) {
-        Ok(link::Found::Missing) => Leads::Nowhere,
-        Ok(link::Found::Directory) => Leads::Directory,
-        Ok(link::Found::Foreign) => Leads::Elsewhere("it is no directory".into()),
-        Ok(link::Found::Link(to)) if to == paths.on_volume(config, database) => Leads::ToVolume,
-        Ok(link::Found::Link(to)) if to == paths.spare(database) => Leads::ToSpare,
-        Ok(link::Found::Link(to)) => Leads::Elsewhere(to.display().to_string()),
-        Err(error) => Leads::Elsewhere(error.to_string()),
+        Ok(link::Found::Missing) => LinkTarget::Nowhere,
+        Ok(link::Found::Directory) => LinkTarget::Directory,
+        Ok(link::Found::Foreign) => LinkTarget::Elsewhere("it is no directory".into()),
+        Ok(link::Found::Link(to)) if to == paths.on_volume(config, database) => {
+            LinkTarget::ToVolume
+        }
+        Ok(link::Found::Link(to)) if to == paths.spare(database) => LinkTarget::ToSpare,
+        Ok(link::Found::Link(to)) => LinkTarget::Elsewhere(to.display().to_string()),
+        Err(error) => LinkTarget::Elsewhere(error.to_string()),
     }
 }
 
-fn holds(state: &Path, database: Database) -> Holds {
+fn holds(state: &Path, database: Database) -> Contents {
     if !state.is_dir() {
-        return Holds::Missing;
+        return Contents::Missing;
     }
     // k8sd replaces its whole database by the bundle before dqlite looks at it.
     let bundle = database == Database::K8sd && state.join("recovery_db.tar.gz").exists();
     let raft = raft_directory(database, state);
     if !raft.is_dir() {
-        return Holds::Trap(format!(
+        return Contents::Trap(format!(
             "{} is missing: k8sd was interrupted while it unpacked a bundle",
             raft.display()
         ));
     }
     let directory = match dqlite::inspect(&raft) {
         Ok(directory) => directory,
-        Err(error) => return Holds::Trap(error.to_string()),
+        Err(error) => return Contents::Trap(error.to_string()),
     };
     if directory.info.is_none() {
-        return Holds::Trap(format!("{} has no info.yaml", raft.display()));
+        return Contents::Trap(format!("{} has no info.yaml", raft.display()));
     }
     if bundle {
-        return Holds::Database;
+        return Contents::Database;
     }
     let empty = !directory.has_raft_state();
     match dqlite::identity_trap(&directory) {
         // Without raft's files it is never started, only made anew from a bundle.
-        Some(_) if empty => Holds::IdentityOnly,
-        Some(trap) => Holds::Trap(trap.to_string()),
-        None if empty => Holds::Waiting,
-        None => Holds::Database,
+        Some(_) if empty => Contents::IdentityOnly,
+        Some(trap) => Contents::Trap(trap.to_string()),
+        None if empty => Contents::Waiting,
+        None => Contents::Database,
     }
 }
 

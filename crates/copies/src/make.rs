@@ -3,56 +3,19 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_disk::{self as disk, atomic};
 
 use crate::error::{Error, Refused, io_error};
+use crate::limits::{Limits, Progress};
 use crate::record::{FORMAT, Method, Record, Why};
 use crate::source::Source;
 use crate::space::Space;
 use crate::store::{Copy, part};
 use crate::{Copies, lvm, sparse, sys, time};
-
-/// How long it may take.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// When it must be done; `None`: whenever.
-    pub until: Option<Instant>,
-}
-
-impl Limits {
-    /// Until then.
-    #[must_use]
-    pub fn until(until: Instant) -> Self {
-        Self { until: Some(until) }
-    }
-
-    /// What is left, from a moment on.
-    pub(crate) fn left(&self, from: Instant) -> Option<Duration> {
-        self.until
-            .map(|until| until.saturating_duration_since(from))
-    }
-
-    /// What another program may take.
-    pub(crate) fn of_program(&self) -> Duration {
-        let left = self.left(Instant::now());
-        left.map_or(lvm::DEADLINE, |left| left.min(lvm::DEADLINE))
-    }
-}
-
-/// Hears how far it is.
-pub trait Progress {
-    /// So many bytes of so many.
-    fn step(&mut self, done: u64, total: u64);
-}
-
-/// Nobody listens.
-impl Progress for () {
-    fn step(&mut self, _: u64, _: u64) {}
-}
 
 /// What DRBD says of the data that is copied.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use two_node_ha_disk::effects;
 
 use crate::error::{Error, io_error};
-use crate::make::Progress;
+use crate::limits::Progress;
 use crate::metadata::{BLOCK, Generation};
 use crate::source::{Buffer, Source};
 use crate::sparse::{CHUNK, Digest};

@@ -13,7 +13,7 @@ use nix::sys::statvfs::fstatvfs;
 use two_node_ha_disk::effects;
 
 use crate::error::{Refused, io_error};
-use crate::make::{Limits, Progress};
+use crate::limits::{Limits, Progress};
 use crate::pace::{Pace, Verdict};
 use crate::source::{Buffer, Source};
 use crate::space::{self, Space};

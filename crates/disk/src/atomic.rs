@@ -8,12 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::change::TEMPORARY;
+pub use crate::change::meant;
 use crate::effects;
-
-/// How the name of a file begins that has not got its own yet: the name that it will have, and
-/// something that nobody can guess, follow. A crash leaves it behind. dqlite, and a copy of a node's
-/// identity, pass over such names.
-pub const TEMPORARY: &str = "tmp-";
 
 /// Replaces `path` by `content`: for root alone from the first byte (0600), durable when this returns.
 ///
@@ -49,13 +46,6 @@ pub fn create(mut names: impl FnMut() -> PathBuf, content: &[u8]) -> io::Result<
     }
     effects::sync_directory(parent(&path))?;
     Ok(path)
-}
-
-/// The name that a temporary file was to get; `None` for any other file.
-#[must_use]
-pub fn meant(name: &str) -> Option<&str> {
-    let (meant, random) = name.strip_prefix(TEMPORARY)?.rsplit_once('.')?;
-    (!meant.is_empty() && !random.is_empty()).then_some(meant)
 }
 
 /// The content on the disk, without its name.

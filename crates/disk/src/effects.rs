@@ -14,30 +14,7 @@ use std::path::Path;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tempfile::NamedTempFile;
 
-/// A change of the disk, or of the world beside it, that is about to happen.
-#[derive(Clone, Copy)]
-pub enum Change<'a> {
-    /// A name is taken over by another file or directory.
-    Rename(&'a Path, &'a Path),
-    /// Two names change places.
-    Exchange(&'a Path, &'a Path),
-    /// A file, a directory or a link gets its name.
-    Make(&'a Path),
-    /// A name goes.
-    Remove(&'a Path),
-    /// A directory goes, name by name.
-    RemoveTree(&'a Path),
-    /// A file's content changes.
-    Write(&'a File),
-    /// A file's content becomes durable.
-    Sync(&'a File),
-    /// The names in a directory become durable.
-    SyncDirectory(&'a Path),
-    /// Everything below a directory becomes durable.
-    SyncAll(&'a Path),
-    /// Anything else: in words, and to what.
-    Other(&'static str, &'a Path),
-}
+pub use crate::change::Change;
 
 /// Takes the change; without tests there is nobody to ask first.
 ///

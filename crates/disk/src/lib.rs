@@ -5,8 +5,10 @@
 //! only tests have, a [`power`] can be cut before any of them.
 
 pub mod atomic;
+mod change;
 mod compare;
 pub mod effects;
+mod fault;
 pub mod immutable;
 pub mod link;
 pub mod linked_copy;

@@ -171,7 +171,7 @@ mod tests {
 
     fn scratch() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join("from"), dir.path().join("corner/to"));
+        let (from, to) = (dir.path().join("from"), dir.path().join("volume/to"));
         sample(&from);
         (dir, from, to)
     }

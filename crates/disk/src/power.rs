@@ -15,9 +15,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::atomic::TEMPORARY;
-use crate::effects::Change;
-use crate::room;
+use crate::change::{Change, TEMPORARY};
+use crate::fault::Fault;
 
 /// What a cut takes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub type Watch = dyn Fn(usize, &Change<'_>);
 pub type Hook = dyn Fn(usize, &Change<'_>) -> io::Result<()>;
 
 /// The device of a node's directory, and what is wrong with it.
-pub type Room = dyn Fn(usize, &Path) -> (u64, Option<room::Fault>);
+pub type Room = dyn Fn(usize, &Path) -> (u64, Option<Fault>);
 
 /// The power of a test's nodes.
 pub struct Supply {
@@ -142,7 +141,7 @@ pub fn rooms(ask: Option<Rc<Room>>) {
 }
 
 /// What statvfs(2) would say. `None` without a supply.
-pub(crate) fn room(directory: &Path) -> Option<(u64, Option<room::Fault>)> {
+pub(crate) fn room(directory: &Path) -> Option<(u64, Option<Fault>)> {
     let (ask, node) = with(|s| (s.room.clone(), s.node))?;
     Some(ask.map_or((0, None), |ask| ask(node, directory)))
 }

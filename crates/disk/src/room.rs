@@ -6,16 +6,7 @@ use std::path::Path;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-/// What is wrong with a file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Fewer bytes than [`ENOUGH`] are left.
-    Full,
-    /// No inode is left.
-    NoInodes,
-    /// It is mounted read-only, or the kernel has made it so after an error.
-    ReadOnly,
-}
+pub use crate::fault::Fault;
 
 /// What raft allocates at a start: two segments of 8 MiB (libraft, uv_prepare.c).
 const ENOUGH: u64 = 16 << 20;

@@ -21,6 +21,7 @@ mod parse;
 pub mod query;
 mod status;
 mod verdict;
+mod xml;
 
 pub use bar::{bar, bar_against, parse_bar};
 pub use cib::{Cib, CibNode, DrbdClone, parse_cib};

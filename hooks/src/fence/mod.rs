@@ -8,6 +8,7 @@ mod decide;
 mod disks;
 mod reasons;
 mod run;
+mod situation;
 mod unfence;
 mod view;
 
@@ -24,7 +25,7 @@ use two_node_ha_pacemaker::lock;
 use self::run::Run;
 use self::view::Subject;
 use crate::answer::{Answer, Code, Fence, Level};
-use crate::finish::Call;
+use crate::call::Call;
 use crate::journal::{Journal, Record};
 use crate::settings::Settings;
 use crate::world::World;

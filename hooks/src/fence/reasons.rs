@@ -4,8 +4,8 @@
 use two_node_ha_config::FencingMode;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::decide::Situation;
 use super::disks::Disks;
+use super::situation::Situation;
 use super::view::{Subject, View};
 
 /// What the answer does to writes where nothing is claimed, and the way out.

@@ -10,8 +10,9 @@ use two_node_ha_command::Runner;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-use super::decide::{Cluster, Done, Fencing, Next, Situation, decide};
+use super::decide::{Next, decide};
 use super::disks;
+use super::situation::{Cluster, Done, Fencing, Situation};
 use super::view::{Standing, Subject, View};
 use crate::answer::Answer;
 
@@ -205,7 +206,7 @@ impl Run<'_> {
             Ok(cib) => Cluster::Seen(View::of(&cib, self.subject)),
             Err(error) => Cluster::Silent {
                 running: !matches!(error, query::Error::NotRunning(_)),
-                why: crate::finish::chain(&error),
+                why: crate::call::chain(&error),
             },
         }
     }

@@ -12,7 +12,7 @@ use two_node_ha_pacemaker::{FencingConstraint, query};
 use super::disks::{self, Data, Disks};
 use super::view::Subject;
 use crate::answer::{Answer, Level};
-use crate::finish::chain;
+use crate::call::chain;
 
 /// What one child may take.
 const LIMIT: Duration = Duration::from_secs(3);

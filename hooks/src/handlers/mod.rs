@@ -9,8 +9,8 @@ mod split_brain;
 mod udev;
 
 use crate::answer::{Answer, Level};
+use crate::call::Call;
 use crate::fence;
-use crate::finish::Call;
 use crate::handler::Handler;
 use crate::settings::Settings;
 

@@ -7,7 +7,7 @@ use two_node_ha_copies::{After, Before, Copies, Limits, Moment, Refused};
 use two_node_ha_drbd::ReadOnly;
 
 use crate::answer::{Answer, Code, Level, Resync};
-use crate::finish::Call;
+use crate::call::Call;
 use crate::settings::Settings;
 
 /// What of the deadline is left for the answer itself: so long at most,

@@ -7,12 +7,12 @@
 //! come back. Disconnecting and connecting makes it ask once more; the answer is the handler's, as
 //! before, so nothing is asserted here that it has not seen.
 
-use super::{Decision, State, Step, voter};
+use super::{Decision, State, Step};
 use crate::observation::{Asked, FencePeer, Frozen, Observation, PeerNode};
 
 /// What there is to do while it stands still; nothing when it does not.
 pub(super) fn plan(o: &Observation) -> Option<Decision> {
-    let state = if voter::running(o) {
+    let state = if o.is_running_voter() {
         State::PrimaryRunning
     } else {
         State::Recovering

@@ -7,8 +7,9 @@ use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
 
-use super::super::decide::{Cluster, Done, Next, Situation, decide};
+use super::super::decide::{Next, decide};
 use super::super::disks::{self, Data, Disks};
+use super::super::situation::{Cluster, Done, Situation};
 use super::super::view::{Known, Standing, Subject, View};
 use crate::answer::{Answer, Level};
 

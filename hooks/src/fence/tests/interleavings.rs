@@ -15,8 +15,9 @@ use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
 use crate::answer::{Code, Fence};
-use crate::fence::decide::{Cluster, Done, Fencing, Next, Situation, decide};
+use crate::fence::decide::{Next, decide};
 use crate::fence::disks::Disks;
+use crate::fence::situation::{Cluster, Done, Fencing, Situation};
 use crate::fence::view::{Known, Standing, Subject, View};
 
 /// How often the link drops, and how often each of the two that delete begins.

@@ -12,8 +12,9 @@ use two_node_ha_config::FencingMode::{self, Stonith};
 use two_node_ha_pacemaker::{Cib, FencingConstraint, parse_cib};
 
 use crate::answer::Answer;
-use crate::fence::decide::{Cluster, Done, Fencing, Next, Situation, decide};
+use crate::fence::decide::{Next, decide};
 use crate::fence::disks;
+use crate::fence::situation::{Cluster, Done, Fencing, Situation};
 use crate::fence::view::{Standing, Subject, View};
 
 const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");

@@ -10,8 +10,9 @@ use crate::assess::assess;
 use crate::compare::{Range, Relation};
 use crate::crc::Crc;
 use crate::entries::{Entries, Entry, loaded, range};
-use crate::scan::{ScanError, scan};
-use crate::segment::EntryType;
+use crate::entry::EntryType;
+use crate::scan::scan;
+use crate::scan_error::ScanError;
 
 /// How often a directory that changes meanwhile is read anew.
 const ATTEMPTS: u32 = 10;
