@@ -135,6 +135,32 @@ mod tests {
     }
 
     #[test]
+    fn a_power_cut_anywhere_leaves_a_new_file_whole_or_none_and_one_that_is_made_stays() {
+        for loss in [Loss::Nothing, Loss::Unsynced] {
+            for nth in 1.. {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("event");
+                let attic = dir.path().join("attic");
+                let (done, cut) = cut_before(nth, loss, &attic, || {
+                    let done = create(|| path.clone(), b"new");
+                    for next in ["one", "two"] {
+                        let _ = effects::make_directory(&dir.path().join(next), 0o700);
+                    }
+                    done
+                });
+                let found = fs::read_to_string(&path).ok();
+                match done {
+                    Ok(_) => assert_eq!(found.as_deref(), Some("new"), "{loss:?} {nth}"),
+                    Err(_) => assert!([None, Some("new")].contains(&found.as_deref()), "{found:?}"),
+                }
+                if cut.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_new_file_takes_the_first_free_name_and_replaces_nothing() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("1"), "mine").unwrap();

@@ -195,6 +195,7 @@ fn the_planner_has_no_thread_no_clock_no_process_and_no_file() {
         for word in [
             "std::thread",
             "std::fs",
+            "std::path",
             "std::net",
             "std::process",
             "std::env",
