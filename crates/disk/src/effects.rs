@@ -7,7 +7,6 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -27,10 +26,6 @@ pub fn pass<T>(_: Change<'_>, take: impl FnOnce() -> io::Result<T>) -> io::Resul
 }
 #[cfg(any(test, feature = "power"))]
 pub use crate::power::pass;
-
-mod ioctl {
-    nix::ioctl_write_int!(ficlone, 0x94, 9);
-}
 
 /// rename(2)
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
@@ -138,12 +133,7 @@ pub fn set_size(file: &File, size: u64) -> io::Result<()> {
 
 /// `FICLONE`: `target` shares all blocks of `source` from here on, until one of them changes.
 pub fn clone(source: &File, target: &File) -> io::Result<()> {
-    pass(Change::Write(target), || {
-        let source = u64::from(source.as_raw_fd().unsigned_abs());
-        // SAFETY: both descriptors are open for as long as their borrows; the argument is a number.
-        unsafe { ioctl::ficlone(target.as_raw_fd(), source) }?;
-        Ok(())
-    })
+    pass(Change::Write(target), || crate::sys::clone(source, target))
 }
 
 /// fsync(2)

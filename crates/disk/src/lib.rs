@@ -16,6 +16,7 @@ pub mod linked_copy;
 #[allow(clippy::unwrap_used, reason = "a part of tests")]
 pub mod power;
 pub mod room;
+mod sys;
 pub mod tree;
 
 pub use compare::Error;
