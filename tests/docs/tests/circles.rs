@@ -244,16 +244,21 @@ fn without_tests(text: &str) -> String {
     while let Some(at) = rest.find(MARK) {
         out += &rest[..at];
         rest = &rest[at + MARK.len()..];
-        // Up to its semicolon, or to the end of its braces.
+        // Up to its semicolon, or to the end of its braces; a field, up to its comma, or to the end of
+        // what it is in.
         let mut depth = 0_usize;
         let mut end = rest.len();
         for (index, c) in rest.char_indices() {
             match c {
-                '{' => depth += 1,
-                '}' => depth -= 1,
+                '{' | '(' | '[' => depth += 1,
+                '}' if depth == 0 => {
+                    end = index;
+                    break;
+                }
+                '}' | ')' | ']' => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            if depth == 0 && (c == '}' || c == ';') {
+            if depth == 0 && ['}', ';', ','].contains(&c) {
                 end = index + 1;
                 break;
             }
@@ -477,6 +482,8 @@ mod of_the_reader {
         ] {
             assert!(circles(&[a, ("b", b)]).is_empty(), "{b}");
         }
+        let field = "struct X {\n    #[cfg(test)]\n    y: Y,\n}\nuse crate::a::X;";
+        assert_eq!(circles(&[a, ("b", field)]), ["a, b"]);
         let after = "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::a::X;";
         assert_eq!(circles(&[a, ("b", after)]), ["a, b"]);
     }

@@ -36,7 +36,7 @@ impl Node {
                 root: root.path().to_owned(),
                 runner: Box::new(Scripted::new()),
             },
-            root: root,
+            root,
         };
         node.write(b'a', 0xA0);
         node
