@@ -9,11 +9,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::link::{self, Found};
+use two_node_ha_disk::link::{self, Found};
+use two_node_ha_node::Paths;
+
 use crate::holder;
 use crate::observe::mounts;
 use crate::observe::mounts::Mounted;
-use crate::paths::Paths;
 
 /// Where a state directory leads.
 #[derive(Debug, Clone, PartialEq, Eq)]

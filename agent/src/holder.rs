@@ -4,8 +4,9 @@
 
 use std::io;
 
+use two_node_ha_node::Paths;
+
 use crate::lock::{self, Lock, Other};
-use crate::paths::Paths;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]

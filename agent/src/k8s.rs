@@ -1,13 +1,23 @@
-//! The door to the snap's own program that changes a database: `k8sd cluster-recover`. Whether the
+//! The snap: its services by name, and its own program that changes a database, `k8sd cluster-recover`. Whether the
 //! databases answer is asked elsewhere (`datastore`).
 
 use std::path::Path;
 
 use two_node_ha_command::{Call, Interrupt, Runner};
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
 
-use crate::paths::Paths;
+/// The units of all services of the snap, in the order of their start.
+#[must_use]
+pub fn gated_units(config: &Config) -> Vec<String> {
+    config
+        .k8s
+        .services
+        .iter()
+        .map(|service| config.k8s.unit(service))
+        .collect()
+}
 
 /// Why the snap's program did not help.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +58,18 @@ pub fn recover(
         "--non-interactive".into(),
         "--log-level".into(),
         config.k8s.k8sd_log_level.to_string(),
-        database.skip_flag_of_other().into(),
+        only(database).into(),
     ]);
     let call = call.interrupted_by(interrupt);
     run(runner, &call).map(|_| ())
+}
+
+/// Has the other database left out.
+fn only(database: Database) -> &'static str {
+    match database {
+        Database::K8sDqlite => "--skip-k8sd",
+        Database::K8sd => "--skip-k8s-dqlite",
+    }
 }
 
 fn path(path: &Path) -> String {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{FlockOperation, flock};
+use two_node_ha_node::Paths;
 
-use crate::paths::Paths;
 use crate::release::has_ended;
 
 /// How long another one may take that is about to take or to be refused the same lock.

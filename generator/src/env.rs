@@ -51,7 +51,7 @@ impl Env {
         };
         Ok(Self {
             normal: PathBuf::from(normal),
-            root: var("TWO_NODE_HA_ROOT")
+            root: var(two_node_ha_node::ROOT_VARIABLE)
                 .filter(|v| !v.is_empty())
                 .map_or_else(|| PathBuf::from("/"), PathBuf::from),
             node,

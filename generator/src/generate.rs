@@ -6,7 +6,6 @@ mod invalid;
 mod k8s;
 mod volume;
 
-pub use gates::is_name;
 pub use invalid::Problem;
 
 use two_node_ha_config::{Config, Fallback};

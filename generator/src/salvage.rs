@@ -4,7 +4,7 @@
 use toml::de::{DeTable, DeValue};
 use two_node_ha_config::{Config, readable};
 
-use crate::generate::is_name;
+use crate::unit::is_name;
 
 /// Names for the gates and masks of a broken configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

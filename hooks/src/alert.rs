@@ -10,7 +10,7 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Error, Runner};
 use two_node_ha_events::Event;
 
-use crate::finish::chain;
+use crate::call::chain;
 use crate::root::Root;
 use crate::settings::Settings;
 

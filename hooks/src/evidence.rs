@@ -8,13 +8,13 @@ use std::time::Duration;
 use two_node_ha_command::Runner;
 use two_node_ha_drbd::query;
 use two_node_ha_events::Event;
-use two_node_ha_evidence::{DIR, Evidence, Noted};
+use two_node_ha_evidence::{Evidence, Noted};
+use two_node_ha_node::{EVIDENCE, JOURNAL};
 
 use crate::root::Root;
 
 const PROC_DRBD: &str = "/proc/drbd";
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
-const JOURNAL: &str = "/var/lib/two-node-ha/journal.json";
 
 /// How long DRBD may take to tell its state.
 const DRBD: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const DRBD: Duration = Duration::from_secs(2);
 /// # Errors
 /// See the evidence crate; then the event and the journal have what was passed.
 pub fn keep(root: &Root, event: &Event) -> Result<PathBuf, two_node_ha_evidence::Error> {
-    two_node_ha_evidence::write(&root.path(DIR), &gather(root, event))
+    two_node_ha_evidence::write(&root.path(EVIDENCE), &gather(root, event))
 }
 
 fn gather(root: &Root, event: &Event) -> Evidence {
@@ -36,7 +36,7 @@ fn gather(root: &Root, event: &Event) -> Evidence {
     let drbd = match query::now_within(root, DRBD) {
         Ok(state) => Some(state),
         Err(error) => {
-            problems.push(crate::finish::chain(&error));
+            problems.push(crate::call::chain(&error));
             None
         }
     };

@@ -2,129 +2,25 @@
 //! answers first.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use two_node_ha_config::LossAction;
 use two_node_ha_drbd::Decision;
-use two_node_ha_events::{DIR, Event};
+use two_node_ha_events::Event;
+use two_node_ha_fence::answer::{Answer, Level};
+use two_node_ha_node::EVENTS;
 
+use crate::call::{Call, chain};
 use crate::handler::Terms;
 use crate::journal::{Journal, Record};
-use crate::request::Request;
-use crate::root::Root;
 use crate::settings::Settings;
-use crate::{alert, evidence, reboot};
-use two_node_ha_fence::answer::{Answer, Code, Level};
-
-/// No code has been decided yet.
-const OPEN: i32 = -1;
+use crate::{alert, evidence};
 
 /// What writing the event may take once the deadline has passed: a disk that hangs must not hold
 /// up the answer.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// One call of a handler.
-pub struct Call {
-    /// What was asked.
-    pub request: Request,
-    /// Where the files are.
-    pub root: Root,
-    /// When it began.
-    pub started: Instant,
-    /// When it began, for the record.
-    event: Event,
-    /// The exit code, once decided.
-    code: AtomicI32,
-    /// Whether the node is reset instead of answering.
-    reboots: AtomicBool,
-    /// What is answered at the deadline, once the policy is known.
-    fallback: OnceLock<Code>,
-}
-
-impl Call {
-    /// A call that begins now.
-    pub fn new(request: Request, root: Root) -> Self {
-        let event = Event::new(request.handler.clone());
-        Self {
-            request,
-            root,
-            started: Instant::now(),
-            event,
-            code: AtomicI32::new(OPEN),
-            reboots: AtomicBool::new(false),
-            fallback: OnceLock::new(),
-        }
-    }
-
-    /// What the call is to set in motion, whatever becomes of it from here on.
-    pub fn intend(&self, action: LossAction) {
-        let reboots = action == LossAction::Reboot;
-        self.reboots.store(reboots, Ordering::SeqCst);
-    }
-
-    fn reboots(&self) -> bool {
-        self.reboots.load(Ordering::SeqCst)
-    }
-
-    /// Ends the process with the code that was decided, or the node where that is asked for.
-    fn end(&self) -> ! {
-        if self.reboots() {
-            if let Err(why) = reboot::now(&self.root) {
-                self.journal().send(&Record::new(Level::Critical, why));
-            }
-        }
-        std::process::exit(self.code.load(Ordering::SeqCst));
-    }
-
-    /// Sets what is answered at the deadline; the first time counts.
-    pub fn fall_back_to(&self, code: Code) {
-        let _ = self.fallback.set(code);
-    }
-
-    /// The fallback as an answer, with its reason.
-    fn fallback(&self, decision: Decision, reason: String) -> Answer {
-        let code = self.fallback.get().copied();
-        let code = code.unwrap_or_else(|| self.request.handler.fallback());
-        Answer::new(code, decision, reason)
-    }
-
-    /// Decides the exit code; false when another thread was first.
-    fn decide(&self, answer: &Answer) -> bool {
-        let code = answer.code.number();
-        self.code
-            .compare_exchange(OPEN, code, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-    }
-
-    fn event(&self, answer: &Answer, resource: Option<String>) -> Event {
-        let request = &self.request;
-        Event {
-            resource: resource.or_else(|| request.resource.clone()),
-            peer: request.peer.name(),
-            minors: request.minors(),
-            volumes: request.volume_numbers(),
-            decision: answer.decision.clone(),
-            exit_code: answer.code.number(),
-            reason: answer.reason.clone(),
-            duration_us: self
-                .started
-                .elapsed()
-                .as_micros()
-                .try_into()
-                .unwrap_or(u64::MAX),
-            env: request.env.clone(),
-            ..self.event.clone()
-        }
-    }
-
-    fn journal(&self) -> Journal {
-        Journal::open(&self.root)
-    }
-}
 
 /// Answers: keeps the event, records, runs the alert, exits.
 pub fn finish(call: &Arc<Call>, answer: &Answer, settings: &Settings) -> ! {
@@ -221,7 +117,7 @@ fn keep_within_grace(call: &Arc<Call>, event: Event) {
 
 /// Writes the event file. Where that fails, the journal has everything that was in it.
 fn keep(call: &Call, journal: &Journal, event: &Event) -> Option<PathBuf> {
-    match two_node_ha_events::write(&call.root.path(DIR), event) {
+    match two_node_ha_events::write(&call.root.path(EVENTS), event) {
         Ok(path) => Some(path),
         Err(error) => {
             let text = format!(
@@ -271,15 +167,4 @@ fn record(call: &Call, event: &Event, level: Level, config: Option<&str>) -> Rec
         .field("TWO_NODE_HA_DURATION_US", &event.duration_us.to_string())
         .field("TWO_NODE_HA_PROBLEMS", &request.problems.join("; "))
         .field("TWO_NODE_HA_CONFIG", config.unwrap_or_default())
-}
-
-/// An error with its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

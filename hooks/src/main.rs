@@ -11,6 +11,7 @@
 //! one.
 
 mod alert;
+mod call;
 mod evidence;
 mod fence;
 mod finish;
@@ -29,7 +30,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::finish::Call;
+use crate::call::Call;
 use crate::request::Request;
 use crate::root::Root;
 use crate::settings::Settings;

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Error, Output, Runner};
 use two_node_ha_drbd::ReadOnly;
+use two_node_ha_node::ROOT_VARIABLE;
 
 /// The root that every path is below: `/`, but for tests.
 #[derive(Debug, Clone)]
 pub struct Root(PathBuf);
 
 impl Root {
-    /// `TWO_NODE_HA_ROOT`, which the kernel, drbdadm and udev never set.
+    /// [`ROOT_VARIABLE`], which the kernel, drbdadm and udev never set.
     pub fn from_env() -> Self {
         Self(
-            std::env::var_os("TWO_NODE_HA_ROOT")
+            std::env::var_os(ROOT_VARIABLE)
                 .unwrap_or_else(|| "/".into())
                 .into(),
         )

@@ -5,7 +5,8 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::finish::{self, Call};
+use crate::call::Call;
+use crate::finish;
 use crate::handler::Terms;
 
 /// The thread that watches.

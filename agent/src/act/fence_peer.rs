@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
+use two_node_ha_node::Paths;
 use two_node_ha_pacemaker::lock;
 use two_node_ha_planner::observation::{Drbd, Known, Role, Suspended};
 
 use super::{Actor, Error, Outcome};
-use crate::files;
 use crate::observe::live;
-use crate::paths::Paths;
 
 /// A handler that has just begun is not waited for: the plan comes again.
 const LOCK: Duration = Duration::from_millis(500);
@@ -94,7 +94,7 @@ fn may_connect(paths: &Paths, drbd: &Drbd) -> Result<(), Error> {
 /// every write stands still is certain, and that the agent ends within the next moment is not.
 fn note(paths: &Paths) {
     let path = paths.own_disconnect();
-    if let Err(error) = files::atomic::replace(&path, b"") {
+    if let Err(error) = disk::atomic::replace(&path, b"") {
         tracing::warn!(
             "{}: {error}; should this agent end before DRBD is connected again, it stays disconnected \
              until `drbdadm connect`",
@@ -105,7 +105,7 @@ fn note(paths: &Paths) {
 
 fn forget(paths: &Paths) {
     let path = paths.own_disconnect();
-    match files::effects::remove_file(&path) {
+    match disk::effects::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!("removing {}: {error}", path.display());
         }

@@ -4,12 +4,12 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use two_node_ha_disk::{self as disk, tree};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Epoch;
 
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::{self, tree};
 use crate::observe::live;
 use crate::store::Record;
 
@@ -27,15 +27,15 @@ impl Actor {
             Known::Present(_) => return Ok(Outcome::Done),
             Known::Unreadable(why) => return Err(Error::Guard(why)),
         }
-        let corner = self.paths.volume_corner(&self.config);
-        files::private_directory(&corner).map_err(Error::io("creating", &corner))?;
+        let private = self.paths.private_on_volume(&self.config);
+        disk::private_directory(&private).map_err(Error::io("creating", &private))?;
         for database in Database::ALL {
             let from = self.paths.state_directory(&self.config, database);
             let to = self.paths.on_volume(&self.config, database);
             // From an interrupted first start: perhaps older than what is here. Set aside.
             if to.exists() {
                 let name = format!("unrecorded-{database}");
-                set_aside(&to, &corner, &name).map_err(Error::io("setting aside", &to))?;
+                set_aside(&to, &private, &name).map_err(Error::io("setting aside", &to))?;
             }
             let copied = tree::copy(&from, &to, &self.interrupt, &mut |bytes| {
                 progress(&format!(
@@ -64,7 +64,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
-        if live::leads(&self.paths, &self.config, database) != Leads::Directory {
+        if live::leads(&self.paths, &self.config, database) != LinkTarget::Directory {
             return Err(Error::Guard(format!(
                 "the state directory of {database} is no real directory any more"
             )));
@@ -86,7 +86,7 @@ impl Actor {
     /// configured number.
     pub(super) fn quarantine(&self, directory: &Path, database: Database) -> Result<(), Error> {
         let quarantine = self.paths.quarantine();
-        files::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
+        disk::private_directory(&quarantine).map_err(Error::io("creating", &quarantine))?;
         set_aside(directory, &quarantine, database.name())
             .map_err(Error::io("quarantining", directory))?;
         drop_surplus(&quarantine, database.name(), self.config.agent.keep_backups)
@@ -127,7 +127,7 @@ pub(super) fn set_aside(from: &Path, directory: &Path, name: &str) -> io::Result
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     loop {
-        match tree::rename_new(from, &directory.join(format!("{name}-{seconds}"))) {
+        match disk::rename_new(from, &directory.join(format!("{name}-{seconds}"))) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => seconds += 1,
             done => return done,
         }

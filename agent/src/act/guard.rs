@@ -11,6 +11,7 @@ use std::path::Path;
 use two_node_ha_planner::observation::Mount;
 
 use super::{Actor, Error};
+use crate::k8s::gated_units;
 use crate::observe::live;
 use crate::observe::mounts::DRBD_MAJOR;
 use crate::systemd::UnitState;
@@ -107,7 +108,7 @@ impl Actor {
                 "the services are still allowed to start".into(),
             ));
         }
-        let units = super::gated_units(&self.config);
+        let units = gated_units(&self.config);
         for (unit, state) in self.systemd.states(&units)? {
             match state {
                 UnitState::NotThere | UnitState::Stopped => {}

@@ -4,15 +4,16 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use two_node_ha_disk::effects::{self, Change};
+use two_node_ha_disk::{self as disk, atomic, tree};
 use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
+use two_node_ha_node::database::{identity_files, raft_directory};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Phase;
 
 use super::services::is_kept;
 use super::{Actor, Error, Outcome};
-use crate::files::effects::{self, Change};
-use crate::files::{self, atomic, tree};
 use crate::observe::live;
 use crate::store::takeover_copy;
 
@@ -21,8 +22,8 @@ impl Actor {
     /// directory, so that certificates renewed as the voter are not lost to the spare.
     pub(super) fn keep_identity(&self, database: Database) -> Result<Outcome, Error> {
         let (from, _pin) = match live::leads(&self.paths, &self.config, database) {
-            Leads::Directory => (self.paths.state_directory(&self.config, database), None),
-            Leads::ToVolume => {
+            LinkTarget::Directory => (self.paths.state_directory(&self.config, database), None),
+            LinkTarget::ToVolume => {
                 let pin = self.volume_mounted()?;
                 let volume = self.paths.on_volume(&self.config, database);
                 // Half of a recovery, which could not be undone: the disk may be full. Nothing was
@@ -36,7 +37,7 @@ impl Actor {
                 }
                 // A takeover that was interrupted before this node's identity was in place: the
                 // directory is still the peer's, and the spare directory has the right one.
-                let raft = database.raft_directory(&volume);
+                let raft = raft_directory(database, &volume);
                 let there = info(&raft)?;
                 let mine = self.identity(database);
                 if mine.is_ok_and(|mine| mine.id != there.id) {
@@ -59,7 +60,7 @@ impl Actor {
         let part = tree::staging_name(&spare);
         tree::remove_if_there(&part).map_err(Error::io("removing", &part))?;
         copy_kept(&from, &part)?;
-        tree::rename_new(&part, &spare).map_err(Error::io("renaming", &part))?;
+        disk::rename_new(&part, &spare).map_err(Error::io("renaming", &part))?;
         Ok(Outcome::Done)
     }
 
@@ -67,7 +68,7 @@ impl Actor {
     /// was made. k8sd removes its database, `info.yaml` and all, while it unpacks a bundle, and does
     /// not sync the new one: a crash then leaves no identity there.
     pub(super) fn identity(&self, database: Database) -> Result<NodeInfo, Error> {
-        let raft = database.raft_directory(&self.paths.spare(database));
+        let raft = raft_directory(database, &self.paths.spare(database));
         match read_info(&raft) {
             Ok(Some(info)) => Ok(info),
             Ok(None) | Err(_) => match read_info(&self.paths.identity(database)) {
@@ -81,7 +82,7 @@ impl Actor {
     /// Notes which node this is, before anything of a spare directory can be lost.
     pub(super) fn note_identity(&self, database: Database, me: &NodeInfo) -> Result<(), Error> {
         let noted = self.paths.identity(database);
-        files::private_directory(&noted).map_err(Error::io("creating", &noted))?;
+        disk::private_directory(&noted).map_err(Error::io("creating", &noted))?;
         replace_info(&noted, me)
     }
 
@@ -90,12 +91,12 @@ impl Actor {
         let spare = self.paths.spare(database);
         let volume = self.paths.on_volume(&self.config, database);
         let me = self.identity(database)?;
-        let raft = database.raft_directory(&volume);
+        let raft = raft_directory(database, &volume);
         let mut members = read_cluster(&raft)?.unwrap_or_default();
         sole_voter(&mut members, &me).map_err(|reason| {
             Error::Unfit(format!("{}: {reason}", raft.join("cluster.yaml").display()))
         })?;
-        for name in database.identity_files() {
+        for name in identity_files(database) {
             let from = spare.join(name);
             match std::fs::read(&from) {
                 Ok(content) => atomic::replace(&volume.join(name), &content)
@@ -157,7 +158,7 @@ fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
 
 /// Copies the kept files of a directory over those of another, each atomically.
 pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
-    files::private_directory(to).map_err(Error::io("creating", to))?;
+    disk::private_directory(to).map_err(Error::io("creating", to))?;
     let entries = std::fs::read_dir(from).map_err(Error::io("reading", from))?;
     for entry in entries {
         let source = entry.map_err(Error::io("reading", from))?.path();

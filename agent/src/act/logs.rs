@@ -5,6 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use two_node_ha_disk::linked_copy::{self, How};
+use two_node_ha_disk::{self as disk, effects, tree};
+use two_node_ha_node::PEER_LOG;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::Standing;
 use two_node_ha_planner::record::{Astray, Epoch};
@@ -14,11 +18,8 @@ use super::first_start::set_aside;
 use super::rejoin::FETCH;
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::still::{self, How};
-use crate::files::{self, effects, tree};
 use crate::observe::logs;
 use crate::observe::logs::Looks;
-use crate::paths::PEER_LOG;
 use crate::store::{Record, last_written};
 
 /// The database's directory while it is made anew on the volume.
@@ -36,7 +37,7 @@ impl Actor {
                 tree::remove_if_there(old).map_err(Error::io("removing", old))?;
             }
             if let Some(parent) = to.parent() {
-                files::private_directory(parent).map_err(Error::io("creating", parent))?;
+                disk::private_directory(parent).map_err(Error::io("creating", parent))?;
             }
             progress(&format!("fetching {}'s log of {database}", self.peer.name));
             let request = Request::Log {
@@ -48,7 +49,7 @@ impl Actor {
                 Response::Refused { reason } => return self.refused(reason),
                 other => return Err(Error::Unfit(format!("no log but {other:?}"))),
             }
-            tree::rename_new(&part, &to).map_err(Error::io("renaming", &part))?;
+            disk::rename_new(&part, &to).map_err(Error::io("renaming", &part))?;
         }
         Ok(Outcome::LogsFetched)
     }
@@ -57,8 +58,8 @@ impl Actor {
     /// log. Compared again here, byte by byte: the plan saw it a moment ago.
     pub(super) fn take_base(&self, database: Database, epoch: &mut Epoch) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
-        let raft = database.raft_directory(&volume);
-        let own = database.raft_directory(&self.paths.spare(database));
+        let raft = raft_directory(database, &volume);
+        let own = raft_directory(database, &self.paths.spare(database));
         let fetched = self.paths.peer_log(&self.config, &self.peer.name, database);
         let fetched = fetched.is_dir().then_some(fetched.as_path());
         let me = self.identity(database)?.id;
@@ -84,7 +85,7 @@ impl Actor {
             Standing::Within => Ok(()),
             Standing::Ahead { first, last } => {
                 let volume = self.paths.on_volume(&self.config, database);
-                let raft = database.raft_directory(&volume);
+                let raft = raft_directory(database, &volume);
                 let since = last_written(&raft).map_err(Error::io("reading", &raft))?;
                 self.exchange_base(database, log)?;
                 let astray = Astray::new(node, (first, last), (since, SystemTime::now()));
@@ -118,18 +119,18 @@ impl Actor {
 
     fn exchange_base(&self, database: Database, log: &Path) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
-        let corner = self.paths.volume_corner(&self.config);
-        let new = corner.join(format!("{NEW_BASE}{database}"));
+        let private = self.paths.private_on_volume(&self.config);
+        let new = private.join(format!("{NEW_BASE}{database}"));
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
         // Everything but raft's files as it is on the volume; those come from the other log.
-        still::keep(&volume, &new, &|name| {
+        linked_copy::keep(&volume, &new, &|name| {
             if is_raft_file(name) {
                 How::Leave
             } else {
                 How::Copy
             }
         })?;
-        let raft = database.raft_directory(&new);
+        let raft = raft_directory(database, &new);
         for (name, from) in raft_files(log)? {
             let to = raft.join(&name);
             let copy = || -> io::Result<()> {
@@ -142,7 +143,7 @@ impl Actor {
         effects::sync_all(&new).map_err(Error::io("syncing", &new))?;
         // What was copied is what is compared, before anything is replaced by it.
         for (old, whose) in [
-            (database.raft_directory(&volume), "the volume"),
+            (raft_directory(database, &volume), "the volume"),
             (log.into(), "its source"),
         ] {
             let standing = logs::compare(&raft, &old);
@@ -158,7 +159,7 @@ impl Actor {
         effects::exchange(&new, &volume).map_err(Error::io("exchanging", &volume))?;
         for side in [&new, &volume] {
             if let Some(parent) = side.parent() {
-                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+                disk::sync_directory(parent).map_err(Error::io("syncing", parent))?;
             }
         }
         // The copy from before the takeover is the same; this one is only in the way.
@@ -167,20 +168,20 @@ impl Actor {
 
     /// raft's files of this node's own directory go into the quarantine: the volume has all of them.
     pub(super) fn retire_own_log(&self, database: Database) -> Result<(), Error> {
-        let raft = database.raft_directory(&self.paths.spare(database));
+        let raft = raft_directory(database, &self.paths.spare(database));
         if !raft.is_dir() || raft_files(&raft)?.is_empty() {
             return Ok(());
         }
         let quarantine = self.paths.quarantine();
         let parted = quarantine.join(format!(".{database}-log.part"));
-        files::private_directory(&parted).map_err(Error::io("creating", &parted))?;
+        disk::private_directory(&parted).map_err(Error::io("creating", &parted))?;
         // Metadata last: without it, whatever is left is no log, and nothing starts on it.
         let mut all = raft_files(&raft)?;
         all.sort_by_key(|(name, _)| name.starts_with("metadata"));
         for (name, from) in all {
             effects::rename(&from, &parted.join(&name)).map_err(Error::io("moving", &from))?;
         }
-        files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
+        disk::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         let name = format!("{database}-log");
         set_aside(&parted, &quarantine, &name).map_err(Error::io("setting aside", &parted))?;
         super::first_start::drop_surplus(&quarantine, &name, self.config.agent.keep_backups)
@@ -188,9 +189,9 @@ impl Actor {
 
     /// Fetched logs of a takeover that has ended.
     pub(super) fn drop_fetched_logs(&self) -> Result<(), Error> {
-        let corner = self.paths.volume_corner(&self.config);
-        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
-            let entry = entry.map_err(Error::io("reading", &corner))?;
+        let private = self.paths.private_on_volume(&self.config);
+        for entry in std::fs::read_dir(&private).map_err(Error::io("reading", &private))? {
+            let entry = entry.map_err(Error::io("reading", &private))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with(PEER_LOG) || name.starts_with(NEW_BASE) {

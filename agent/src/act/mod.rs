@@ -28,6 +28,9 @@ use std::time::Duration;
 
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
+use two_node_ha_disk as disk;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 pub use two_node_ha_planner::machine::Outcome;
 use two_node_ha_planner::observation::{Known, Log};
@@ -36,10 +39,8 @@ use two_node_ha_planner::{Step, Target};
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use crate::datastore::{Datastore, confirm};
-use crate::files;
 use crate::k8s;
 use crate::observe::logs::Looks;
-use crate::paths::Paths;
 use crate::peer::client;
 use crate::peer::client::Peer;
 use crate::store;
@@ -48,7 +49,7 @@ use crate::systemd::{self, Units};
 
 #[cfg(test)]
 pub use guard::pinned;
-pub use services::{gated_units, is_raft_file};
+pub use services::is_raft_file;
 
 /// What Pacemaker starts and stops.
 pub const FAILOVER_UNIT: &str = "two-node-ha-k8s-failover.service";
@@ -74,7 +75,7 @@ pub enum Error {
     },
     /// A copy failed.
     #[error(transparent)]
-    Copy(#[from] files::tree::Error),
+    Copy(#[from] disk::Error),
     /// One of the records.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -117,7 +118,7 @@ impl Error {
             Self::K8s(k8s::Error::Command(two_node_ha_command::Error::Interrupted { .. }))
             | Self::Peer(client::Error::Interrupted { .. })
             | Self::Systemd(systemd::Error::Interrupted { .. })
-            | Self::Copy(files::tree::Error::Interrupted { .. }) => true,
+            | Self::Copy(disk::Error::Interrupted { .. }) => true,
             Self::NotConfirmed(not) => not.missing == confirm::Missing::Role,
             _ => false,
         }
@@ -244,7 +245,7 @@ impl Actor {
     fn note(&mut self, step: Option<&Step>) -> Result<(), Error> {
         self.journal.note(step);
         let path = self.paths.journal();
-        files::private_directory(&self.paths.state())
+        disk::private_directory(&self.paths.state())
             .map_err(Error::io("creating", &self.paths.state()))?;
         self.journal.write(&path)?;
         Ok(())
@@ -281,10 +282,10 @@ impl Actor {
     /// I2: an empty mount point that nothing can be written into.
     fn protect_mount_point(&self) -> Result<Outcome, Error> {
         let path = self.paths.mount_point(&self.config);
-        match files::effects::make_directory(&path, 0o755) {
+        match disk::effects::make_directory(&path, 0o755) {
             Ok(()) => {
                 let parent = path.parent().unwrap_or(Path::new("/"));
-                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+                disk::sync_directory(parent).map_err(Error::io("syncing", parent))?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("creating the mount point", &path)(error)),
@@ -293,7 +294,7 @@ impl Actor {
         // stays what it is, whatever is mounted over it afterwards.
         let directory = File::open(&path).map_err(Error::io("opening", &path))?;
         self.nothing_mounted()?;
-        files::immutable::set_on(&directory, &path, true)
+        disk::immutable::set_on(&directory, &path, true)
             .map_err(Error::io("making the mount point immutable", &path))?;
         Ok(Outcome::Done)
     }
@@ -331,7 +332,7 @@ impl Actor {
             "leading {database} {}",
             if to == Target::Volume { "onto the volume" } else { "to the spare directory" }
         );
-        files::link::flip(&link, &directory).map_err(Error::io("leading elsewhere", &link))?;
+        disk::link::flip(&link, &directory).map_err(Error::io("leading elsewhere", &link))?;
         Ok(Outcome::Done)
     }
 
@@ -409,7 +410,7 @@ impl Actor {
             return Err(Error::Guard("the epoch is not this node's".into()));
         }
         for database in Database::ALL {
-            let raft = database.raft_directory(&self.paths.on_volume(&self.config, database));
+            let raft = raft_directory(database, &self.paths.on_volume(&self.config, database));
             if let Log::Ends(end) = Looks::default().log(&raft, None) {
                 epoch.confirmed.insert(database, end.last);
             }

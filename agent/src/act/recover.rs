@@ -7,12 +7,12 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_disk::{self as disk, effects, tree};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Leads};
+use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::{self, effects, tree};
 use crate::k8s;
 use crate::observe::live;
 use crate::store::Record;
@@ -26,7 +26,7 @@ impl Actor {
     ) -> Result<Outcome, Error> {
         self.services_stopped()?;
         let _pin = self.volume_mounted()?;
-        if live::leads(&self.paths, &self.config, database) != Leads::ToVolume {
+        if live::leads(&self.paths, &self.config, database) != LinkTarget::ToVolume {
             return Err(Error::Guard(format!(
                 "{database} does not lead onto the volume"
             )));
@@ -193,15 +193,15 @@ impl Actor {
             }
             _ => {}
         }
-        files::sync_directory(&state).map_err(Error::io("syncing", &state))
+        disk::sync_directory(&state).map_err(Error::io("syncing", &state))
     }
 
     /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number:
     /// they hold every secret of the cluster, and they fill the disk.
     fn drop_old(&self, epoch: u64) -> Result<(), Error> {
-        let corner = self.paths.volume_corner(&self.config);
-        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
-            let path = entry.map_err(Error::io("reading", &corner))?.path();
+        let private = self.paths.private_on_volume(&self.config);
+        for entry in std::fs::read_dir(&private).map_err(Error::io("reading", &private))? {
+            let path = entry.map_err(Error::io("reading", &private))?.path();
             let old = path
                 .file_name()
                 .and_then(|name| name.to_str()?.strip_prefix("bundle-")?.parse::<u64>().ok())
@@ -233,7 +233,7 @@ impl Actor {
 /// when it is whole.
 fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
     let directory = to.parent().unwrap_or(Path::new("/"));
-    files::private_directory(directory).map_err(Error::io("creating", directory))?;
+    disk::private_directory(directory).map_err(Error::io("creating", directory))?;
     let part = tree::staging_name(to);
     let copy = || -> io::Result<()> {
         let mut source = File::open(from)?;
@@ -244,7 +244,7 @@ fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
         let target = effects::create_private(&part)?;
         effects::write(&mut source, &target)?;
         effects::sync(&target)?;
-        files::rename(&part, to)
+        disk::rename(&part, to)
     };
     copy().map_err(Error::io("keeping the bundle", to))
 }

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use two_node_ha_disk::{self as disk, atomic, effects, tree};
 use two_node_ha_dqlite::{NodeInfo, Role};
+use two_node_ha_node::database::{CLUSTER_FILES, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::identity::{copy_kept, replace_info};
 use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
-use crate::files::{self, atomic, effects, tree};
 use crate::store::Record;
 
 /// How long a bundle may travel. A big datastore has some hundred megabytes.
@@ -83,15 +84,15 @@ impl Actor {
         // This node's identity, without anything of the old raft: its terms and entries belong to
         // an epoch that is over.
         copy_kept(&spare, &new)?;
-        let raft = database.raft_directory(&new);
+        let raft = raft_directory(database, &new);
         let me = NodeInfo {
             role: Role::Spare,
             ..self.identity(database)?
         };
         self.note_identity(database, &me)?;
-        files::private_directory(&raft).map_err(Error::io("creating", &raft))?;
+        disk::private_directory(&raft).map_err(Error::io("creating", &raft))?;
         replace_info(&raft, &me)?;
-        for name in database.cluster_files() {
+        for name in CLUSTER_FILES {
             let from = bundle.join(format!("{database}.{name}"));
             match std::fs::read(&from) {
                 Ok(content) => atomic::replace(&new.join(name), &content)
@@ -107,14 +108,14 @@ impl Actor {
             Database::K8sd => move_private(&tarball, &new.join("recovery_db.tar.gz"))?,
             Database::K8sDqlite => unpack(&tarball, &raft)?,
         }
-        files::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
-        files::sync_directory(&new).map_err(Error::io("syncing", &new))?;
+        disk::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
+        disk::sync_directory(&new).map_err(Error::io("syncing", &new))?;
         // An exchange: at no moment is this node without its identity. Not under the name that a
         // half-made directory is removed from.
-        tree::rename_new(&new, &ready).map_err(Error::io("renaming", &new))?;
+        disk::rename_new(&new, &ready).map_err(Error::io("renaming", &new))?;
         effects::exchange(&ready, &spare).map_err(Error::io("exchanging", &spare))?;
         if let Some(parent) = spare.parent() {
-            files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+            disk::sync_directory(parent).map_err(Error::io("syncing", parent))?;
         }
         self.quarantine(&ready, database)
     }

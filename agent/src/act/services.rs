@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::Interrupt;
-use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Holds, Known, Leads};
+use two_node_ha_planner::observation::{Contents, Known, LinkTarget};
 
 use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
-use crate::files;
+use crate::k8s::gated_units;
 use crate::observe::live;
 use crate::systemd::{self, UnitState, Units};
 
@@ -22,24 +22,13 @@ const START: Duration = Duration::from_secs(60);
 /// refused or have failed.
 const START_OTHERS: Duration = Duration::from_secs(20);
 
-/// The units of all services of the snap, in the order of their start.
-#[must_use]
-pub fn gated_units(config: &Config) -> Vec<String> {
-    config
-        .k8s
-        .services
-        .iter()
-        .map(|service| config.k8s.unit(service))
-        .collect()
-}
-
 impl Actor {
     /// Takes the token away, kills k8s-dqlite and stops every service.
     pub(super) fn stop_services(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         let token = self.paths.token();
         // One that cannot be taken away is no reason to leave the databases running: they are killed
         // first, and that it is still there is said then.
-        let taken = match files::effects::remove_file(&token) {
+        let taken = match disk::effects::remove_file(&token) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io("taking away the token", &token)(error))
             }
@@ -68,7 +57,7 @@ impl Actor {
             pins.extend(self.may_start(database)?);
         }
         let token = self.paths.token();
-        files::atomic::replace_with_mode(&token, b"", 0o644)
+        disk::atomic::replace_with_mode(&token, b"", 0o644)
             .map_err(Error::io("giving the token", &token))?;
         let (databases, others) = self.by_kind(self.there(|state| state != UnitState::Active)?);
         let units = (&*databases, &*others);
@@ -93,12 +82,12 @@ impl Actor {
     fn may_start(&self, database: Database) -> Result<Option<Pin>, Error> {
         let found = live::directories(&self.paths, &self.config, database, true);
         let (holds, pin) = match &found.leads {
-            Leads::ToVolume => {
+            LinkTarget::ToVolume => {
                 let pin = self.volume_mounted()?;
                 self.taken_over()?;
                 (&found.volume, Some(pin))
             }
-            Leads::ToSpare => {
+            LinkTarget::ToSpare => {
                 if self.volume_mounted().is_ok() {
                     return Err(Error::Guard(format!(
                         "{database} leads to the spare directory while the volume is mounted here"
@@ -106,7 +95,7 @@ impl Actor {
                 }
                 (&found.spare, None)
             }
-            Leads::Nowhere | Leads::Directory | Leads::Elsewhere(_) => {
+            LinkTarget::Nowhere | LinkTarget::Directory | LinkTarget::Elsewhere(_) => {
                 return Err(Error::Guard(format!(
                     "the state directory of {database} is not a link of ours ({:?})",
                     found.leads
@@ -114,13 +103,15 @@ impl Actor {
             }
         };
         match holds {
-            Holds::Database => Ok(pin),
-            Holds::Waiting if found.leads == Leads::ToSpare => Ok(pin),
-            Holds::Missing | Holds::IdentityOnly | Holds::Waiting => Err(Error::Guard(format!(
-                "there is no database of {database} where its link leads; a start could make an \
+            Contents::Database => Ok(pin),
+            Contents::Waiting if found.leads == LinkTarget::ToSpare => Ok(pin),
+            Contents::Missing | Contents::IdentityOnly | Contents::Waiting => {
+                Err(Error::Guard(format!(
+                    "there is no database of {database} where its link leads; a start could make an \
                  empty one"
-            ))),
-            Holds::Trap(why) => Err(Error::Guard(format!(
+                )))
+            }
+            Contents::Trap(why) => Err(Error::Guard(format!(
                 "{database} must not be started: {why}"
             ))),
         }

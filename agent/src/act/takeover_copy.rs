@@ -4,13 +4,13 @@
 use std::io;
 use std::time::Instant;
 
+use two_node_ha_disk::linked_copy::{self, How};
+use two_node_ha_disk::{self as disk, effects, tree};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::first_start::{drop_surplus, set_aside};
 use super::{Actor, Error};
-use crate::files::still::{self, How};
-use crate::files::{self, effects, tree};
 use crate::store::takeover_copy;
 
 /// An exchanged directory on its way out.
@@ -58,7 +58,7 @@ impl Actor {
         let from = self.paths.on_volume(&self.config, database);
         if copy.exists() {
             // An earlier attempt failed and was undone; Pacemaker may let many follow.
-            if still::is_current(&from, &copy, &how)? {
+            if linked_copy::is_current(&from, &copy, &how)? {
                 return self.set_mark(database, epoch);
             }
             // Somebody has changed the database since then, perhaps put it right: that is what
@@ -68,7 +68,7 @@ impl Actor {
                 .map_err(Error::io("setting aside", &copy))?;
         }
         let began = Instant::now();
-        let kept = still::keep(&from, &copy, &how)?;
+        let kept = linked_copy::keep(&from, &copy, &how)?;
         self.set_mark(database, epoch)?;
         tracing::info!(
             database = database.name(),
@@ -94,7 +94,7 @@ impl Actor {
         }
         let directory = takeover_copy::directory(&self.paths, &self.config, epoch);
         if directory.is_dir() {
-            files::sync_directory(&directory).map_err(Error::io("syncing", &directory))?;
+            disk::sync_directory(&directory).map_err(Error::io("syncing", &directory))?;
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Actor {
             let copy = takeover_copy::interrupted(&self.paths, &self.config, database, now.epoch);
             if let Some(copy) = copy {
                 let to = takeover_copy::copy(&self.paths, &self.config, next, database);
-                still::keep(&copy, &to, &how)?;
+                linked_copy::keep(&copy, &to, &how)?;
                 self.set_mark(database, next)?;
             }
         }
@@ -121,23 +121,23 @@ impl Actor {
 
     fn set_mark(&self, database: Database, epoch: u64) -> Result<(), Error> {
         let mark = takeover_copy::mark(&self.paths, &self.config, epoch, database);
-        files::atomic::replace(&mark, b"").map_err(Error::io("writing", &mark))
+        disk::atomic::replace(&mark, b"").map_err(Error::io("writing", &mark))
     }
 
     /// The database as it is in the copy; what was made of it is set aside beside that.
     pub(super) fn put_back(&self, database: Database, epoch: u64) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
         let copy = takeover_copy::copy(&self.paths, &self.config, epoch, database);
-        let corner = self.paths.volume_corner(&self.config);
-        let new = corner.join(format!("{PUT_BACK}{database}"));
+        let private = self.paths.private_on_volume(&self.config);
+        let new = private.join(format!("{PUT_BACK}{database}"));
         tree::remove_if_there(&new).map_err(Error::io("removing", &new))?;
-        still::keep(&copy, &new, &how)?;
+        linked_copy::keep(&copy, &new, &how)?;
         self.services_stopped()?;
         let _pin = self.volume_mounted()?;
         effects::exchange(&new, &volume).map_err(Error::io("exchanging", &volume))?;
         for side in [&new, &volume] {
             if let Some(parent) = side.parent() {
-                files::sync_directory(parent).map_err(Error::io("syncing", parent))?;
+                disk::sync_directory(parent).map_err(Error::io("syncing", parent))?;
             }
         }
         let directory = takeover_copy::directory(&self.paths, &self.config, epoch);
@@ -150,9 +150,9 @@ impl Actor {
     /// Drops the oldest copies beyond the configured number, those of an epoch that somebody began
     /// and never recorded, and what a crash left half made or half removed.
     pub(super) fn drop_old_copies(&self, now: u64) -> Result<(), Error> {
-        let corner = self.paths.volume_corner(&self.config);
-        let all =
-            takeover_copy::all(&self.paths, &self.config).map_err(Error::io("reading", &corner))?;
+        let private = self.paths.private_on_volume(&self.config);
+        let all = takeover_copy::all(&self.paths, &self.config)
+            .map_err(Error::io("reading", &private))?;
         let keep = usize::try_from(self.config.agent.keep_backups).unwrap_or(usize::MAX);
         let recorded = all.iter().filter(|(epoch, _)| *epoch <= now).count();
         let surplus = recorded.saturating_sub(keep.max(1));
@@ -163,10 +163,10 @@ impl Actor {
             tracing::info!(directory = %path.display(), "dropping the copy from before epoch {epoch}");
             // Under its own name it is whole, or not there.
             let going = tree::staging_name(&path);
-            files::rename(&path, &going).map_err(Error::io("removing", &path))?;
+            disk::rename(&path, &going).map_err(Error::io("removing", &path))?;
         }
-        for entry in std::fs::read_dir(&corner).map_err(Error::io("reading", &corner))? {
-            let entry = entry.map_err(Error::io("reading", &corner))?;
+        for entry in std::fs::read_dir(&private).map_err(Error::io("reading", &private))? {
+            let entry = entry.map_err(Error::io("reading", &private))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with(PUT_BACK) || (name.starts_with('.') && name.ends_with(".part")) {

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+use two_node_ha_node::Paths;
+
 use super::{Selection, choose};
 use crate::exit;
-use crate::paths::Paths;
 use crate::{daemon, logging};
 
 /// Runs the agent until SIGTERM.

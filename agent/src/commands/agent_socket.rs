@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
+use two_node_ha_node::Paths;
 use two_node_ha_protocol::control::{Request, Response};
-
-use crate::paths::Paths;
 
 /// An open connection.
 #[derive(Debug)]

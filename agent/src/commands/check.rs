@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use two_node_ha_config::{Backing, Config, Diagnostics, FencingMode, Host, Transport, format_size};
+use two_node_ha_node::Paths;
 
 use super::config_file::{Refused, hostname, located, read};
-use crate::paths::Paths;
 
 /// Checks a configuration file and says what it means.
 ///

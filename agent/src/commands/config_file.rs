@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use two_node_ha_config::{
     ACCEPTED, Chosen, Config, Diagnostics, Host, Parsed, decode, parse_with_warnings,
 };
-
-use crate::paths::Paths;
+use two_node_ha_node::Paths;
 
 /// Which configuration, and which of its nodes this host is.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use two_node_ha_node::Paths;
+
 use crate::exit;
 use crate::gate;
-use crate::paths::Paths;
 
 /// Arguments of `gate`.
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use two_node_ha_loopdev::{Device, Error, Host, Link, Request, attach, detach, status};
+use two_node_ha_node::Paths;
 
 use crate::exit;
 
@@ -64,8 +65,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
 /// Runs the command: 0, or 1 with the reason on standard error.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
-    let root = std::env::var_os("TWO_NODE_HA_ROOT").map_or_else(|| "/".into(), PathBuf::from);
-    match execute(&Host::rooted(&root), &args.command) {
+    match execute(&Host::rooted(Paths::from_env().root()), &args.command) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS

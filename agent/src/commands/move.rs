@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use two_node_ha_command::{Call, Runner, System};
 use two_node_ha_config::{Config, Difference};
+use two_node_ha_node::Paths;
 use two_node_ha_planner::State;
 use two_node_ha_planner::observation::{Asked, Drbd, Promotion};
 use two_node_ha_planner::plan::configuration;
@@ -14,7 +15,6 @@ use super::agent_socket::Connection;
 use super::{Selection, load};
 use crate::exit;
 use crate::observe::live;
-use crate::paths::Paths;
 
 /// Arguments of `move`.
 #[derive(Debug, Clone, clap::Args)]

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use two_node_ha_command::System;
+use two_node_ha_node::Paths;
 
 use super::{Selection, load};
 use crate::exit;
-use crate::paths::Paths;
 use crate::peer::keys;
 
 /// What to do with the channel.

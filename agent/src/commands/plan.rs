@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use two_node_ha_node::Paths;
 use two_node_ha_planner::observation::{Observation, VERSION};
 use two_node_ha_planner::{Decision, State, plan};
 use two_node_ha_protocol::control::{Request, Response};
@@ -11,7 +12,6 @@ use super::agent_socket::Connection;
 use super::config_file::warn_beside;
 use super::{Selection, load};
 use crate::exit;
-use crate::paths::Paths;
 
 /// Arguments of `plan`.
 #[derive(Debug, Clone, clap::Args)]

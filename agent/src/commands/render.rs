@@ -8,12 +8,12 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::ValueEnum;
 use two_node_ha_config::{Config, Host};
+use two_node_ha_node::Paths;
+use two_node_ha_render::drbd::Generation;
+use two_node_ha_render::pacemaker::Unmounting;
+use two_node_ha_render::{corosync, drbd, multipath, pacemaker};
 
 use super::config_file::{located, read};
-use crate::paths::Paths;
-use crate::render::drbd::Generation;
-use crate::render::pacemaker::Unmounting;
-use crate::render::{corosync, drbd, multipath, pacemaker};
 
 /// Prints what DRBD, Corosync, Pacemaker or multipathd needs, from the configuration.
 ///

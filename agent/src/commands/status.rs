@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use two_node_ha_node::Paths;
 use two_node_ha_planner::observation::{Mount, Request as Wanted, Services};
 use two_node_ha_protocol::control::{Request, Response, Status};
 
@@ -11,7 +12,6 @@ use super::agent_socket::Connection;
 use super::config_file::warn_beside;
 use super::plan::code;
 use crate::exit;
-use crate::paths::Paths;
 
 /// Arguments of `status`.
 #[derive(Debug, Clone, clap::Args)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use two_node_ha_config::Chosen;
+use two_node_ha_node::Paths;
 
-use crate::paths::Paths;
 use crate::store::accepted;
 
 /// How the agent's own configuration stands.

@@ -38,6 +38,7 @@ use shared::Shared;
 use two_node_ha_command::{Interrupt, System};
 use two_node_ha_config::{Chosen, Config};
 use two_node_ha_events::Pending;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::machine::{Event as Happened, Machine, Moment, Ticket};
 use two_node_ha_planner::record::Resolution;
 use two_node_ha_planner::split_brain::plan::Step as Resolving;
@@ -45,9 +46,9 @@ use two_node_ha_protocol::control::Response;
 use voice::Voice;
 use work::{Done, Jobs, Worker};
 
-use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::act::{Actor, FAILOVER_UNIT};
 use crate::datastore;
-use crate::paths::Paths;
+use crate::k8s::gated_units;
 use crate::peer::client::Client;
 use crate::room;
 use crate::store::journal_or_new;
@@ -152,7 +153,7 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     make_run_directory(&paths.run()).map_err(|why| room::with(why, &paths, &config, false))?;
     // Before anything is changed, and until this process is gone.
     let only = Only::take(&paths)?;
-    crate::files::private_directory(&paths.state())
+    two_node_ha_disk::private_directory(&paths.state())
         .map_err(|error| format!("creating {}: {error}", paths.state().display()))
         .map_err(|why| room::with(why, &paths, &config, false))?;
     let journal = journal_or_new(&paths.journal(), &node.name).map_err(|e| e.to_string())?;

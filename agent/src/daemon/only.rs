@@ -1,8 +1,9 @@
 //! One agent on a node. Two would take the sockets from each other, and one of them steps that the
 //! other does not know of.
 
+use two_node_ha_node::Paths;
+
 use crate::lock::{self, Lock, Other};
-use crate::paths::Paths;
 
 /// The unit whose process the agent is.
 const UNIT: &str = "two-node-ha-k8s.service";

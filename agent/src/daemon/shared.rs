@@ -7,6 +7,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use two_node_ha_config::{Config, Node};
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::{CLUSTER_FILES, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Decision;
 use two_node_ha_planner::machine::Event as Happened;
@@ -16,7 +18,6 @@ use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
 use crate::act::is_raft_file;
-use crate::paths::Paths;
 
 /// The failover unit's connection.
 #[derive(Debug)]
@@ -224,7 +225,7 @@ impl Shared {
             }
             files.push((database, format!("{database}.tar.gz"), tarball));
             // Renewed certificates are newer than any bundle.
-            for name in database.cluster_files() {
+            for name in CLUSTER_FILES {
                 let path = self.paths.on_volume(&self.config, database).join(name);
                 if path.exists() {
                     files.push((database, format!("{database}.{name}"), path));
@@ -250,7 +251,7 @@ impl Shared {
         if report.datastore_running || self.paths.token().exists() {
             return Err(format!("{database} on {node} is not stopped"));
         }
-        let directory = database.raft_directory(&self.paths.spare(database));
+        let directory = raft_directory(database, &self.paths.spare(database));
         let entries = match std::fs::read_dir(&directory) {
             Ok(entries) => entries,
             // A member that has no log.

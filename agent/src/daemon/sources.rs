@@ -14,10 +14,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use two_node_ha_drbd::{Decision, Handler};
 use two_node_ha_events::Pending;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::machine::{Event as Happened, Wants};
 
 use super::Event;
-use crate::paths::Paths;
 
 /// While DRBD's module is not loaded its events cannot be listened to. This is a state of the
 /// boot and of the set-up, never of a settled node.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use two_node_ha_planner::Step;
 use two_node_ha_planner::machine::{Outcome, Task};
-use two_node_ha_planner::observation::{Known, Leads, Observation, Request, Services};
+use two_node_ha_planner::observation::{Known, LinkTarget, Observation, Request, Services};
 use two_node_ha_planner::record::{Epoch, Phase};
 use two_node_ha_planner::world;
 
@@ -93,7 +93,7 @@ fn voter() -> Observation {
         owner: "haone".into(),
     });
     world::given_the_volume(&mut o, Known::Present(epoch));
-    world::each(&mut o, |d| d.leads = Leads::ToVolume);
+    world::each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     (o.services, o.token) = (Services::Running, true);
     o
 }

@@ -18,7 +18,7 @@ use two_node_ha_protocol::control::Response;
 use super::Event;
 use super::eyes::Eyes;
 use super::shared::Shared;
-use crate::act::split_brain::Hands;
+use crate::act::split_brain::Executor;
 use crate::act::split_brain::copy::Copies;
 use crate::act::{Actor, Error, FAILOVER_UNIT, Progress};
 use crate::observe::live;
@@ -228,7 +228,7 @@ impl Worker {
                     config: Arc::clone(&actor.config),
                     root: actor.paths.root().to_owned(),
                 };
-                let hands = Hands {
+                let executor = Executor {
                     here: Here {
                         config: &actor.config,
                         paths: &actor.paths,
@@ -239,7 +239,7 @@ impl Worker {
                     held: self.held(),
                     interrupt: &actor.interrupt,
                 };
-                hands.take(step, resolution, progress)
+                executor.take(step, resolution, progress)
             }
         };
         match taken {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Runner};
 use two_node_ha_config::Config;
-
-use crate::paths::Paths;
+use two_node_ha_node::Paths;
 
 /// Asks for `/readyz`.
 ///

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
-
-use crate::paths::Paths;
 
 /// How long one question may take. The answers are there in a tenth of a second; a disk that is busy
 /// with a resync makes them slower, but not by this much.
@@ -90,9 +90,10 @@ impl Datastore for Local {
     }
 
     fn sole_voter(&self, database: Database) -> Result<bool, String> {
-        raft::sole_voter(
-            &database.raft_directory(&self.paths.state_directory(&self.config, database)),
-        )
+        raft::sole_voter(&raft_directory(
+            database,
+            &self.paths.state_directory(&self.config, database),
+        ))
     }
 
     fn api(&self, within: Duration) -> Result<(), String> {

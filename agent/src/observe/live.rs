@@ -6,20 +6,21 @@ use std::path::Path;
 
 use two_node_ha_command::Runner;
 use two_node_ha_config::Config;
+use two_node_ha_disk::{immutable, link};
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
-    Directories, Drbd, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion, Role,
-    Services, Standing, Suspended,
+    Contents, Directories, Drbd, Known, LinkTarget, Log, Mount, MountPoint, PeerNode, Promotion,
+    Role, Services, Standing, Suspended,
 };
 use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
-use crate::files::{immutable, link};
-use crate::paths::Paths;
 use crate::store::{Record, takeover_copy};
 use crate::systemd::UnitState;
 
@@ -196,7 +197,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         let peer = config.peer_node();
         let fetched = peer.map(|peer| paths.peer_log(config, &peer.name, database));
         let fetched = fetched.filter(|path| path.is_dir());
-        let raft = database.raft_directory(&directory);
+        let raft = raft_directory(database, &directory);
         // While the databases are this node's own, so is the identity beside them.
         let mine = matches!(&epoch, Known::Present(known)
             if known.phase(database) == Phase::Done && mine(known));
@@ -204,7 +205,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
             let info = dqlite::read_info(&raft).ok().flatten().filter(|_| mine);
             info.map(|info| info.id)
         });
-        let spare = database.raft_directory(&paths.spare(database));
+        let spare = raft_directory(database, &paths.spare(database));
         let others = (spare.as_path(), fetched.as_deref());
         let mut beside = looks.beside(&raft, others, me);
         if let (Known::Present(known), Some(node)) = (&epoch, config.this_node()) {
@@ -228,11 +229,14 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
 #[must_use]
 pub fn own_id(paths: &Paths, config: &Config, database: Database) -> Option<u64> {
     let mut directories = vec![
-        database.raft_directory(&paths.spare(database)),
+        raft_directory(database, &paths.spare(database)),
         paths.identity(database),
     ];
-    if leads(paths, config, database) == Leads::Directory {
-        directories.push(database.raft_directory(&paths.state_directory(config, database)));
+    if leads(paths, config, database) == LinkTarget::Directory {
+        directories.push(raft_directory(
+            database,
+            &paths.state_directory(config, database),
+        ));
     }
     let info = directories
         .iter()
@@ -274,7 +278,7 @@ pub fn databases(
         if let Some(holds) = on_volume.databases.get(&database) {
             found.volume = holds.clone();
         }
-        let spare = database.raft_directory(&paths.spare(database));
+        let spare = raft_directory(database, &paths.spare(database));
         found.spare_log = looks.log(&spare, own_id(paths, config, database));
         if let Some(logs) = on_volume.logs.get(&database) {
             found.volume_log = logs.log.clone();
@@ -296,10 +300,10 @@ pub fn directories(
 ) -> Directories {
     let leads = leads(paths, config, database);
     let state = paths.state_directory(config, database);
-    let (original, original_voter) = if leads == Leads::Directory {
+    let (original, original_voter) = if leads == LinkTarget::Directory {
         (holds(&state, database), voter_by_raft(&state, database))
     } else {
-        (Holds::Missing, None)
+        (Contents::Missing, None)
     };
     Directories {
         leads,
@@ -308,7 +312,7 @@ pub fn directories(
         volume: if mounted {
             holds(&paths.on_volume(config, database), database)
         } else {
-            Holds::Missing
+            Contents::Missing
         },
         original_voter,
         spare_log: Log::None,
@@ -320,48 +324,50 @@ pub fn directories(
 
 /// Where a state directory leads.
 #[must_use]
-pub fn leads(paths: &Paths, config: &Config, database: Database) -> Leads {
+pub fn leads(paths: &Paths, config: &Config, database: Database) -> LinkTarget {
     match link::look(&paths.state_directory(config, database)) {
-        Ok(link::Found::Missing) => Leads::Nowhere,
-        Ok(link::Found::Directory) => Leads::Directory,
-        Ok(link::Found::Foreign) => Leads::Elsewhere("it is no directory".into()),
-        Ok(link::Found::Link(to)) if to == paths.on_volume(config, database) => Leads::ToVolume,
-        Ok(link::Found::Link(to)) if to == paths.spare(database) => Leads::ToSpare,
-        Ok(link::Found::Link(to)) => Leads::Elsewhere(to.display().to_string()),
-        Err(error) => Leads::Elsewhere(error.to_string()),
+        Ok(link::Found::Missing) => LinkTarget::Nowhere,
+        Ok(link::Found::Directory) => LinkTarget::Directory,
+        Ok(link::Found::Foreign) => LinkTarget::Elsewhere("it is no directory".into()),
+        Ok(link::Found::Link(to)) if to == paths.on_volume(config, database) => {
+            LinkTarget::ToVolume
+        }
+        Ok(link::Found::Link(to)) if to == paths.spare(database) => LinkTarget::ToSpare,
+        Ok(link::Found::Link(to)) => LinkTarget::Elsewhere(to.display().to_string()),
+        Err(error) => LinkTarget::Elsewhere(error.to_string()),
     }
 }
 
-fn holds(state: &Path, database: Database) -> Holds {
+fn holds(state: &Path, database: Database) -> Contents {
     if !state.is_dir() {
-        return Holds::Missing;
+        return Contents::Missing;
     }
     // k8sd replaces its whole database by the bundle before dqlite looks at it.
     let bundle = database == Database::K8sd && state.join("recovery_db.tar.gz").exists();
-    let raft = database.raft_directory(state);
+    let raft = raft_directory(database, state);
     if !raft.is_dir() {
-        return Holds::Trap(format!(
+        return Contents::Trap(format!(
             "{} is missing: k8sd was interrupted while it unpacked a bundle",
             raft.display()
         ));
     }
     let directory = match dqlite::inspect(&raft) {
         Ok(directory) => directory,
-        Err(error) => return Holds::Trap(error.to_string()),
+        Err(error) => return Contents::Trap(error.to_string()),
     };
     if directory.info.is_none() {
-        return Holds::Trap(format!("{} has no info.yaml", raft.display()));
+        return Contents::Trap(format!("{} has no info.yaml", raft.display()));
     }
     if bundle {
-        return Holds::Database;
+        return Contents::Database;
     }
     let empty = !directory.has_raft_state();
     match dqlite::identity_trap(&directory) {
         // Without raft's files it is never started, only made anew from a bundle.
-        Some(_) if empty => Holds::IdentityOnly,
-        Some(trap) => Holds::Trap(trap.to_string()),
-        None if empty => Holds::Waiting,
-        None => Holds::Database,
+        Some(_) if empty => Contents::IdentityOnly,
+        Some(trap) => Contents::Trap(trap.to_string()),
+        None if empty => Contents::Waiting,
+        None => Contents::Database,
     }
 }
 
@@ -369,7 +375,7 @@ fn holds(state: &Path, database: Database) -> Holds {
 /// be told, as between the two halves of a handover. (cluster.yaml is a cache: after a handover it
 /// goes on naming the node that has handed over.)
 fn voter_by_raft(state: &Path, database: Database) -> Option<bool> {
-    let raft = database.raft_directory(state);
+    let raft = raft_directory(database, state);
     let me = dqlite::read_info(&raft).ok()??;
     match Looks::default().log(&raft, Some(me.id)) {
         // A member that has always been a spare has no log.

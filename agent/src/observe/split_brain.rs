@@ -8,6 +8,8 @@ use two_node_ha_command::{Call, Error, Exit, Output, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Mount, Role};
 use two_node_ha_planner::record::{Epoch, Owned};
@@ -16,7 +18,6 @@ use two_node_ha_planner::split_brain::generation::Generation;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Log, Side};
 
 use crate::observe::live;
-use crate::paths::Paths;
 use crate::store::{Record, journal_or_new};
 
 /// How long a program may take.
@@ -186,7 +187,7 @@ fn databases(here: Here<'_>, mount: &Mount, role: Role) -> BTreeMap<Database, Lo
 
 fn log(here: Here<'_>, database: Database) -> Log {
     let state = here.paths.on_volume(here.config, database);
-    match dqlite::prints(&database.raft_directory(&state), ENTRIES) {
+    match dqlite::prints(&raft_directory(database, &state), ENTRIES) {
         Ok(prints) => Log::Read(prints),
         Err(error) => Log::Unknown(error.to_string()),
     }

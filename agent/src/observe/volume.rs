@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Holds, Known};
+use two_node_ha_planner::observation::{Contents, Known};
 use two_node_ha_planner::record::Epoch;
 
 use super::logs::Beside;
@@ -23,7 +23,7 @@ pub struct View {
     /// The record.
     pub epoch: Known<Epoch>,
     /// What the databases' directories there hold.
-    pub databases: BTreeMap<Database, Holds>,
+    pub databases: BTreeMap<Database, Contents>,
     /// Their logs.
     pub logs: BTreeMap<Database, Beside>,
 }
@@ -45,7 +45,7 @@ impl View {
             epoch: Known::Unreadable(why.clone()),
             databases: Database::ALL
                 .into_iter()
-                .map(|database| (database, Holds::Trap(why.clone())))
+                .map(|database| (database, Contents::Trap(why.clone())))
                 .collect(),
             logs: BTreeMap::new(),
         }
@@ -161,7 +161,7 @@ mod tests {
             before
                 .databases
                 .values()
-                .all(|h| matches!(h, Holds::Trap(_)))
+                .all(|h| matches!(h, Contents::Trap(_)))
         );
         assert_eq!(reader.look(false, LONG, || view(1)), (view(1), false));
         let again = reader.look(true, LONG, || panic!("it was touched"));

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
+use two_node_ha_disk::{self as disk, effects};
+use two_node_ha_node::Paths;
 use two_node_ha_planner::report::hex;
 use two_node_ha_protocol::peer::{BundleFile, LONGEST_LINE, Request, Response};
-
-use crate::files::{self, effects};
-use crate::paths::Paths;
 
 /// Why the peer gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -272,12 +271,12 @@ pub(crate) fn receive_all(
         path: directory.to_path_buf(),
         source,
     };
-    files::tree::remove_if_there(directory).map_err(store)?;
-    files::private_directory(directory).map_err(store)?;
+    disk::tree::remove_if_there(directory).map_err(store)?;
+    disk::private_directory(directory).map_err(store)?;
     for file in files {
         receive(host, file, stream, directory)?;
     }
-    files::sync_directory(directory).map_err(store)
+    disk::sync_directory(directory).map_err(store)
 }
 
 fn receive(

@@ -8,16 +8,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use two_node_ha_command::{Call, Runner};
-
-use crate::files::{atomic, private_directory};
-use crate::paths::Paths;
+use two_node_ha_config::PEER_HOME;
+use two_node_ha_disk::{atomic, private_directory};
+use two_node_ha_node::Paths;
 
 /// Our private key, in [`Paths::peer_keys`].
 pub const KEY: &str = "id_ed25519";
 /// The peer's host keys, in [`Paths::peer_keys`].
 pub const KNOWN_HOSTS: &str = "known_hosts";
-/// Home of the account whose only right is the forced command.
-pub const HOME: &str = "/var/lib/two-node-ha-peer";
 /// The only thing that the peer's key may do here.
 const FORCED: &str = "restrict,command=\"/usr/bin/two-node-ha peer serve\"";
 
@@ -175,7 +173,7 @@ pub fn import(paths: &Paths, peer: &str, text: &str) -> Result<(), Error> {
 
     // Root owns the file and the directories, so that the account cannot widen its own rights;
     // sshd reads it as the account, so it is readable: a public key is no secret.
-    let home = paths.at(Path::new(HOME));
+    let home = paths.at(Path::new(PEER_HOME));
     let ssh = home.join(".ssh");
     for directory in [&home, &ssh] {
         match std::fs::create_dir(directory) {

@@ -5,9 +5,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_node::Paths;
+
 use super::marks::Units;
 use super::process::{Process, kill_if};
-use crate::paths::Paths;
 
 /// Where systemd's hierarchy is: version 2 alone, version 2 beside others, version 1.
 const ROOTS: [&str; 3] = [

@@ -13,12 +13,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
 
 use super::marks;
 use super::process::Process;
 use crate::observe::mounts;
-use crate::paths::Paths;
 
 /// The agent's unit, whose name its processes' control group has.
 const AGENT: &str = "/two-node-ha-k8s.service";

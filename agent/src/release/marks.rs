@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
-
-use crate::paths::Paths;
 
 /// The generator's drop-in in `NAME.service.d`.
 const DROP_IN: &str = "50-two-node-ha.conf";

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use holders::{Found, Who};
 use process::Process;
+use two_node_ha_node::Paths;
 
-use crate::paths::Paths;
 pub use process::has_ended;
 pub use say::Say;
 

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use two_node_ha_node::Paths;
+
 use super::holders::{Who, look};
 use super::{Patience, Say, down};
-use crate::paths::Paths;
 
 const QUICK: Patience = Patience {
     agent: Duration::from_millis(100),

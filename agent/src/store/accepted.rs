@@ -8,8 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use two_node_ha_config::Content;
-
-use crate::files::{self, atomic};
+use two_node_ha_disk::{self as disk, atomic};
 
 /// Keeps `bytes` at `path`, private and durable; a cut of the power leaves the old ones or these.
 /// Written only where they differ, so that the time of the file is that of the acceptance. Whether
@@ -22,7 +21,7 @@ pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<bool> {
         return Ok(false);
     }
     if let Some(parent) = path.parent() {
-        files::private_directory(parent)?;
+        disk::private_directory(parent)?;
     }
     atomic::replace(path, bytes)?;
     Ok(true)
@@ -40,11 +39,11 @@ fn is_kept(path: &Path, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::effects;
-    use crate::files::effects::power::{self, Loss};
     use std::collections::BTreeSet;
     use std::rc::Rc;
     use std::time::{Duration, UNIX_EPOCH};
+    use two_node_ha_disk::effects;
+    use two_node_ha_disk::power::{self, Loss};
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o7777

@@ -13,9 +13,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use two_node_ha_disk::atomic;
 use two_node_ha_planner::record::{Epoch, Journal, Resolution, Unreadable, Versioned};
-
-use crate::files::atomic;
 
 /// A record as a file: replaced atomically, and never taken for absent where it cannot be read.
 pub trait Record: Serialize + Versioned {

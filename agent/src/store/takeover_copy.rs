@@ -1,28 +1,29 @@
-//! `before-epoch-N` in this project's corner of the volume: each database as it was before this
+//! `before-epoch-N` in this project's private of the volume: each database as it was before this
 //! epoch's owner changed anything of it.
 
 use std::io;
 use std::path::PathBuf;
 
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::Database;
-
-use crate::paths::Paths;
 
 const PREFIX: &str = "before-epoch-";
 
 /// Where the copies of one epoch are.
 #[must_use]
 pub fn directory(paths: &Paths, config: &Config, epoch: u64) -> PathBuf {
-    paths.volume_corner(config).join(format!("{PREFIX}{epoch}"))
+    paths
+        .private_on_volume(config)
+        .join(format!("{PREFIX}{epoch}"))
 }
 
 /// All that are there, the oldest first.
 ///
 /// # Errors
-/// What the system says; a corner that is not there has none.
+/// What the system says; a private that is not there has none.
 pub fn all(paths: &Paths, config: &Config) -> io::Result<Vec<(u64, PathBuf)>> {
-    let entries = match std::fs::read_dir(paths.volume_corner(config)) {
+    let entries = match std::fs::read_dir(paths.private_on_volume(config)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -72,6 +73,7 @@ pub fn interrupted(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use two_node_ha_node::database::raft_directory;
     use two_node_ha_planner::world;
 
     #[test]
@@ -85,7 +87,7 @@ mod tests {
             copy(&paths, &config, 2, database),
             paths.on_volume(&config, database),
         ] {
-            let raft = database.raft_directory(&directory);
+            let raft = raft_directory(database, &directory);
             std::fs::create_dir_all(&raft).unwrap();
             std::fs::write(raft.join("metadata1"), [1; 32]).unwrap();
         }

@@ -2,7 +2,7 @@
 //! that an agent has last accepted.
 //!
 //! *Accepted* means: valid for this host, and taken by a running agent, which then keeps the file's
-//! bytes at [`ACCEPTED`]. A typo must not undo what runs (a voter whose configuration vanishes is
+//! bytes at [`ACCEPTED`](crate::ACCEPTED). A typo must not undo what runs (a voter whose configuration vanishes is
 //! torn down by Pacemaker in the middle of its writes), so everything that acts on a node chooses
 //! here, and says loudly what it has chosen.
 
@@ -12,13 +12,9 @@ use std::time::SystemTime;
 use crate::diag::Diagnostics;
 use crate::difference;
 use crate::file::{Content, Found};
-use crate::parse::{Host, decode, parse};
-use crate::schema::Config;
+use crate::parse::{decode, parse};
+use crate::schema::{Config, Host};
 use crate::units::format_time;
-
-/// Where the configuration that was accepted last lies on a node: 0600 in a directory of 0700, as it
-/// may hold a fence device's password.
-pub const ACCEPTED: &str = "/var/lib/two-node-ha/accepted.toml";
 
 /// Why a file gave no configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

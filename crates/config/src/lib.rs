@@ -26,6 +26,7 @@ mod file;
 mod keys;
 mod names;
 mod parse;
+mod places;
 mod reader;
 mod rules;
 mod schema;
@@ -35,14 +36,12 @@ mod syntax;
 pub mod times;
 mod units;
 
-pub use accepted::{ACCEPTED, Broken, Chosen, Fallback, Neither, choose};
+pub use accepted::{Broken, Chosen, Fallback, Neither, choose};
 pub use compare::{Difference, Facts, differences, facts};
 pub use diag::{Diagnostic, Diagnostics, Severity};
 pub use file::{Content, Found, read};
 pub use keys::{KEYS, Key, Kind, TABLES, Table, key};
-pub use parse::{Host, Parsed, decode, parse, parse_with_warnings, readable};
+pub use parse::{Parsed, decode, parse, parse_with_warnings, readable};
+pub use places::{ACCEPTED, PATH, PEER_HOME, STATE};
 pub use schema::*;
 pub use units::{format_duration, format_size, format_time};
-
-/// Where the file lies on a node.
-pub const PATH: &str = "/etc/two-node-ha.toml";

@@ -7,10 +7,11 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::diag::{Diagnostics, Severity};
+use crate::places::COPIES;
 use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
-    Hooks, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
+    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};
@@ -19,19 +20,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Where the copies of a backing device are kept.
-pub(crate) const COPIES: &str = "/var/lib/two-node-ha/copies";
-
-/// Which of the two nodes the file is read on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Host<'a> {
-    /// None in particular: [`Config::this`] is `None`.
-    Any,
-    /// The one whose host name this is (`uname -n`); another one is an error.
-    Hostname(&'a str),
-    /// The one of that name; another one is an error.
-    Node(&'a str),
-}
 
 /// A valid configuration and what is unsafe about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,9 +7,8 @@ mod times;
 
 use std::path::Path;
 
-use crate::parse::Host;
 use crate::reader::{Fault, Reader};
-use crate::schema::{AfterSb, Config, FencingMode, LossAction, NoCopyPolicy, Transport};
+use crate::schema::{AfterSb, Config, FencingMode, Host, LossAction, NoCopyPolicy, Transport};
 use crate::suggest;
 
 /// All of them, the warnings included.

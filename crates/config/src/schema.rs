@@ -8,6 +8,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Which of the two nodes the file is read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// None in particular: [`Config::this`] is `None`.
+    Any,
+    /// The one whose host name this is (`uname -n`); another one is an error.
+    Hostname(&'a str),
+    /// The one of that name; another one is an error.
+    Node(&'a str),
+}
+
 /// The whole of `/etc/two-node-ha.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

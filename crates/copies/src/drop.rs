@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use two_node_ha_disk as disk;
+use two_node_ha_disk::effects::{self, Change};
+
 use crate::error::{Error, io_error};
 use crate::record::{Method, Why};
 use crate::store::{Copy, part, read_record};
-use crate::{Copies, effects, lvm};
+use crate::{Copies, lvm};
 
 impl Copies {
     /// Drops a copy.
@@ -19,7 +22,7 @@ impl Copies {
             Err(Error::Damaged { .. }) => {
                 // Only the names are certain.
                 for path in [self.record_path(name), self.image_path(name)] {
-                    effects::remove(&path).map_err(io_error("remove", &path))?;
+                    disk::remove_file_if_there(&path).map_err(io_error("remove", &path))?;
                 }
                 Ok(())
             }
@@ -55,7 +58,7 @@ impl Copies {
     /// Removes a copy: its record first, so that what is listed is whole.
     pub(crate) fn remove(&self, copy: &Copy, deadline: Duration) -> Result<(), Error> {
         let record = self.record_path(&copy.name);
-        let sync = || effects::sync_directory(&self.dir).map_err(io_error("sync", &self.dir));
+        let sync = || disk::sync_directory(&self.dir).map_err(io_error("sync", &self.dir));
         if copy.record.method == Method::LvmSnapshot {
             // Under a temporary name, which keeps that of the snapshot for another try.
             let parts = part(&record);
@@ -67,27 +70,29 @@ impl Copies {
                 effects::rename(&parts, &record).map_err(io_error("rename", &parts))?;
                 return Err(error);
             }
-            effects::remove(&parts).map_err(io_error("remove", &parts))?;
+            disk::remove_file_if_there(&parts).map_err(io_error("remove", &parts))?;
             return sync();
         }
-        effects::remove(&record).map_err(io_error("remove", &record))?;
+        disk::remove_file_if_there(&record).map_err(io_error("remove", &record))?;
         sync()?;
-        effects::remove(&copy.path).map_err(io_error("remove", &copy.path))?;
+        disk::remove_file_if_there(&copy.path).map_err(io_error("remove", &copy.path))?;
         sync()
     }
 
     /// Removes what a crash left. The lock is held: nobody is making any of it.
     pub(crate) fn clear(&self, deadline: Duration) -> Result<(), Error> {
         for path in self.list()?.leftovers {
-            let snapshot = read_record(&path).ok().and_then(|record| record.snapshot);
-            if let Some(snapshot) = snapshot {
-                if self.snapshot_path(&snapshot).exists() {
-                    let name = path.file_name().and_then(|name| name.to_str());
-                    let name = name.and_then(|name| name.strip_suffix(".json.part"));
-                    self.remove_snapshot(name.unwrap_or_default(), &snapshot, deadline)?;
+            // What has not even its temporary name tells nothing that this one does not.
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let Some(name) = name.and_then(|name| name.strip_suffix(".json.part")) {
+                let snapshot = read_record(&path).ok().and_then(|record| record.snapshot);
+                if let Some(snapshot) = snapshot {
+                    if self.snapshot_path(&snapshot).exists() {
+                        self.remove_snapshot(name, &snapshot, deadline)?;
+                    }
                 }
             }
-            effects::remove(&path).map_err(io_error("remove", &path))?;
+            disk::remove_file_if_there(&path).map_err(io_error("remove", &path))?;
         }
         Ok(())
     }
@@ -104,6 +109,12 @@ impl Copies {
                 "the record of {name} names {snapshot}, which is no copy; it stays"
             )));
         }
-        lvm::run(&*self.runner, &lvm::removal(snapshot, deadline)).map(|_| ())
+        let path = self.snapshot_path(snapshot);
+        let removal = lvm::removal(snapshot, deadline);
+        effects::pass(Change::Other("remove the snapshot", &path), || {
+            Ok(lvm::run(&*self.runner, &removal))
+        })
+        .map_err(io_error("remove", &path))?
+        .map(|_| ())
     }
 }

@@ -18,8 +18,8 @@
 //! Nothing here changes the state of DRBD.
 
 mod drop;
-mod effects;
 mod error;
+mod limits;
 mod lock;
 mod lvm;
 mod make;
@@ -45,7 +45,7 @@ use two_node_ha_command::{Runner, System};
 use two_node_ha_config::{Backing, Config};
 
 pub use error::{Error, Refused};
-pub use make::{Limits, Progress};
+pub use limits::{Limits, Progress};
 pub use metadata::Generation;
 pub use open::{Holder, holders};
 pub use record::{Method, Record, VERSION, Why};

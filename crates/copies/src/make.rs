@@ -3,59 +3,19 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
+use two_node_ha_disk::effects::{self, Change};
+use two_node_ha_disk::{self as disk, atomic};
 
 use crate::error::{Error, Refused, io_error};
+use crate::limits::{Limits, Progress};
 use crate::record::{Method, Record, VERSION, Why};
 use crate::source::Source;
 use crate::space::Space;
 use crate::store::{Copy, part};
-use crate::{Copies, effects, lvm, sparse, sys, time};
-
-/// How long it may take.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// When it must be done; `None`: whenever.
-    pub until: Option<Instant>,
-}
-
-impl Limits {
-    /// Until then.
-    #[must_use]
-    pub fn until(until: Instant) -> Self {
-        Self { until: Some(until) }
-    }
-
-    /// What is left, from a moment on.
-    pub(crate) fn left(&self, from: Instant) -> Option<Duration> {
-        self.until
-            .map(|until| until.saturating_duration_since(from))
-    }
-
-    /// What another program may take.
-    pub(crate) fn of_program(&self) -> Duration {
-        let left = self.left(Instant::now());
-        left.map_or(lvm::DEADLINE, |left| left.min(lvm::DEADLINE))
-    }
-}
-
-/// Hears how far it is.
-pub trait Progress {
-    /// So many bytes of so many.
-    fn step(&mut self, done: u64, total: u64);
-
-    /// Whether the copy is wanted no more, for now; asked after each step.
-    fn is_over(&self) -> bool {
-        false
-    }
-}
-
-/// Nobody listens.
-impl Progress for () {
-    fn step(&mut self, _: u64, _: u64) {}
-}
+use crate::{Copies, lvm, sparse, sys, time};
 
 /// What DRBD says of the data that is copied.
 #[derive(Debug, Clone, Default)]
@@ -169,11 +129,11 @@ impl Copies {
             let path = &path;
             move |error| Way::Failed(Refused::Failed(io_error(doing, path)(error)))
         };
-        let file = effects::create(&path).map_err(failed("create"))?;
-        let cloned = sys::like(&source.file, &file)
-            .and_then(|()| effects::clone(&source.file, &file, &path));
+        let file = effects::create_private(&path).map_err(failed("create"))?;
+        let cloned =
+            sys::like(&source.file, &file).and_then(|()| effects::clone(&source.file, &file));
         if let Err(error) = cloned {
-            effects::remove(&path).map_err(failed("remove"))?;
+            disk::remove_file_if_there(&path).map_err(failed("remove"))?;
             return Err(match error.raw_os_error().map(Errno::from_raw) {
                 // Not on this file system, not across two, not these two files.
                 Some(
@@ -191,10 +151,10 @@ impl Copies {
         // The copy takes no room; each block of the backing file that changes from now on does,
         // and DRBD, which knows nothing of that, would get the write error.
         if let Err(refused) = self.room_for(source.allocated.min(source.size), record.why) {
-            effects::remove(&path).map_err(failed("remove"))?;
+            disk::remove_file_if_there(&path).map_err(failed("remove"))?;
             return Err(Way::Failed(refused));
         }
-        effects::sync(&file, &path).map_err(failed("sync"))?;
+        effects::sync(&file).map_err(failed("sync"))?;
         record.method = Method::Reflink;
         Ok(())
     }
@@ -225,9 +185,13 @@ impl Copies {
         record.snapshot = Some(format!("{}/{name}", volume.group));
         // First, so that a crash leaves the snapshot's name.
         let path = part(&self.record_path(name));
-        write_new(&path, record).map_err(|error| failed(io_error("write", &path)(error)))?;
+        let content = serde_json::to_vec(record).unwrap_or_default();
+        atomic::replace(&path, &content)
+            .map_err(|error| failed(io_error("write", &path)(error)))?;
         let call = lvm::creation(&volume, name, limits.of_program());
-        let made = effects::pass(effects::Change::Other, || Ok(lvm::run(runner, &call)));
+        let made = effects::pass(Change::Other("take a snapshot of", &self.backing), || {
+            Ok(lvm::run(runner, &call))
+        });
         let made = made
             .map_err(io_error("snapshot", &self.backing))
             .and_then(|made| made);
@@ -253,7 +217,7 @@ impl Copies {
             data_size(source).map_err(io_error("look for data in", &self.backing))?,
             record.why,
         )?;
-        let file: File = effects::create(&path).map_err(io_error("create", &path))?;
+        let file: File = effects::create_private(&path).map_err(io_error("create", &path))?;
         let digest = sparse::copy(source, &file, &path, &limits, progress)?;
         record.checksum = Some(digest.text());
         Ok(())
@@ -285,19 +249,23 @@ impl Copies {
         if record.method != Method::LvmSnapshot {
             effects::rename(&part(&image), &image).map_err(io_error("name", &image))?;
             // It must not be the record alone that has its name after a power cut.
-            effects::sync_directory(&self.dir).map_err(io_error("sync", &self.dir))?;
+            disk::sync_directory(&self.dir).map_err(io_error("sync", &self.dir))?;
         }
+        // Under its temporary name first: there it may stand already, as all that tells of a snapshot.
         let path = self.record_path(name);
+        let parts = part(&path);
         let content = serde_json::to_vec(record).unwrap_or_default();
-        effects::replace(&path, &part(&path), &content).map_err(io_error("write", &path))
+        atomic::replace(&parts, &content)
+            .and_then(|()| disk::rename(&parts, &path))
+            .map_err(io_error("write", &path))
     }
 
     /// Removes what was made of a copy that failed; what cannot be removed now, the next call
     /// clears away.
     fn undo(&self, name: &str, record: &Record, limits: Limits) {
         let image = self.image_path(name);
-        let _ = effects::remove(&part(&image));
-        let _ = effects::remove(&image);
+        let _ = disk::remove_file_if_there(&part(&image));
+        let _ = disk::remove_file_if_there(&image);
         let parts = part(&self.record_path(name));
         let mut gone = true;
         if let Some(snapshot) = &record.snapshot {
@@ -308,18 +276,9 @@ impl Copies {
             }
         }
         if gone {
-            let _ = effects::remove(&parts);
+            let _ = disk::remove_file_if_there(&parts);
         }
     }
-}
-
-/// Writes a record to a file that is not there yet.
-fn write_new(path: &Path, record: &Record) -> io::Result<()> {
-    let content = serde_json::to_vec(record).unwrap_or_default();
-    let file = effects::create(path)?;
-    effects::write(&file, path, &content, 0)?;
-    effects::sync(&file, path)?;
-    effects::sync_directory(path.parent().unwrap_or(Path::new("/")))
 }
 
 /// Bytes that may have to be copied.

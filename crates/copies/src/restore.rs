@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use two_node_ha_disk::effects;
 
 use crate::error::{Error, io_error};
-use crate::make::Progress;
+use crate::limits::Progress;
 use crate::metadata::{BLOCK, Generation};
 use crate::source::{Buffer, Source};
 use crate::sparse::{CHUNK, Digest};
 use crate::store::Copy;
-use crate::{Copies, effects, sys};
+use crate::{Copies, sys};
 
 /// Bytes that are written at once where any of them differs.
 const PIECE: usize = 128 << 10;
@@ -257,9 +258,9 @@ fn write(target: &Target, bytes: &[u8], at: u64) -> Result<(), Error> {
     } else {
         bytes
     };
-    effects::write(&target.file, &target.path, bytes, at).map_err(io_error("write", &target.path))
+    effects::write_at(&target.file, bytes, at).map_err(io_error("write", &target.path))
 }
 
 fn sync(target: &Target) -> Result<(), Error> {
-    effects::sync(&target.file, &target.path).map_err(io_error("sync", &target.path))
+    effects::sync(&target.file).map_err(io_error("sync", &target.path))
 }

@@ -11,7 +11,8 @@ use two_node_ha_drbd::query::{self, now_within};
 use two_node_ha_drbd::{DiskState, Generation as Drbd, parse_proc_drbd};
 
 use crate::error::{Error, Refused};
-use crate::make::{Limits, State};
+use crate::limits::Limits;
+use crate::make::State;
 use crate::record::Why;
 use crate::source::Source;
 use crate::store::{Copy, Unfinished};

@@ -10,10 +10,10 @@ use crc_fast::CrcAlgorithm;
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::fstatvfs;
+use two_node_ha_disk::effects;
 
-use crate::effects;
 use crate::error::{Refused, io_error};
-use crate::make::{Limits, Progress};
+use crate::limits::{Limits, Progress};
 use crate::pace::{Pace, Verdict};
 use crate::source::{Buffer, Source};
 use crate::space::{self, Space};
@@ -75,7 +75,7 @@ pub fn copy(
     let failed = |doing| move |error: io::Error| write_error(doing, path, error);
     let began = Instant::now();
     let allowed = limits.left(began);
-    effects::set_size(target, path, source.size).map_err(failed("write"))?;
+    effects::set_size(target, source.size).map_err(failed("write"))?;
     let _ = posix_fadvise(
         &source.file,
         0,
@@ -105,7 +105,7 @@ pub fn copy(
                 return Err(failed("make")(error));
             }
             digest.update(at, bytes);
-            window.written += write_data(target, path, bytes, at).map_err(failed("write"))?;
+            window.written += write_data(target, bytes, at).map_err(failed("write"))?;
             at += want as u64;
             done += want as u64;
             total = total.max(done);
@@ -130,7 +130,7 @@ pub fn copy(
         }
         at = at.max(end);
     }
-    effects::sync(target, path).map_err(failed("sync"))?;
+    effects::sync(target).map_err(failed("sync"))?;
     let _ = posix_fadvise(
         target.as_fd(),
         0,
@@ -159,12 +159,12 @@ fn in_time(elapsed: Duration, allowed: Duration, done: u64, left: u64) -> Result
 }
 
 /// Writes the runs of blocks that are not zero; returns how many bytes.
-fn write_data(target: &File, path: &Path, bytes: &[u8], offset: u64) -> io::Result<u64> {
+fn write_data(target: &File, bytes: &[u8], offset: u64) -> io::Result<u64> {
     let mut written = 0;
     let mut run: Option<(usize, usize)> = None;
     let put = |(begin, end): (usize, usize)| {
         let run = bytes.get(begin..end).unwrap_or_default();
-        effects::write(target, path, run, offset + begin as u64)?;
+        effects::write_at(target, run, offset + begin as u64)?;
         Ok::<_, io::Error>(run.len() as u64)
     };
     let mut at = 0;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use two_node_ha_disk::{self as disk, atomic};
 
 use crate::error::{Error, io_error};
 use crate::lock::Lock;
 use crate::record::{Method, Record, VERSION};
-use crate::{Copies, effects, time};
+use crate::{Copies, time};
 
 /// Bytes of the largest record that is read.
 const RECORD_LIMIT: u64 = 64 * 1024;
@@ -127,6 +128,11 @@ impl Copies {
     }
 
     fn is_leftover(&self, name: &str, all: &[String]) -> bool {
+        if let Some(meant) = atomic::meant(name) {
+            let whose = meant.strip_suffix(PART).unwrap_or(meant);
+            let copy = whose.strip_suffix(".json");
+            return whose == self.unfinished_name() || copy.is_some_and(|copy| self.is_name(copy));
+        }
         let (bare, part) = match name.strip_suffix(PART) {
             Some(bare) => (bare, true),
             None => (name, false),
@@ -226,13 +232,17 @@ impl Copies {
         self.root.join("dev").join(snapshot)
     }
 
+    fn unfinished_name(&self) -> String {
+        format!("{}.unfinished.json", self.resource)
+    }
+
     fn unfinished_path(&self) -> PathBuf {
-        self.dir.join(format!("{}.unfinished.json", self.resource))
+        self.dir.join(self.unfinished_name())
     }
 
     /// Makes the directory and takes the lock, waiting until `until`.
     pub(crate) fn lock(&self, until: Option<Instant>) -> Result<Lock, Error> {
-        effects::private_directory(&self.dir).map_err(io_error("create", &self.dir))?;
+        disk::private_directory(&self.dir).map_err(io_error("create", &self.dir))?;
         Lock::take(&self.dir.join(format!("{}.lock", self.resource)), until)
     }
 
@@ -256,13 +266,13 @@ impl Copies {
         };
         let path = self.unfinished_path();
         let content = serde_json::to_vec(&record).unwrap_or_default();
-        effects::replace(&path, &part(&path), &content).map_err(io_error("write", &path))
+        atomic::replace(&path, &content).map_err(io_error("write", &path))
     }
 
     pub(crate) fn clear_unfinished(&self) -> Result<(), Error> {
         let path = self.unfinished_path();
-        effects::remove(&path)
-            .and_then(|()| effects::sync_directory(&self.dir))
+        disk::remove_file_if_there(&path)
+            .and_then(|()| disk::sync_directory(&self.dir))
             .map_err(io_error("remove", &path))
     }
 }

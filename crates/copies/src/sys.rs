@@ -8,18 +8,9 @@ use std::os::fd::AsRawFd;
 const NOCOW: libc::c_long = 0x0080_0000;
 
 mod raw {
-    nix::ioctl_write_int!(ficlone, 0x94, 9);
     nix::ioctl_read!(get_flags, b'f', 1, libc::c_long);
     nix::ioctl_write_ptr!(set_flags, b'f', 2, libc::c_long);
     nix::ioctl_none!(flush_buffers, 0x12, 97);
-}
-
-/// `FICLONE`: `target` shares all blocks of `source` from here on, until one of them changes.
-pub fn clone(source: &File, target: &File) -> io::Result<()> {
-    let source = u64::from(source.as_raw_fd().unsigned_abs());
-    // SAFETY: both descriptors are open for as long as their borrows; the argument is a number.
-    unsafe { raw::ficlone(target.as_raw_fd(), source) }?;
-    Ok(())
 }
 
 /// btrfs clones only between two files that both are, or both are not, exempt from copy on write:

@@ -2,11 +2,12 @@
 
 use crate::configuration::Server;
 use crate::log::{Log, put_together};
+use crate::loss::Loss;
 use crate::metadata::{Metadata, MetadataFault};
 use crate::node::NodeInfo;
 use crate::remedy::Step;
 use crate::report::{
-    Loss, Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
+    Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
 };
 use crate::scan::{Scan, Snapshot};
 use crate::segment::Segment;

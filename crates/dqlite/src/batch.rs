@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::bytes::Bytes;
 use crate::configuration::decode_configuration;
 use crate::crc::{Crc, crc32};
-use crate::segment::{Change, EntryType};
+use crate::entry::{Change, EntryType};
 
 /// The most entries that dqlite takes for possible in a batch: 8 MiB in pieces of four words.
 pub const MOST_ENTRIES: u64 = 8 * 1024 * 1024 / 32;

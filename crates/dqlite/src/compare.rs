@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::assess::assess;
 use crate::entries::{Entries, Entry, loaded, range};
-use crate::report::{Loss, Position, Report, Verdict};
-use crate::scan::{ScanError, io_error, scan};
-use crate::segment::EntryType;
+use crate::entry::EntryType;
+use crate::loss::Loss;
+use crate::report::{Position, Report, Verdict};
+use crate::scan::scan;
+use crate::scan_error::{ScanError, io_error};
 use crate::snapshot;
 
 /// How often two directories are compared anew when one of them changes meanwhile.

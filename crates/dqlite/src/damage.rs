@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek};
 use crate::batch::{self, BatchFault, MOST_ENTRIES, PIECE, PREAMBLE, Window};
 use crate::bytes::Bytes;
 use crate::crc::{Crc, is_one_flipped_bit};
-use crate::segment::EntryType;
+use crate::entry::EntryType;
 
 /// The smallest unit that a disk writes whole. What a write did not reach still holds the zeros
 /// that were allocated ahead.

@@ -4,9 +4,9 @@
 
 use crate::configuration::Server;
 use crate::crc::{Crc, crc32};
+use crate::entry::EntryType;
 use crate::metadata::FORMAT;
 use crate::node::Role;
-use crate::segment::EntryType;
 use crate::snapshot::Meta;
 
 /// One batch of a segment: what follows the word of the format, or the batch before it. Entries are

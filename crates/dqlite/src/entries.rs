@@ -13,10 +13,12 @@ use crate::assess::assess;
 use crate::batch::{MOST_ENTRIES, PREAMBLE, Window};
 use crate::bytes::Bytes;
 use crate::crc::{Crc, crc32};
+use crate::entry::EntryType;
+use crate::loss::Loss;
 use crate::metadata::FORMAT;
-use crate::report::{Loss, Report};
-use crate::scan::{Scan, ScanError, io_error, scan};
-use crate::segment::EntryType;
+use crate::report::Report;
+use crate::scan::{Scan, scan};
+use crate::scan_error::{ScanError, io_error};
 
 /// One entry of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]

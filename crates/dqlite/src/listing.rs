@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::name::Name;
-use crate::scan::{ScanError, io_error};
+use crate::scan_error::{ScanError, io_error};
 
 /// How many files are opened before they are read; a process may have 1024 by default.
 const MOST_OPEN: usize = 800;

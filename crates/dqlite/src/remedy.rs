@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::loss::Loss;
 use crate::node::NodeInfo;
-use crate::report::Loss;
 
 /// One change of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,23 +12,20 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use thiserror::Error;
-
 use crate::directory::Directory;
-use crate::large::{self, Job, Large};
 use crate::listing::{Listing, Version, alike, list, open, open_one};
 use crate::metadata::{FORMAT_NEXT, METADATA_SIZE, Metadata, MetadataFault};
 use crate::name::{Name, SnapshotName};
 use crate::node::NodeInfo;
+use crate::parallel::{self, Job, Large};
+use crate::scan_error::{ATTEMPTS, ScanError, io_error};
 use crate::segment::{End, Segment, read_segment};
 use crate::snapshot::{Data, DataFault, Meta, MetaFault, read_meta};
 use crate::yaml::{ReadError, read_cluster, read_info};
 
-/// How often a directory is read before it is said to change too fast.
-const ATTEMPTS: u32 = 20;
 /// How long to wait before the second attempt; a bit longer before each further one.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -106,33 +103,6 @@ pub struct Scan {
     pub join: bool,
     /// The names of everything else, sorted.
     pub other: Vec<String>,
-}
-
-/// Why a directory could not be read.
-#[derive(Debug, Error)]
-pub enum ScanError {
-    /// The system could not read it.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Files of a format that is not understood here.
-    #[error(
-        "{} is of format 2, as only a build of dqlite with DQLITE_NEXT writes it: nothing is said \
-         about it",
-        .0.display()
-    )]
-    Next(PathBuf),
-    /// A node is writing faster than the directory can be read.
-    #[error(
-        "{} has changed while it was read, {ATTEMPTS} times in a row: stop the node, or read a copy",
-        .0.display()
-    )]
-    Unsettled(PathBuf),
 }
 
 impl Scan {
@@ -275,13 +245,6 @@ impl Cache {
     }
 }
 
-pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ScanError + '_ {
-    |source| ScanError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 /// Reads what a listing names; `None` when a file that was not opened is not there any more.
 fn read(
     dir: &Path,
@@ -335,7 +298,7 @@ fn read(
             }
         }
     }
-    for (job, read) in large::read(large) {
+    for (job, read) in parallel::read(large) {
         let read = read.map_err(io_error(&dir.join(&job.file)))?;
         add(
             &mut scan,

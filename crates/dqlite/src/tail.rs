@@ -12,7 +12,8 @@ use crate::assess::assess;
 use crate::configuration::Server;
 use crate::node::Role;
 use crate::report::{Position, Report, Verdict};
-use crate::scan::{Cache, Depth, Scan, ScanError, scan_with};
+use crate::scan::{Cache, Depth, Scan, scan_with};
+use crate::scan_error::ScanError;
 
 /// What is remembered of a directory between two looks.
 #[derive(Debug, Default)]

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DiskState, Generation, ProcDrbd, ReplicationState, Role, Version};
+use crate::{
+    ConnectionState, DiskState, Generation, ProcDrbd, ReplicationState, Role, Suspension, Version,
+};
 
 /// All that is known of DRBD on this node at one time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,27 +39,6 @@ pub struct Resource {
     /// Its connections; with 8.4 there is one. (A stand-alone one is in what `events2 --now` of
     /// 8.4 prints, but its live stream reports it as destroyed.)
     pub peers: Vec<Peer>,
-}
-
-/// Why I/O is suspended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Suspension {
-    /// `drbdadm suspend-io`.
-    pub user: bool,
-    /// No usable data within reach (`on-no-data-accessible suspend-io`).
-    pub no_data: bool,
-    /// The peer is being fenced, or fencing it failed.
-    pub fencing: bool,
-    /// Quorum is lost. DRBD 9 only.
-    pub quorum: bool,
-}
-
-impl Suspension {
-    /// Whether there is any reason.
-    #[must_use]
-    pub fn any(self) -> bool {
-        self.user || self.no_data || self.fencing || self.quorum
-    }
 }
 
 /// A volume of a resource.

@@ -1,5 +1,7 @@
 //! DRBD's state names, as both generations print them (`drbd_strings.c` of drbd-utils 8.4 and 9).
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::words;
 
 words! {
@@ -140,6 +142,27 @@ impl ReplicationState {
                 | Self::SyncTarget
                 | Self::PausedSyncT
         )
+    }
+}
+
+/// Why I/O is suspended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// `drbdadm suspend-io`.
+    pub user: bool,
+    /// No usable data within reach (`on-no-data-accessible suspend-io`).
+    pub no_data: bool,
+    /// The peer is being fenced, or fencing it failed.
+    pub fencing: bool,
+    /// Quorum is lost. DRBD 9 only.
+    pub quorum: bool,
+}
+
+impl Suspension {
+    /// Whether there is any reason.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.user || self.no_data || self.fencing || self.quorum
     }
 }
 

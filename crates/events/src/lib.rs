@@ -19,6 +19,3 @@ mod watch;
 pub use event::{Event, VERSION};
 pub use store::{Error, Pending, SIZE_LIMIT, Taken, UNREADABLE, take_all, write};
 pub use watch::Watcher;
-
-/// Where the event files are.
-pub const DIR: &str = "/var/lib/two-node-ha/events";

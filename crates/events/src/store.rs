@@ -1,14 +1,14 @@
 //! Writing and taking the files.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use thiserror::Error;
+use two_node_ha_disk::{self as disk, atomic};
 
 use crate::event::{Event, VERSION};
 
@@ -25,7 +25,6 @@ const UNREADABLE_LIMIT: usize = 64;
 /// Every handler's deadline is far below.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
-const TEMPORARY: &str = ".tmp";
 pub(crate) const SUFFIX: &str = ".json";
 
 /// Why an event could not be written or taken.
@@ -68,27 +67,9 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error
 pub fn write(dir: &Path, event: &Event) -> Result<PathBuf, Error> {
     create(dir)?;
     let content = serialise(event)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(dir)
-        .map_err(io_error("create a file in", dir))?;
-    file.write_all(&content)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(io_error("write", file.path()))?;
     // Not over an existing file: a clock that was set back could repeat a time, and the process
     // id of a long dead hook is free again.
-    loop {
-        let path = dir.join(name(event));
-        match file.persist_noclobber(&path) {
-            Ok(_) => {
-                sync_dir(dir)?;
-                return Ok(path);
-            }
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,
-            Err(error) => return Err(io_error("rename to", &path)(error.error)),
-        }
-    }
+    atomic::create(|| dir.join(name(event)), &content).map_err(io_error("write an event to", dir))
 }
 
 /// `TIME-PID-SEQ-NAME.json`: another one at each call.
@@ -135,17 +116,7 @@ fn serialise(event: &Event) -> Result<Vec<u8>, Error> {
 }
 
 pub(crate) fn create(dir: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io_error("create the directory", dir))
-}
-
-fn sync_dir(dir: &Path) -> Result<(), Error> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io_error("sync", dir))
+    disk::private_directory(dir).map_err(io_error("create the directory", dir))
 }
 
 /// What was waiting.
@@ -203,7 +174,7 @@ pub fn take_all(dir: &Path) -> Result<Taken, Error> {
         let entry = entry.map_err(io_error("list", dir))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(TEMPORARY) {
+        if atomic::meant(&name).is_some() {
             remove_stale(&entry.path());
         } else if name.ends_with(SUFFIX) {
             paths.push(entry.path());
@@ -270,13 +241,10 @@ fn read(path: &Path) -> Result<Event, Unreadable> {
 
 fn set_aside(dir: &Path, path: &Path) -> io::Result<PathBuf> {
     let unreadable = dir.join(UNREADABLE);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&unreadable)?;
+    disk::private_directory(&unreadable)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let kept = unreadable.join(name);
-    fs::rename(path, &kept)?;
+    disk::rename(path, &kept)?;
     let mut all = Vec::new();
     for entry in fs::read_dir(&unreadable)? {
         all.push(entry?.path());

@@ -159,7 +159,10 @@ fn no_more_than_64_unreadable_files_are_kept() {
 #[test]
 fn an_event_in_the_making_is_left_alone_and_an_abandoned_one_removed() {
     let dir = tempfile::tempdir().unwrap();
-    let (young, old) = (dir.path().join(".tmpyoung"), dir.path().join(".tmpold"));
+    let (young, old) = (
+        dir.path().join("tmp-1.json.young"),
+        dir.path().join("tmp-1.json.old"),
+    );
     for path in [&young, &old] {
         fs::write(path, "{").unwrap();
     }

@@ -12,20 +12,17 @@
 //! kept ([`KEEP`]): the first of an unresolved split brain, which saw it fresh, and the newest.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use two_node_ha_disk::{self as disk, atomic};
 use two_node_ha_drbd::{Handler, State};
 use two_node_ha_planner::record::{Journal, Unreadable, Versioned};
 use two_node_ha_planner::split_brain::Side;
-
-/// Where the files are.
-pub const DIR: &str = "/var/lib/two-node-ha/evidence";
 
 /// Version of [`Evidence`]'s form. Fields may be added without raising it. A newer one is left where it
 /// is and passed over: whoever reads it by name is told to upgrade.
@@ -37,7 +34,6 @@ pub const KEEP: usize = 32;
 /// Bytes of the largest file that is read: both sides' logs, each entry a number, are most of it.
 pub const SIZE_LIMIT: u64 = 4 * 1024 * 1024;
 
-const TEMPORARY: &str = ".tmp";
 const SUFFIX: &str = ".json";
 
 /// What one call of the handler saw, and what became of it.
@@ -184,11 +180,7 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error
 /// # Errors
 /// When the system fails.
 pub fn write(dir: &Path, evidence: &Evidence) -> Result<PathBuf, Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(io_error("create the directory", dir))?;
+    disk::private_directory(dir).map_err(io_error("create the directory", dir))?;
     let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
     let handler = evidence.handler.as_str().chars();
     let handler: String = handler.filter(plain).take(64).collect();
@@ -208,23 +200,10 @@ pub fn write(dir: &Path, evidence: &Evidence) -> Result<PathBuf, Error> {
 /// # Errors
 /// When the system fails; the old file is still whole.
 pub fn replace(path: &Path, evidence: &Evidence) -> Result<(), Error> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
     let mut content =
         serde_json::to_vec(evidence).map_err(|e| io_error("write", path)(e.into()))?;
     content.push(b'\n');
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(dir)
-        .map_err(io_error("create a file in", dir))?;
-    file.write_all(&content)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(io_error("write", file.path()))?;
-    file.persist(path)
-        .map_err(|error| io_error("rename to", path)(error.error))?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io_error("sync", dir))
+    atomic::replace(path, &content).map_err(io_error("write", path))
 }
 
 /// Changes a file as it is now, and not as it was when the change was thought of: the agent adds what
@@ -256,7 +235,7 @@ pub fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
         let entry = entry.map_err(io_error("list", dir))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.ends_with(SUFFIX) && !name.starts_with(TEMPORARY) {
+        if name.ends_with(SUFFIX) {
             paths.push(entry.path());
         }
     }

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod decide;
 mod disks;
 mod reasons;
+pub mod situation;
 mod view;
 
 pub use decide::decide;

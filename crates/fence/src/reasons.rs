@@ -4,8 +4,8 @@
 use two_node_ha_config::FencingMode;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use crate::decide::{Removal, Situation};
 use crate::disks::Disks;
+use crate::situation::{Removal, Situation};
 use crate::view::{Subject, View};
 
 /// What the answer does to writes where nothing is claimed, and the way out.

@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_disk::atomic;
+
 use crate::error::io as failed;
 use crate::{Error, Host};
 
@@ -47,11 +49,9 @@ pub(crate) fn write(host: &Host, backing_file: &Path, link: &str) -> Result<(), 
             .create(parent)
             .map_err(failed("create the directory", parent))?;
     }
-    let mut temporary = path.clone().into_os_string();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    fs::write(&temporary, format!("{KEY}{link}\n")).map_err(failed("write", &temporary))?;
-    fs::rename(&temporary, &path).map_err(failed("write", &path))
+    // For whoever imports it, udev's own workers among them.
+    atomic::replace_with_mode(&path, format!("{KEY}{link}\n").as_bytes(), 0o644)
+        .map_err(failed("write", &path))
 }
 
 /// The name asked for.

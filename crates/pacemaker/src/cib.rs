@@ -11,6 +11,7 @@ use crate::constraint::{self, FencingConstraint};
 use crate::node_state::NodeState;
 use crate::parse::{Error, document, required};
 use crate::verdict::PeerNode;
+use crate::xml::{boolean, child, children};
 
 /// The parts of a CIB that decide.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,29 +223,4 @@ impl<'a> Properties<'a> {
             boolean(value)
         })
     }
-}
-
-/// As Pacemaker reads a boolean.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "on" | "yes" | "y" | "1" => Some(true),
-        "false" | "off" | "no" | "n" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-fn child<'a, 'i>(parent: Element<'a, 'i>, name: &str) -> Result<Element<'a, 'i>, Error> {
-    parent
-        .children()
-        .find(|element| element.has_tag_name(name))
-        .ok_or_else(|| Error::Schema(format!("it has no <{name}>")))
-}
-
-fn children<'a, 'i: 'a>(
-    parent: Element<'a, 'i>,
-    name: &'static str,
-) -> impl Iterator<Item = Element<'a, 'i>> {
-    parent
-        .children()
-        .filter(move |element| element.has_tag_name(name))
 }

@@ -21,6 +21,7 @@ mod parse;
 pub mod query;
 mod status;
 mod verdict;
+mod xml;
 
 pub use ban::{ban, ban_against, parse_ban};
 pub use cib::{Cib, CibNode, DrbdClone, parse_cib};

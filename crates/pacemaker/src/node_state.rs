@@ -9,8 +9,8 @@
 use roxmltree::Node as Element;
 use serde::{Deserialize, Serialize};
 
-use crate::cib::boolean;
 use crate::verdict::PeerNode;
+use crate::xml::boolean;
 
 /// The state of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

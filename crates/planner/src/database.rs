@@ -1,7 +1,5 @@
 //! The two dqlite databases of a Canonical Kubernetes node.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
 /// One of the two databases whose voter follows the volume.
@@ -26,46 +24,6 @@ impl Database {
         match self {
             Self::K8sDqlite => "k8s-dqlite",
             Self::K8sd => "k8sd",
-        }
-    }
-
-    /// Where below its state directory raft's files are.
-    #[must_use]
-    pub fn raft_directory(self, state: &Path) -> PathBuf {
-        match self {
-            Self::K8sDqlite => state.to_path_buf(),
-            Self::K8sd => state.join("database"),
-        }
-    }
-
-    /// The files that say which node this is, relative to the state directory: they differ
-    /// between the nodes and are swapped when the directory changes hands. `cluster.crt` and
-    /// `cluster.key` are the cluster's, and the volume's are the newest.
-    #[must_use]
-    pub fn identity_files(self) -> &'static [&'static str] {
-        match self {
-            Self::K8sDqlite => &["info.yaml"],
-            Self::K8sd => &[
-                "database/info.yaml",
-                "daemon.yaml",
-                "server.crt",
-                "server.key",
-            ],
-        }
-    }
-
-    /// The cluster's own certificate, which a spare takes from the voter.
-    #[must_use]
-    pub fn cluster_files(self) -> &'static [&'static str] {
-        &["cluster.crt", "cluster.key"]
-    }
-
-    /// The skip flag of `k8sd cluster-recover` that leaves only this database.
-    #[must_use]
-    pub fn skip_flag_of_other(self) -> &'static str {
-        match self {
-            Self::K8sDqlite => "--skip-k8sd",
-            Self::K8sd => "--skip-k8s-dqlite",
         }
     }
 }

@@ -256,7 +256,7 @@ pub enum Request {
 /// Where a state directory leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Leads {
+pub enum LinkTarget {
     /// Nothing is there.
     Nowhere,
     /// A real directory: the first day, or somebody undid the link.
@@ -272,7 +272,7 @@ pub enum Leads {
 /// What a directory holds, as far as starting on it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Holds {
+pub enum Contents {
     /// The directory is not there.
     Missing,
     /// An identity and raft's files (or, for k8sd, a bundle that it unpacks at its start).
@@ -290,14 +290,14 @@ pub enum Holds {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Directories {
     /// Where the state directory leads.
-    pub leads: Leads,
-    /// What the directory holds that stands where the link should be; [`Holds::Missing`] when
-    /// [`Leads`] is not [`Leads::Directory`].
-    pub original: Holds,
+    pub leads: LinkTarget,
+    /// What the directory holds that stands where the link should be; [`Contents::Missing`] when
+    /// [`LinkTarget`] is not [`LinkTarget::Directory`].
+    pub original: Contents,
     /// This node's own spare directory.
-    pub spare: Holds,
+    pub spare: Contents,
     /// The directory on the volume, while it is mounted here.
-    pub volume: Holds,
+    pub volume: Contents,
     /// On the first day: whether raft's last configuration there makes this node the voter.
     pub original_voter: Option<bool>,
     /// The log in this node's own spare directory.
@@ -312,6 +312,25 @@ pub struct Directories {
     /// How the peer's log stands to the volume's, where it was fetched.
     #[serde(default)]
     pub fetched: Option<Standing>,
+}
+
+impl Observation {
+    /// This node is the voter: its databases run on the volume, and were seen to answer.
+    #[must_use]
+    pub fn is_running_voter(&self) -> bool {
+        self.is_started_on_volume() && self.confirmed
+    }
+
+    /// The databases' services run on the volume.
+    #[must_use]
+    pub fn is_started_on_volume(&self) -> bool {
+        self.services == Services::Running
+            && self.token
+            && self
+                .databases
+                .values()
+                .all(|d| d.leads == LinkTarget::ToVolume)
+    }
 }
 
 /// The snap's services, reduced to what decides.

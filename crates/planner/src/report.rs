@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use two_node_ha_config::Facts;
 
-use crate::observation::End;
+use crate::log::End;
 use crate::{Database, State};
 
 /// How a node stands, as its peer may rely on it.

@@ -42,10 +42,10 @@ pub fn config() -> Config {
 /// haone as it boots after it was set up: nothing mounted, nothing asked, everything in place.
 pub fn booted() -> Observation {
     let directories = Directories {
-        leads: Leads::ToSpare,
-        original: Holds::Missing,
-        spare: Holds::Database,
-        volume: Holds::Missing,
+        leads: LinkTarget::ToSpare,
+        original: Contents::Missing,
+        spare: Contents::Database,
+        volume: Contents::Missing,
         original_voter: None,
         spare_log: Log::None,
         volume_log: Log::None,
@@ -108,9 +108,9 @@ pub fn first_day(voter: bool) -> Observation {
     o.journal = Journal::new("haone");
     o.services = Services::Running;
     each(&mut o, |d| {
-        d.leads = Leads::Directory;
-        d.original = Holds::Database;
-        d.spare = Holds::Missing;
+        d.leads = LinkTarget::Directory;
+        d.original = Contents::Database;
+        d.spare = Contents::Missing;
         d.original_voter = Some(voter);
     });
     o
@@ -123,9 +123,9 @@ pub fn given_the_volume(o: &mut Observation, epoch: Known<Epoch>) {
     o.mount_point = MountPoint::Covered;
     o.request = Request::Hold;
     let holds = if epoch == Known::Absent {
-        Holds::Missing
+        Contents::Missing
     } else {
-        Holds::Database
+        Contents::Database
     };
     each(o, |d| d.volume = holds.clone());
     o.epoch = epoch;
@@ -192,31 +192,33 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::MoveOntoVolume => {
             o.epoch = Known::Present(Epoch::first(&node));
             o.journal.saw_epoch(1);
-            each(o, |d| d.volume = Holds::Database);
+            each(o, |d| d.volume = Contents::Database);
         }
         Step::RememberEpoch(epoch) => o.journal.saw_epoch(*epoch),
         Step::KeepIdentity(database) => with(&mut o.databases, *database, |d| {
-            if d.spare == Holds::Missing {
-                d.spare = Holds::IdentityOnly;
+            if d.spare == Contents::Missing {
+                d.spare = Contents::IdentityOnly;
             }
         }),
         Step::Leave(database) => with(&mut o.databases, *database, |d| {
-            d.leads = Leads::ToSpare;
-            if d.spare == Holds::Missing {
-                d.spare = Holds::IdentityOnly;
+            d.leads = LinkTarget::ToSpare;
+            if d.spare == Contents::Missing {
+                d.spare = Contents::IdentityOnly;
             }
         }),
         Step::KeepOriginal(database) => {
             o.journal.spare_epoch.insert(*database, 1);
-            with(&mut o.databases, *database, |d| d.spare = Holds::Database);
+            with(&mut o.databases, *database, |d| {
+                d.spare = Contents::Database
+            });
         }
         Step::Flip(database, target) => with(&mut o.databases, *database, |d| {
             d.leads = if *target == Target::Volume {
-                Leads::ToVolume
+                LinkTarget::ToVolume
             } else {
-                Leads::ToSpare
+                LinkTarget::ToSpare
             };
-            d.original = Holds::Missing;
+            d.original = Contents::Missing;
             d.original_voter = None;
         }),
         Step::BeginEpoch => {
@@ -263,7 +265,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
             for database in Database::ALL {
                 o.journal.spare_epoch.insert(database, *epoch);
             }
-            each(o, |d| d.spare = Holds::Database);
+            each(o, |d| d.spare = Contents::Database);
         }
         Step::StartServices => {
             o.services = Services::Running;

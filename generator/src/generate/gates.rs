@@ -7,14 +7,12 @@
 use std::path::Path;
 
 use two_node_ha_config::Config;
+use two_node_ha_node::TOKEN;
 
 use super::Origin;
 use crate::salvage::Salvage;
 use crate::tree::Tree;
-use crate::unit::{DROP_IN, Refused, Unit, argument, value};
-
-/// Exists only while the agent allows the services of the snap to run.
-pub const TOKEN: &str = "/run/two-node-ha/k8s.allowed";
+use crate::unit::{DROP_IN, Refused, Unit, argument, is_name, value};
 
 /// The service that hands its role to another node when it is asked to stop.
 const HANDS_OVER: &str = "k8s-dqlite";
@@ -85,16 +83,6 @@ impl<'a> Services<'a> {
             minor: None,
         }
     }
-}
-
-/// Whether a string may be a snap's or a service's part of `snap.SNAP.SERVICE.service`. Snapd
-/// itself allows less.
-pub fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 80
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
 /// Writes the gates.

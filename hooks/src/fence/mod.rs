@@ -16,18 +16,16 @@ use std::time::Duration;
 
 use two_node_ha_command::Runner;
 use two_node_ha_drbd::Decision;
+use two_node_ha_node::RUN;
 use two_node_ha_pacemaker::lock;
 
 use self::run::Run;
-use crate::finish::Call;
+use crate::call::Call;
 use crate::journal::{Journal, Record};
 use crate::settings::Settings;
 use crate::world::World;
 use two_node_ha_fence::Subject;
 use two_node_ha_fence::answer::{Answer, Code, Fence, Level};
-
-/// Where the lock is.
-const RUN: &str = "/run/two-node-ha";
 
 /// How long another handler's lock is waited for, of a deadline.
 const LOCK_SHARE: u32 = 4;

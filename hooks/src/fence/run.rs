@@ -12,7 +12,8 @@ use two_node_ha_pacemaker::{FencingConstraint, query};
 
 use super::disks;
 use two_node_ha_fence::answer::Answer;
-use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::decide::{Next, decide};
+use two_node_ha_fence::situation::{Cluster, Done, Fencing, Removal, Situation};
 use two_node_ha_fence::{Disks, Standing, Subject, View};
 
 /// The shortest and the longest pause between two looks.
@@ -233,7 +234,7 @@ impl Run<'_> {
             Ok(cib) => Cluster::Seen(View::of(&cib, self.subject)),
             Err(error) => Cluster::Silent {
                 running: !matches!(error, query::Error::NotRunning(_)),
-                why: crate::finish::chain(&error),
+                why: crate::call::chain(&error),
             },
         }
     }

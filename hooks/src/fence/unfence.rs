@@ -11,10 +11,9 @@ use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
 use super::disks;
-use crate::finish::chain;
-use two_node_ha_fence::Subject;
+use crate::call::chain;
 use two_node_ha_fence::answer::{Answer, Level};
-use two_node_ha_fence::{Data, Disks};
+use two_node_ha_fence::{Data, Disks, Subject};
 
 /// What one child may take.
 const LIMIT: Duration = Duration::from_secs(3);

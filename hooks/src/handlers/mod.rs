@@ -8,8 +8,8 @@ mod resync;
 mod split_brain;
 mod udev;
 
+use crate::call::Call;
 use crate::fence;
-use crate::finish::Call;
 use crate::settings::Settings;
 use two_node_ha_drbd::Handler;
 use two_node_ha_fence::answer::{Answer, Level};

@@ -6,7 +6,7 @@ use two_node_ha_config::{Config, NoCopyPolicy};
 use two_node_ha_copies::{After, Before, Copies, Limits, Moment, Refused};
 use two_node_ha_drbd::{Decision, ReadOnly};
 
-use crate::finish::Call;
+use crate::call::Call;
 use crate::settings::Settings;
 use two_node_ha_fence::answer::{Answer, Code, Level, Resync};
 

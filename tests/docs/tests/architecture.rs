@@ -84,6 +84,36 @@ fn every_room_uses_what_the_page_says_and_nothing_else() {
 }
 
 #[test]
+fn what_only_tests_may_do_is_built_into_no_program() {
+    let mut made = BTreeSet::new();
+    let mut switched_on = 0;
+    for manifest in files("Cargo.toml") {
+        let text = std::fs::read_to_string(&manifest).expect("a readable manifest");
+        for section in text.split("\n[") {
+            if section.starts_with("features]") {
+                let features = section.lines().filter_map(|line| line.split_once(" = "));
+                made.extend(features.map(|(name, _)| name.to_owned()));
+            }
+            for line in section
+                .lines()
+                .filter(|line| line.starts_with("two-node-ha-"))
+            {
+                if line.contains("features") {
+                    let tests = section.starts_with("dev-dependencies]");
+                    assert!(tests, "{}: {line}", manifest.display());
+                    switched_on += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(
+        made,
+        BTreeSet::from(["power".to_owned(), "world".to_owned()])
+    );
+    assert!(switched_on >= 3, "{switched_on}");
+}
+
+#[test]
 fn every_invariant_has_its_tests_and_each_of_them_exists() {
     let sources: Vec<String> = files(".rs")
         .iter()
@@ -165,6 +195,7 @@ fn the_planner_has_no_thread_no_clock_no_process_and_no_file() {
         for word in [
             "std::thread",
             "std::fs",
+            "std::path",
             "std::net",
             "std::process",
             "std::env",

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, Interrupt, Runner, succeed};
 use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
 use two_node_ha_pacemaker::{ban, ban_against};
 use two_node_ha_planner::observation::{Known, Mount, Role};
 use two_node_ha_planner::record::{CopyMade, Resolution};
@@ -19,7 +20,6 @@ use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Side};
 
 use crate::act::Progress;
-use crate::files;
 use crate::observe::split_brain::{self as sides, Here};
 use crate::store::Record;
 
@@ -38,7 +38,7 @@ pub trait Copier: Send + Sync + std::fmt::Debug {
 
 /// Whoever takes the steps here.
 #[derive(Clone, Copy)]
-pub struct Hands<'a> {
+pub struct Executor<'a> {
     /// Where everything is.
     pub here: Here<'a>,
     /// The door to programs.
@@ -51,7 +51,7 @@ pub struct Hands<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-impl Hands<'_> {
+impl Executor<'_> {
     fn config(&self) -> &Config {
         self.here.config
     }
@@ -135,7 +135,7 @@ impl Hands<'_> {
 
     fn write(&self, resolution: &Resolution) -> Result<(), String> {
         let state = self.here.paths.state();
-        files::private_directory(&state)
+        disk::private_directory(&state)
             .map_err(|error| format!("creating {}: {error}", state.display()))?;
         resolution
             .write(&self.here.paths.resolution())
@@ -260,7 +260,7 @@ impl Hands<'_> {
             }
             _ => {}
         }
-        files::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
+        disk::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
     }
 
     fn ban(&self, loser: &str) -> Result<(), String> {

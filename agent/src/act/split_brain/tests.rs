@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use two_node_ha_command::Interrupt;
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::record::{CopyMade, Resolution};
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::world;
 
 use crate::act::Progress;
-use crate::act::split_brain::{Copier, Hands};
+use crate::act::split_brain::{Copier, Executor};
 use crate::observe::split_brain::Here;
-use crate::paths::Paths;
 use crate::store::Record;
 
 const GENERATION: &str = "AAAAAAAAAAAAAAAA:1111111111111110:0:4:1:1:0:0\n";
@@ -71,7 +71,7 @@ impl Node {
 
     fn take_as(&self, runner: &Scripted, step: &Step, asked: &Resolution) -> Result<(), String> {
         let paths = Paths::rooted(self.root.path().into());
-        let hands = Hands {
+        let executor = Executor {
             here: Here {
                 config: &self.config,
                 paths: &paths,
@@ -82,7 +82,7 @@ impl Node {
             held: false,
             interrupt: &Interrupt::default(),
         };
-        hands.take(step, asked, &mut |_| {})
+        executor.take(step, asked, &mut |_| {})
     }
 }
 

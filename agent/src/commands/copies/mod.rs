@@ -14,10 +14,10 @@ use progress::Bar;
 use two_node_ha_config::Config;
 use two_node_ha_copies::{Copies, Copy, Limits, Why};
 use two_node_ha_loopdev::Host;
+use two_node_ha_node::Paths;
 
 use super::{Selection, load};
 use crate::exit;
-use crate::paths::Paths;
 
 /// What to do with copies.
 #[derive(Debug, Clone, clap::Subcommand)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use two_node_ha_command::{Call, System, succeed};
 use two_node_ha_copies::{Copy, Method};
+use two_node_ha_disk as disk;
 
 use super::Place;
-use crate::files;
 
 /// A mount reads a superblock; a disk that does not answer for so long will not.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ pub fn run(place: &Place, name: &str, dir: Option<&Path>) -> Result<String, Stri
 fn prepare(dir: &Path) -> Result<(), String> {
     let of = |error: std::io::Error| format!("cannot use {}: {error}", dir.display());
     if !dir.exists() {
-        return files::private_directory(dir).map_err(of);
+        return disk::private_directory(dir).map_err(of);
     }
     let mut entries = std::fs::read_dir(dir).map_err(of)?;
     match entries.next() {

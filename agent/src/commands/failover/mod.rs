@@ -19,6 +19,7 @@ use hold::{Do, End, Heard, Hold, Wanted};
 use nix::sys::signal::{SigSet, Signal};
 use sd_notify::NotifyState;
 use two_node_ha_config::LogLevel;
+use two_node_ha_node::Paths;
 use two_node_ha_protocol::control::Request;
 
 use super::agent_socket::Connection;
@@ -26,7 +27,6 @@ use crate::act::FAILOVER_UNIT;
 use crate::exit;
 use crate::holder::{self, Held};
 use crate::logging;
-use crate::paths::Paths;
 use crate::release::{self, Say};
 
 /// How much longer the start may take each time the agent says that it is at work.

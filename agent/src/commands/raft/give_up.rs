@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use two_node_ha_config::Config;
+use two_node_ha_disk as disk;
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_planner::observation::Mount;
@@ -15,10 +18,8 @@ use two_node_ha_protocol::control::{Request, Response};
 use crate::commands::agent_socket::Connection;
 use crate::commands::{Selection, load};
 use crate::exit;
-use crate::files::{self, tree};
 use crate::observe::live;
 use crate::observe::logs;
-use crate::paths::Paths;
 
 /// Arguments of `raft give-up`.
 #[derive(Debug, Clone, clap::Args)]
@@ -138,7 +139,7 @@ fn at_work(paths: &Paths) -> Option<String> {
 
 fn place(paths: &Paths, config: &Config, database: Database, own: bool, node: &str) -> PathBuf {
     if own {
-        database.raft_directory(&paths.spare(database))
+        raft_directory(database, &paths.spare(database))
     } else {
         paths.peer_log(config, node, database)
     }
@@ -146,7 +147,7 @@ fn place(paths: &Paths, config: &Config, database: Database, own: bool, node: &s
 
 /// What is given up, in numbers where there are any.
 fn said(paths: &Paths, config: &Config, database: Database, place: &Path, node: &str) -> String {
-    let volume = database.raft_directory(&paths.on_volume(config, database));
+    let volume = raft_directory(database, &paths.on_volume(config, database));
     if !place.is_dir() {
         return format!(
             "whatever was written on {node} after the end of the volume's log; nobody here knows how much"
@@ -177,19 +178,19 @@ fn put_aside(paths: &Paths, database: Database, raft: &Path) -> io::Result<()> {
     }
     let quarantine = paths.quarantine();
     let part = quarantine.join(format!(".{database}-given-up.part"));
-    files::private_directory(&part)?;
+    disk::private_directory(&part)?;
     for entry in std::fs::read_dir(raft)? {
         let entry = entry?;
         let name = entry.file_name();
         if crate::act::is_raft_file(&name.to_string_lossy()) && entry.path().is_file() {
-            files::rename(&entry.path(), &part.join(&name))?;
+            disk::rename(&entry.path(), &part.join(&name))?;
         }
     }
     let since = std::time::UNIX_EPOCH
         .elapsed()
         .unwrap_or_default()
         .as_secs();
-    tree::rename_new(
+    disk::rename_new(
         &part,
         &quarantine.join(format!("{database}-given-up-{since}")),
     )
@@ -203,13 +204,13 @@ fn call_complete(fetched: &Path) -> io::Result<()> {
             .unwrap_or_default()
             .as_secs();
         let name = fetched.file_name().unwrap_or_default().to_string_lossy();
-        tree::rename_new(
+        disk::rename_new(
             fetched,
             &fetched.with_file_name(format!("{name}-given-up-{since}")),
         )?;
     }
     if let Some(parent) = fetched.parent() {
-        files::private_directory(parent)?;
+        disk::private_directory(parent)?;
     }
-    files::private_directory(fetched)
+    disk::private_directory(fetched)
 }

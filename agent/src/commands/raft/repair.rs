@@ -11,7 +11,7 @@ use two_node_ha_dqlite::{Loss, Problem, ScanError, Step, Verdict};
 
 use super::sources::{self, Found};
 use crate::exit;
-use crate::repair::{self, Error, Leftover, Repaired};
+use crate::raft_repair::{self, Error, Leftover, Repaired};
 
 /// Arguments of `raft repair`.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,7 +87,7 @@ pub fn repair(args: &Args) -> ExitCode {
 }
 
 fn go(args: &Args) -> Result<ExitCode, Error> {
-    let dir = match repair::place(&args.dir) {
+    let dir = match raft_repair::place(&args.dir) {
         Err(Error::Io { path, source, .. }) => {
             return Err(Error::Scan(ScanError::Io { path, source }));
         }
@@ -95,12 +95,12 @@ fn go(args: &Args) -> Result<ExitCode, Error> {
     };
     let does_it = !args.dry_run && args.yes;
     let _lock = if does_it {
-        Some(repair::lock(&dir)?)
+        Some(raft_repair::lock(&dir)?)
     } else {
         None
     };
     if does_it {
-        for leftover in repair::clear_up(&dir)? {
+        for leftover in raft_repair::clear_up(&dir)? {
             eprintln!("{}", words_of(&leftover));
         }
     }
@@ -136,7 +136,7 @@ fn go(args: &Args) -> Result<ExitCode, Error> {
         eprintln!("nothing was done: add --yes to have it done");
         return Ok(exit::FAILURE.into());
     }
-    let repaired = repair::repair(&dir, &plan, &mut progress())?;
+    let repaired = raft_repair::repair(&dir, &plan, &mut progress())?;
     tell(Some(&repaired));
     Ok(ExitCode::SUCCESS)
 }
@@ -296,7 +296,7 @@ pub fn undo(args: &Undo) -> ExitCode {
         );
         return exit::FAILURE.into();
     }
-    match repair::undo(&args.folder) {
+    match raft_repair::undo(&args.folder) {
         Ok(dir) => {
             println!(
                 "{} is the original again; what it was repaired to is in {}",

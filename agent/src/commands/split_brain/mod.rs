@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use two_node_ha_config::Config;
+use two_node_ha_node::Paths;
 use two_node_ha_planner::record::Resolution;
 use two_node_ha_planner::split_brain::Side;
 use two_node_ha_planner::split_brain::plan::Step;
@@ -17,7 +18,6 @@ use two_node_ha_protocol::peer::VERSION;
 use super::agent_socket::Connection;
 use super::{Selection, load};
 use crate::exit;
-use crate::paths::Paths;
 use crate::peer::client::{Client, Peer};
 
 /// What to do about it.

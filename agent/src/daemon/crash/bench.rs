@@ -14,7 +14,10 @@ use std::time::Duration;
 
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Host, parse};
+use two_node_ha_disk::power;
 use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
+use two_node_ha_node::Paths;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 
 use super::doors::Door;
@@ -24,8 +27,6 @@ use crate::act::Actor;
 use crate::daemon::shared::Shared;
 use crate::daemon::work::{Job, Jobs, Worker};
 use crate::daemon::{Daemon, Doors, Event};
-use crate::files::effects::power;
-use crate::paths::Paths;
 use crate::store::journal_or_new;
 
 const TOML: &str = r#"
@@ -204,7 +205,7 @@ impl Bench {
         let door = || Box::new(Door::new(self, index));
         let interrupt = Interrupt::default();
         let made = power::of_node(index, || {
-            crate::files::private_directory(&node.paths.state())?;
+            two_node_ha_disk::private_directory(&node.paths.state())?;
             Ok::<_, std::io::Error>(())
         });
         let Ok(()) = made else { return };
@@ -283,7 +284,7 @@ impl Bench {
     pub fn hand_over(&self, index: usize) {
         let database = Database::K8sDqlite;
         let [from, to] = [index, Self::other(index)];
-        let raft = |of: usize| database.raft_directory(&self.nodes[of].state(database));
+        let raft = |of: usize| raft_directory(database, &self.nodes[of].state(database));
         let ids = [IDS[from], IDS[to]];
         raft::hand_over(&raft(from), &raft(to), &members(database), ids);
         for (of, voter) in [(from, false), (to, true)] {
@@ -322,7 +323,7 @@ impl Bench {
                 let mut acknowledged = self.acknowledged.borrow_mut();
                 let number = acknowledged.entry(database).or_default();
                 *number += 1;
-                raft::append(&database.raft_directory(&state), *number);
+                raft::append(&raft_directory(database, &state), *number);
             }
         }
     }
@@ -396,7 +397,7 @@ impl Node {
         }
         for database in Database::ALL {
             let state = self.state(database);
-            let raft = database.raft_directory(&state);
+            let raft = raft_directory(database, &state);
             fs::create_dir_all(&raft).unwrap();
             let members = members(database);
             write_info(&raft, &members[index]).unwrap();

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use two_node_ha_disk::power;
 use two_node_ha_planner::Database;
 
 use super::bench::{Bench, NAMES, Running};
-use crate::files::effects::power;
 
 /// Disks, and what ran.
 pub struct Saved {

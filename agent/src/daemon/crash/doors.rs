@@ -9,6 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use two_node_ha_command::{Call, Error as CommandError, Exit, Interrupt, Output, Runner};
+use two_node_ha_disk::effects::{self, Change};
+use two_node_ha_disk::power;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::machine::Event as Happened;
 use two_node_ha_planner::observation::{PeerNode, Promotion};
@@ -20,7 +23,6 @@ use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
 use crate::daemon::asking::{Questions, has_not_heard, heard};
 use crate::datastore::Datastore;
-use crate::files::effects::{self, Change, power};
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
 use crate::peer::server;
 use crate::peer::server::Agent as _;
@@ -164,7 +166,7 @@ impl Runner for Door {
                     // Half-way, as a killed program leaves it.
                     let node = self.node();
                     let database = two_node_ha_planner::Database::K8sd;
-                    let raft = database.raft_directory(&node.state(database));
+                    let raft = raft_directory(database, &node.state(database));
                     std::fs::write(raft.join("cluster.yaml"), "").unwrap();
                     return Err(CommandError::Interrupted {
                         call: call.to_string(),

@@ -6,12 +6,12 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power;
 use two_node_ha_planner::Step;
 
 use super::bench::{Bench, Cleared};
 use super::{BOTH_ON_FIRST, after, log};
-use crate::files::effects::Change;
-use crate::files::effects::power;
 
 /// The voter of two nodes whose peer has lost its power, with its writes held back.
 fn suspended() -> Cleared {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Step;
 use two_node_ha_planner::machine::{Kind, Task};
@@ -13,7 +14,6 @@ use super::{
     BOTH_ON_FIRST, BOTH_ON_SECOND, Tell, after, disk, invariants, log, plug_in, snap, some,
 };
 use crate::act::Outcome;
-use crate::files::effects::power::{self, Loss};
 
 /// `/` with `/var`, and `/run` as well.
 const PLACES: [&[Place]; 2] = [

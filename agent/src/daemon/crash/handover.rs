@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_protocol::control::Status;
@@ -13,8 +16,6 @@ use super::{
     ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, cut_everywhere,
     invariants, raft,
 };
-use crate::files::effects::Change;
-use crate::files::effects::power;
 
 const FIRST_ALONE: Goal = Goal {
     up: [true, false],
@@ -124,7 +125,7 @@ fn two_logs_that_have_parted_are_nobodys_to_choose_from() {
 /// number of the epoch.
 fn goes_on_regardless(bench: &Bench, writes: u64) {
     let database = Database::K8sDqlite;
-    let raft = database.raft_directory(&bench.volume().join(database.name()));
+    let raft = raft_directory(database, &bench.volume().join(database.name()));
     let members = members(database);
     raft::recover(&raft, &members, members[0].id)
         .unwrap()
@@ -150,8 +151,10 @@ fn a_peers_log_that_has_parted_is_not_passed_over_because_it_is_the_shorter_one(
 
 /// One byte in the middle of each segment of a node's own log is another one.
 fn damage_own_log(bench: &Bench, index: usize) {
-    let raft =
-        Database::K8sDqlite.raft_directory(&bench.nodes[index].paths.spare(Database::K8sDqlite));
+    let raft = raft_directory(
+        Database::K8sDqlite,
+        &bench.nodes[index].paths.spare(Database::K8sDqlite),
+    );
     let mut damaged = 0;
     for entry in std::fs::read_dir(&raft).unwrap() {
         let path = entry.unwrap().path();
@@ -185,7 +188,10 @@ fn a_node_that_raft_made_a_voter_does_not_take_over_past_its_own_log_that_cannot
 fn a_spare_whose_own_files_are_damaged_takes_over_from_the_volume() {
     let bench = after(&[BOTH_ON_FIRST]);
     bench.power_off(0);
-    let raft = Database::K8sDqlite.raft_directory(&bench.nodes[1].paths.spare(Database::K8sDqlite));
+    let raft = raft_directory(
+        Database::K8sDqlite,
+        &bench.nodes[1].paths.spare(Database::K8sDqlite),
+    );
     // The tail of the bundle that it was made from.
     std::fs::write(raft.join("0000000000000900-0000000000000901"), [1; 64]).unwrap();
     bench.reach(SECOND_ALONE).unwrap();
@@ -222,7 +228,7 @@ fn a_log_that_the_volume_has_taken_is_known_for_that_when_nothing_is_left_to_com
     let volume = bench.nodes[0].state(database);
     for _ in 0..6 {
         bench.write();
-        raft::start(&database.raft_directory(&volume));
+        raft::start(&raft_directory(database, &volume));
     }
     refuse::end(&bench);
     bench.reach(SECOND_ALONE).unwrap();
@@ -257,7 +263,7 @@ fn half_of_a_recovery_that_could_not_be_undone_is_not_kept_as_this_nodes_identit
     bench.release(1).unwrap();
     bench.unmount(1);
     power::before_each(None);
-    let spare = Database::K8sd.raft_directory(&node.paths.spare(Database::K8sd));
+    let spare = raft_directory(Database::K8sd, &node.paths.spare(Database::K8sd));
     let members = two_node_ha_dqlite::read_cluster(&spare).unwrap();
     assert_eq!(members.map(|members| members.len()), Some(2));
     bench.released_in_recovery.set(false);

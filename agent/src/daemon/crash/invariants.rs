@@ -6,14 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::link::{Found, look};
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_planner::record::{Epoch, Phase};
 
 use super::bench::{Bench, Node};
 use super::raft;
-use crate::files::effects::Change;
-use crate::files::link::{Found, look};
 use crate::store::{Record, takeover_copy};
 
 /// After each change of a node that has power.
@@ -112,8 +113,8 @@ fn kept_before(node: &Node, path: &Path) {
 /// I10: nothing of ours can be read by others.
 fn unreadable(node: &Node, path: &Path) {
     let state = node.paths.state();
-    let corner = node.paths.volume_corner(&node.config);
-    for top in [state, corner] {
+    let private = node.paths.private_on_volume(&node.config);
+    for top in [state, private] {
         if !path.starts_with(&top) || !top.exists() {
             continue;
         }
@@ -153,7 +154,7 @@ pub fn at_rest(bench: &Bench, holder: usize) {
         .unwrap();
     assert!(epoch.complete() && epoch.owner == node.name);
     for database in Database::ALL {
-        let raft_of = |state: &Path| raft::load(&database.raft_directory(state)).unwrap();
+        let raft_of = |state: &Path| raft::load(&raft_directory(database, state)).unwrap();
         let log = raft_of(&node.paths.on_volume(&node.config, database));
         // I9
         assert_eq!(
@@ -214,7 +215,7 @@ pub fn at_rest(bench: &Bench, holder: usize) {
         }
         private(&node.paths.state());
     }
-    private(&node.paths.volume_corner(&node.config));
+    private(&node.paths.private_on_volume(&node.config));
 }
 
 /// I10, of everything that can be reached by others from the top down.

@@ -33,6 +33,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use bench::{Bench, Cleared};
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Step;
 use two_node_ha_planner::machine::Event as Happened;
@@ -40,8 +42,6 @@ use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
 use super::shared::Shared;
-use crate::files::effects::Change;
-use crate::files::effects::power::{self, Loss};
 use crate::store::journal_or_new;
 
 /// Where Pacemaker wants the volume, and which nodes have power.

@@ -10,6 +10,8 @@ use std::fs;
 use std::io;
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 
@@ -19,8 +21,6 @@ use super::{
     plug_in, snap, some,
 };
 use crate::act;
-use crate::files::effects::Change;
-use crate::files::effects::power::{self, Loss};
 
 thread_local! {
     /// Whose agent is paused, while it is.

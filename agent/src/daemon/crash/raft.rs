@@ -6,12 +6,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_dqlite::{
     EntryType, Meta, NodeInfo, Role, Server, Verdict, assess, decode_configuration, encode_batch,
     encode_configuration, encode_meta, entries, scan,
 };
-
-use crate::files::effects::{self, Change};
 
 /// What a log holds: `w N`, or `change ID…`, the voters' ids.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power;
+use two_node_ha_disk::room::Fault as NoRoom;
+
 use super::bench::Bench;
-use crate::files::effects::Change;
-use crate::files::effects::power;
-use crate::room;
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,8 +156,8 @@ pub fn begin(
         let place = place_of(&bench, index, &directory.join("x"));
         let fault = bench.takes_changes(index, directory).err();
         let fault = fault.map(|_| match mine.fault {
-            Fault::Full => room::Fault::Full,
-            Fault::ReadOnly => room::Fault::ReadOnly,
+            Fault::Full => NoRoom::Full,
+            Fault::ReadOnly => NoRoom::ReadOnly,
         });
         (place.map_or(0, |place| 1 + place as u64), fault)
     })));

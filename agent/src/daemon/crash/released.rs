@@ -5,6 +5,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
 
 use super::bench::Bench;
@@ -12,8 +14,6 @@ use super::{
     BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Tell, after, disk, invariants, log, plug_in,
     some,
 };
-use crate::files::effects::Change;
-use crate::files::effects::power::{self, Loss};
 
 /// What the holder has done since the role was wanted back.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use two_node_ha_disk::{effects, power};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::record::Epoch;
 use two_node_ha_protocol::control::Response;
@@ -17,7 +18,6 @@ use super::doors::Door;
 use super::handover::handed_over;
 use super::pause::{World, pause_everywhere};
 use super::{BOTH_ON_FIRST, BOTH_ON_SECOND, SECOND_ALONE, after, invariants, raft, snap};
-use crate::files::effects::{self, power};
 use crate::store::{Record, journal_or_new};
 use crate::systemd::Units;
 

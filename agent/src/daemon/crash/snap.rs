@@ -8,16 +8,17 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_disk::effects;
 use two_node_ha_dqlite::{
     NodeInfo, Role, format_cluster, format_info, identity_trap, inspect, read_cluster, read_info,
 };
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::Request;
 use two_node_ha_planner::record::Epoch;
 
 use super::bench::{Bench, Node, Running};
 use super::raft;
-use crate::files::effects;
 use crate::gate;
 use crate::store::{Record, journal_or_new};
 
@@ -141,7 +142,7 @@ fn spare_of_this_epoch(bench: &Bench, index: usize, database: Database) {
 /// dqlite opens its directory; whether as a voter.
 fn open(bench: &Bench, index: usize, database: Database) -> Result<bool, String> {
     let node = &bench.nodes[index];
-    let raft = database.raft_directory(&node.state(database));
+    let raft = raft_directory(database, &node.state(database));
     let found = inspect(&raft).map_err(|error| error.to_string())?;
     if let Some(trap) = identity_trap(&found) {
         panic!("I6: {database} starts on {}: {trap}", raft.display());
@@ -215,7 +216,7 @@ pub fn answers(node: &Node, database: Database) -> Result<(), String> {
 
 /// Whether the log says that this node is the only voter.
 pub fn sole_voter(node: &Node, database: Database) -> Result<bool, String> {
-    let raft = database.raft_directory(&node.state(database));
+    let raft = raft_directory(database, &node.state(database));
     let me = read_info(&raft).unwrap().unwrap();
     Ok(raft::load(&raft)?.voter() == Some(me.id))
 }
@@ -236,7 +237,7 @@ pub fn cluster_recover(bench: &Bench, index: usize, args: &[&str]) -> Said {
         }
     }
     let state = node.state(database);
-    let raft = database.raft_directory(&state);
+    let raft = raft_directory(database, &state);
     let members = match read_cluster(&raft) {
         Ok(Some(members)) => members,
         other => return Ok(Err(format!("could not read cluster.yaml: {other:?}"))),

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use two_node_ha_disk::effects::Change;
+use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 
@@ -16,8 +18,6 @@ use super::{
     BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Tell, after, disk, invariants, log, plug_in,
     snap, some,
 };
-use crate::files::effects::Change;
-use crate::files::effects::power::{self, Loss};
 use crate::store::Record;
 
 const PLACES: [&[Place]; 7] = [

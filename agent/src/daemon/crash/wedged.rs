@@ -1,13 +1,13 @@
 //! A voter that hangs, on the bench: from the reads that have no answer to the voter that is started
 //! again.
 
+use two_node_ha_disk::power;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_planner::machine::Event as Happened;
 
 use super::bench::{Bench, NAMES};
 use super::{BOTH_ON_FIRST, after, invariants};
-use crate::files::effects::power;
 
 /// The agent's next turn, after so many reads in a row without an answer.
 fn missed(bench: &Bench, index: usize, times: u32) -> State {

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::names::within;
-use crate::parse::COPIES;
+use crate::places::{COPIES, PEER_HOME, STATE};
 use crate::reader::{Fault, Reader};
 use crate::schema::{Backing, Config};
 
 /// The agent's own directories.
-const OURS: [&str; 2] = ["/var/lib/two-node-ha", "/var/lib/two-node-ha-peer"];
+const OURS: [&str; 2] = [STATE, PEER_HOME];
 
 fn text(path: &Path) -> &str {
     // They were strings before.

@@ -2,14 +2,14 @@
 
 use std::fs;
 
+use two_node_ha_disk::power::{Loss, cut_before};
 use two_node_ha_drbd::DiskState::{Inconsistent, Outdated, UpToDate};
 
 use super::*;
-use crate::effects::power::{End, cut_after};
 use crate::record::Why;
 use crate::{Before, Limits, Target};
 
-const ENDS: [End; 2] = [End::Process, End::Power];
+const LOSSES: [Loss; 2] = [Loss::Nothing, Loss::Unsynced];
 
 /// Every copy that is listed is one of the data that there has been, whole.
 fn only_whole_copies(node: &Node, whole: &[Vec<u8>], at: &str) {
@@ -22,12 +22,12 @@ fn only_whole_copies(node: &Node, whole: &[Vec<u8>], at: &str) {
 
 #[test]
 fn a_copy_that_was_cut_off_is_never_listed_and_the_next_call_goes_on() {
-    for end in ENDS {
-        for after in 0.. {
-            let at = format!("{end:?} after {after}");
+    for loss in LOSSES {
+        for nth in 1.. {
+            let at = format!("{loss:?} before {nth}");
             let node = Node::new(1);
             let whole = [Node::data(b'a', 0xA0)];
-            let (cut, _) = cut_after(after, end, || {
+            let (_, cut) = cut_before(nth, loss, &node.attic(), || {
                 node.copies
                     .before_resync(&moment(Outdated), Limits::default(), false)
             });
@@ -45,8 +45,8 @@ fn a_copy_that_was_cut_off_is_never_listed_and_the_next_call_goes_on() {
             let listing = node.copies.list().unwrap();
             assert_eq!(listing.leftovers, Vec::<PathBuf>::new(), "{at}");
             assert!(listing.unfinished.is_some(), "{at}");
-            if !cut {
-                assert!(after > 8, "{at}");
+            if cut.is_none() {
+                assert!(nth > 8, "{at}");
                 break;
             }
         }
@@ -55,9 +55,9 @@ fn a_copy_that_was_cut_off_is_never_listed_and_the_next_call_goes_on() {
 
 #[test]
 fn the_end_of_a_resync_can_be_cut_off_anywhere_and_the_newest_copy_stays() {
-    for end in ENDS {
-        for after in 0.. {
-            let at = format!("{end:?} after {after}");
+    for loss in LOSSES {
+        for nth in 1.. {
+            let at = format!("{loss:?} before {nth}");
             let node = Node::new(1);
             let whole = [Node::data(b'a', 0xA0), Node::data(b'b', 0xB0)];
             let before = || {
@@ -70,7 +70,7 @@ fn the_end_of_a_resync_can_be_cut_off_anywhere_and_the_newest_copy_stays() {
                 .unwrap();
             node.write(b'b', 0xB0);
             before();
-            let (cut, _) = cut_after(after, end, || {
+            let (_, cut) = cut_before(nth, loss, &node.attic(), || {
                 node.copies
                     .after_resync(&moment(UpToDate), Limits::default())
             });
@@ -83,7 +83,7 @@ fn the_end_of_a_resync_can_be_cut_off_anywhere_and_the_newest_copy_stays() {
             node.copies.drop_leftovers().unwrap();
             assert_eq!(node.copies.list().unwrap().copies.len(), 1, "{at}");
             assert_eq!(node.names().len(), 3, "{at}: {:?}", node.names());
-            if !cut {
+            if cut.is_none() {
                 break;
             }
         }
@@ -92,14 +92,14 @@ fn the_end_of_a_resync_can_be_cut_off_anywhere_and_the_newest_copy_stays() {
 
 #[test]
 fn a_cut_during_the_second_resync_never_loses_the_copy_from_before() {
-    for end in ENDS {
-        for after in 0.. {
-            let at = format!("{end:?} after {after}");
+    for loss in LOSSES {
+        for nth in 1.. {
+            let at = format!("{loss:?} before {nth}");
             let node = Node::new(1);
             node.copies
                 .before_resync(&moment(Outdated), Limits::default(), false);
             node.write(b'x', 0xB0);
-            let (cut, _) = cut_after(after, end, || {
+            let (_, cut) = cut_before(nth, loss, &node.attic(), || {
                 node.copies
                     .before_resync(&moment(Inconsistent), Limits::default(), false)
             });
@@ -110,7 +110,7 @@ fn a_cut_during_the_second_resync_never_loses_the_copy_from_before() {
                 Before::Kept(copy, _) => assert_eq!(node.byte(&copy), b'a', "{at}"),
                 other => panic!("{at}: {other:?}"),
             }
-            if !cut {
+            if cut.is_none() {
                 break;
             }
         }
@@ -119,9 +119,9 @@ fn a_cut_during_the_second_resync_never_loses_the_copy_from_before() {
 
 #[test]
 fn a_restore_that_was_cut_off_leaves_no_device_that_drbd_would_attach() {
-    for end in ENDS {
-        for after in 0.. {
-            let at = format!("{end:?} after {after}");
+    for loss in LOSSES {
+        for nth in 1.. {
+            let at = format!("{loss:?} before {nth}");
             let node = Node::new(1);
             let copy = node
                 .copies
@@ -131,7 +131,7 @@ fn a_restore_that_was_cut_off_leaves_no_device_that_drbd_would_attach() {
             let target = Target::claim(&node.copies.backing, &[]).unwrap();
             // Of the machine's death the lost part of a file that is written in place is not what
             // the bench can show: as it does, nothing of it is left.
-            let (cut, _) = cut_after(after, End::Process, || {
+            let (_, cut) = cut_before(nth, Loss::Nothing, &node.attic(), || {
                 node.copies.restore(&copy, &target, &mut ())
             });
             let now = fs::read(&node.copies.backing).unwrap();
@@ -144,7 +144,7 @@ fn a_restore_that_was_cut_off_leaves_no_device_that_drbd_would_attach() {
                 Node::data(b'a', 0xA0),
                 "{at}"
             );
-            if !cut {
+            if cut.is_none() {
                 break;
             }
         }

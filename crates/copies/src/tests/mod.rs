@@ -15,7 +15,7 @@ use crate::{Copies, Copy, Moment};
 
 /// A node's backing file of 1 MiB, with DRBD's meta-data at its end.
 pub struct Node {
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
     pub copies: Copies,
 }
 
@@ -36,7 +36,7 @@ impl Node {
                 root: root.path().to_owned(),
                 runner: Box::new(Scripted::new()),
             },
-            _root: root,
+            root,
         };
         node.write(b'a', 0xA0);
         node
@@ -53,6 +53,11 @@ impl Node {
         data[300_000..300_010].fill(byte);
         data[SIZE - 4096..].copy_from_slice(&block_84(generation, 1));
         data
+    }
+
+    /// Where a power that is cut keeps what it takes back.
+    pub fn attic(&self) -> PathBuf {
+        self.root.path().join("attic")
     }
 
     pub fn at(&self, name: &str) -> PathBuf {

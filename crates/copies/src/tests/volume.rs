@@ -7,6 +7,7 @@ use std::process::Command;
 
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_command::{Exit, Output};
+use two_node_ha_disk::power::{Loss, cut_before};
 use two_node_ha_drbd::DiskState::{Outdated, UpToDate};
 
 use super::*;
@@ -141,5 +142,29 @@ fn where_a_snapshot_fails_or_has_no_room_the_data_is_copied() {
         );
         assert_eq!(fs::read(&copy.path).unwrap(), Node::data(b'a', 0xA0));
         assert!(!node.names().iter().any(|name| name.ends_with(".part")));
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_cut_off_anywhere_is_a_copy_or_is_gone_after_the_next_call() {
+    for loss in [Loss::Nothing, Loss::Unsynced] {
+        for nth in 1.. {
+            let at = format!("{loss:?} before {nth}");
+            let Some((node, _device)) = node(1 << 40, false) else {
+                return;
+            };
+            let (_, cut) = cut_before(nth, loss, &node.attic(), || {
+                node.copies
+                    .before_resync(&moment(Outdated), Limits::default(), false)
+            });
+            node.copies.drop_leftovers().unwrap();
+            let listed: Vec<_> = node.copies.list().unwrap().copies;
+            let listed: Vec<_> = listed.into_iter().map(|copy| copy.name).collect();
+            let snapshots = node.copies.root.join("dev/vg0");
+            assert_eq!(names(&snapshots), listed, "{at}: {cut:?}");
+            if cut.is_none() {
+                break;
+            }
+        }
     }
 }

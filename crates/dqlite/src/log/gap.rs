@@ -2,8 +2,9 @@
 
 use super::{Log, Parts, promised, run};
 use crate::assess::halves;
+use crate::loss::Loss;
 use crate::remedy::Step;
-use crate::report::{Loss, Problem, ProblemKind};
+use crate::report::{Problem, ProblemKind};
 use crate::scan::{Closed, Scan};
 use crate::segment::End;
 

@@ -11,10 +11,12 @@ use walk::fault_of;
 
 use crate::batch::BatchFault;
 use crate::damage::{Damage, Nature};
+use crate::entry::Change;
+use crate::loss::Loss;
 use crate::remedy::Step;
-use crate::report::{Loss, Note, Problem, ProblemKind};
+use crate::report::{Note, Problem, ProblemKind};
 use crate::scan::{Closed, Scan, Snapshot};
-use crate::segment::{Change, End, Segment};
+use crate::segment::{End, Segment};
 
 /// What a log is put together of.
 #[derive(Debug, Default)]

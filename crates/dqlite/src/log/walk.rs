@@ -3,8 +3,9 @@
 use super::{Log, Parts, all_traced, is_nothing, promised, run, traced};
 use crate::batch::BatchFault;
 use crate::damage::{Damage, Nature};
+use crate::loss::Loss;
 use crate::remedy::Step;
-use crate::report::{Loss, Problem, ProblemKind};
+use crate::report::{Problem, ProblemKind};
 use crate::scan::Closed;
 use crate::segment::{End, Segment};
 

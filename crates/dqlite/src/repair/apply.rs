@@ -15,7 +15,8 @@ use super::plan::Plan;
 use super::trial::{half, next_metadata};
 use crate::metadata::FORMAT;
 use crate::remedy::{Step, closed_name};
-use crate::scan::{ScanError, scan};
+use crate::scan::scan;
+use crate::scan_error::ScanError;
 use crate::yaml::{format_cluster, format_info};
 
 /// Why a step could not be taken.

@@ -2,9 +2,9 @@
 
 use crate::encode::encode_batch;
 use crate::entries::{Entries, Entry};
+use crate::loss::Loss;
 use crate::metadata::FORMAT;
-use crate::report::Loss;
-use crate::scan::ScanError;
+use crate::scan_error::ScanError;
 
 /// How large a segment, and how large a batch in it, gets before the next one is begun. dqlite's
 /// own segments have 8 MiB.

@@ -8,10 +8,12 @@ use thiserror::Error;
 use super::source::{Kinship, Source};
 use super::trial::Trial;
 use crate::assess::assess;
+use crate::loss::Loss;
 use crate::name::SnapshotName;
 use crate::remedy::Step;
-use crate::report::{Loss, Problem, Report, Verdict};
-use crate::scan::{Scan, ScanError, scan};
+use crate::report::{Problem, Report, Verdict};
+use crate::scan::{Scan, scan};
+use crate::scan_error::ScanError;
 
 /// A step, and the problem that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::assess::assess;
 use crate::entries::{Entries, Part, known, loaded, range};
-use crate::report::{Loss, Report};
-use crate::scan::{Scan, ScanError, scan};
+use crate::loss::Loss;
+use crate::report::Report;
+use crate::scan::{Scan, scan};
+use crate::scan_error::ScanError;
 
 /// How the log of a source stands to that of the directory that is repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

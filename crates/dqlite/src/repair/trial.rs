@@ -11,7 +11,8 @@ use super::source::Source;
 use crate::metadata::Metadata;
 use crate::name::Name;
 use crate::remedy::{Step, closed_name};
-use crate::scan::{Closed, Open, Scan, ScanError, io_error};
+use crate::scan::{Closed, Open, Scan};
+use crate::scan_error::{ScanError, io_error};
 use crate::segment::{End, Segment, read_segment};
 
 /// A directory as it would be.

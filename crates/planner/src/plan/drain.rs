@@ -1,7 +1,7 @@
 //! Leaving the volume: before Pacemaker unmounts it, or when nobody holds the role any more.
 
 use super::{Decision, State, Step, Target, stop_if_needed, suspended_io};
-use crate::observation::{Leads, Mount, Observation, Request, Services};
+use crate::observation::{LinkTarget, Mount, Observation, Request, Services};
 
 pub(super) fn plan(o: &Observation) -> Decision {
     // I4: k8s-dqlite is killed here and hands nothing over, so the peer's spare may go on running.
@@ -23,7 +23,7 @@ pub(super) fn plan(o: &Observation) -> Decision {
         return without_the_disk(o, why);
     }
     for (database, directories) in &o.databases {
-        if directories.leads == Leads::ToVolume {
+        if directories.leads == LinkTarget::ToVolume {
             // Certificates may have been renewed since this node became the voter.
             steps.push(if o.mount == Mount::ReadWrite {
                 Step::Leave(*database)

@@ -4,7 +4,7 @@
 //! cannot know, so it is told, and does what it does with any unit that has failed: it stops the voter
 //! here, by SIGKILL, and starts it again, here or on the other node.
 
-use super::{Decision, suspended_io, voter};
+use super::{Decision, suspended_io};
 use crate::observation::Observation;
 
 /// This many reads in a row without an answer are a voter that does not work. One may be a machine
@@ -33,7 +33,7 @@ pub(super) fn plan(o: &Observation) -> Option<Decision> {
 
 /// That a read had no answer, before that decides anything.
 pub(super) fn warn(o: &Observation, decision: &mut Decision) {
-    if o.health.misses > 0 && !ill(o) && voter::running(o) && !suspended_io::is(o) {
+    if o.health.misses > 0 && !ill(o) && o.is_running_voter() && !suspended_io::is(o) {
         decision.warnings.push(format!(
             "the datastore did not answer when it was read ({} of {MISSES} times in a row that make \
              the voter fail): {}",
@@ -44,7 +44,7 @@ pub(super) fn warn(o: &Observation, decision: &mut Decision) {
 }
 
 fn ill(o: &Observation) -> bool {
-    o.health.misses >= MISSES && voter::running(o)
+    o.health.misses >= MISSES && o.is_running_voter()
 }
 
 fn last(o: &Observation) -> &str {

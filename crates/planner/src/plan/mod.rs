@@ -22,7 +22,7 @@ use two_node_ha_config::Config;
 use crate::decision::{Decision, State};
 use crate::step::{Step, Target};
 
-use crate::observation::{Leads, Observation, Request, Services};
+use crate::observation::{LinkTarget, Observation, Request, Services};
 
 /// Decides.
 #[must_use]
@@ -87,7 +87,9 @@ fn stumbled(o: &Observation, decision: &mut Decision) {
 
 /// Whether any state directory leads onto the volume.
 fn on_volume(o: &Observation) -> bool {
-    o.databases.values().any(|d| d.leads == Leads::ToVolume)
+    o.databases
+        .values()
+        .any(|d| d.leads == LinkTarget::ToVolume)
 }
 
 /// The step that stops the services, where any runs or could.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Database;
 use crate::observation::{
-    Asked, End, Holds, Leads, Mount, MountPoint, Observation, Promotion, Services,
+    Asked, Contents, End, LinkTarget, Mount, MountPoint, Observation, Promotion, Services,
 };
 use crate::report::Report;
 
@@ -48,7 +48,7 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
     let dangling: Vec<Step> = o
         .databases
         .iter()
-        .filter(|(_, d)| d.leads == Leads::ToVolume)
+        .filter(|(_, d)| d.leads == LinkTarget::ToVolume)
         .map(|(database, _)| Step::Flip(*database, Target::Spare))
         .collect();
     if !dangling.is_empty() {
@@ -110,7 +110,7 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
     let originals: Vec<_> = o
         .databases
         .iter()
-        .filter(|(_, d)| d.leads == Leads::Directory)
+        .filter(|(_, d)| d.leads == LinkTarget::Directory)
         .map(|(d, _)| *d)
         .collect();
     if !originals.is_empty() {
@@ -121,7 +121,7 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
             o.databases
                 .iter()
                 .find_map(|(database, d)| match (&d.leads, &d.original) {
-                    (Leads::Directory, Holds::Trap(why)) => Some((database, why)),
+                    (LinkTarget::Directory, Contents::Trap(why)) => Some((database, why)),
                     _ => None,
                 })
         {
@@ -133,7 +133,7 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
         let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
         for database in originals {
             // The copy and the note of its epoch are two: a crash may have come between.
-            if o.databases[&database].spare == Holds::Missing
+            if o.databases[&database].spare == Contents::Missing
                 || !o.journal.spare_epoch.contains_key(&database)
             {
                 steps.push(Step::KeepOriginal(database));
@@ -148,7 +148,7 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
     }
     let fit = o.databases.iter().all(|(database, d)| {
         o.journal.spare_epoch.get(database) == Some(&epoch)
-            && matches!(d.spare, Holds::Database | Holds::Waiting)
+            && matches!(d.spare, Contents::Database | Contents::Waiting)
     });
     if !fit {
         let mut steps: Vec<Step> = stop_if_needed(o).into_iter().collect();
@@ -165,7 +165,7 @@ fn of_voter(o: &Observation, report: &Report) -> Decision {
     let flips: Vec<Step> = o
         .databases
         .iter()
-        .filter(|(_, d)| d.leads != Leads::ToSpare)
+        .filter(|(_, d)| d.leads != LinkTarget::ToSpare)
         .map(|(database, _)| Step::Flip(*database, Target::Spare))
         .collect();
     if !flips.is_empty() {

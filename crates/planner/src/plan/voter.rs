@@ -10,7 +10,7 @@ use super::{
 };
 use crate::Database;
 use crate::observation::{
-    Asked, Directories, Holds, Known, Leads, Mount, Observation, Role, Services,
+    Asked, Contents, Directories, Known, LinkTarget, Mount, Observation, Role, Services,
 };
 use crate::record::{Epoch, Phase};
 
@@ -170,8 +170,8 @@ fn first_start(o: &Observation) -> Decision {
 fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<Decision> {
     let blocked = |reason: String, remedy: String| Some(Decision::blocked(reason, remedy));
     match (&d.leads, &d.original, d.original_voter) {
-        (Leads::Directory, Holds::Database, Some(true)) => None,
-        (Leads::Directory, Holds::Database | Holds::Waiting, Some(false)) => blocked(
+        (LinkTarget::Directory, Contents::Database, Some(true)) => None,
+        (LinkTarget::Directory, Contents::Database | Contents::Waiting, Some(false)) => blocked(
             format!(
                 "the voter of {database} is {}, and DRBD is primary here",
                 o.peer
@@ -183,25 +183,25 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
             ),
         )
         .map(Decision::only_here),
-        (Leads::Directory, Holds::Database, None) => blocked(
+        (LinkTarget::Directory, Contents::Database, None) => blocked(
             format!("it cannot be read from {database}'s cluster.yaml whether this node is the voter"),
             "see `two-node-ha plan` for what was found".into(),
         ),
-        (Leads::Directory, Holds::Trap(why), _) => blocked(
+        (LinkTarget::Directory, Contents::Trap(why), _) => blocked(
             format!("the state directory of {database} must not be started: {why}"),
             "put it in order first; see two-node-ha(8), section FIRST START".into(),
         ),
-        (Leads::Directory, Holds::Missing | Holds::IdentityOnly | Holds::Waiting, _) => blocked(
+        (LinkTarget::Directory, Contents::Missing | Contents::IdentityOnly | Contents::Waiting, _) => blocked(
             format!("the state directory of {database} holds no database"),
             "this node must be a member of the Kubernetes cluster first (`k8s status`)".into(),
         ),
-        (Leads::Nowhere, ..) => blocked(
+        (LinkTarget::Nowhere, ..) => blocked(
             format!("the state directory of {database} does not exist"),
             "install the k8s snap and form the cluster first, or correct [k8s] in \
              /etc/two-node-ha.toml"
                 .into(),
         ),
-        (Leads::ToVolume | Leads::ToSpare | Leads::Elsewhere(_), ..) => blocked(
+        (LinkTarget::ToVolume | LinkTarget::ToSpare | LinkTarget::Elsewhere(_), ..) => blocked(
             format!("the state directory of {database} is a link already, but the volume has no record"),
             "an older set-up (two-node-ha.sh) must be undone first: stop k8s, put a real directory \
              in place of the link, start again"
@@ -237,7 +237,7 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
             return blocked.only_here();
         }
     }
-    if mine && epoch.complete() && !astray && started(o) {
+    if mine && epoch.complete() && !astray && o.is_started_on_volume() {
         // An agent that was restarted beside its voter. Whoever started that had made sure of the peer,
         // which may be silent or dead by now: nothing of it is needed to see that the voter works.
         return Decision::act(
@@ -312,18 +312,7 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
 
 /// The voter of this epoch is this node's, runs here, and no log says that another node votes.
 pub(super) fn of_epoch(o: &Observation, epoch: &Epoch) -> bool {
-    epoch.owner == o.node && epoch.complete() && running(o) && !evidence::astray(o, epoch)
-}
-
-pub(super) fn running(o: &Observation) -> bool {
-    started(o) && o.confirmed
-}
-
-/// The databases' services run on the volume.
-fn started(o: &Observation) -> bool {
-    o.services == Services::Running
-        && o.token
-        && o.databases.values().all(|d| d.leads == Leads::ToVolume)
+    epoch.owner == o.node && epoch.complete() && o.is_running_voter() && !evidence::astray(o, epoch)
 }
 
 /// The epoch's record comes before the links, and the links before the recoveries, which reach
@@ -339,20 +328,20 @@ fn ordered(steps: Vec<Step>, links: Vec<Step>) -> Vec<Step> {
 fn flips(o: &Observation, epoch: &Epoch) -> Vec<Step> {
     let mut steps = Vec::new();
     for (database, d) in &o.databases {
-        if d.leads == Leads::ToVolume {
+        if d.leads == LinkTarget::ToVolume {
             continue;
         }
-        if d.leads == Leads::Directory {
+        if d.leads == LinkTarget::Directory {
             // The first day is not over: on the voter its identity is on the volume, on the
             // other it is in the directory that the link is about to replace.
             match (&d.spare, epoch.owner == o.node) {
                 // Half kept, where a crash came between: kept again.
-                (Holds::Missing | Holds::Trap(_), true) => {
+                (Contents::Missing | Contents::Trap(_), true) => {
                     steps.push(Step::KeepIdentity(*database));
                 }
-                (Holds::Missing, false) => steps.push(Step::KeepOriginal(*database)),
-                (Holds::Trap(_), false)
-                | (Holds::Database | Holds::Waiting | Holds::IdentityOnly, _) => {}
+                (Contents::Missing, false) => steps.push(Step::KeepOriginal(*database)),
+                (Contents::Trap(_), false)
+                | (Contents::Database | Contents::Waiting | Contents::IdentityOnly, _) => {}
             }
         }
         steps.push(Step::Flip(*database, Target::Volume));
@@ -366,29 +355,29 @@ fn take_over(o: &Observation, epoch: &Epoch) -> Result<Vec<Step>, Box<Decision>>
         let blocked =
             |reason: String, remedy: &str| Err(Box::new(Decision::blocked(reason, remedy)));
         match &d.volume {
-            Holds::Database => {}
-            Holds::Missing | Holds::IdentityOnly | Holds::Waiting => {
+            Contents::Database => {}
+            Contents::Missing | Contents::IdentityOnly | Contents::Waiting => {
                 return blocked(
                     format!("the volume's record names {database}, but there is no database in it"),
                     "nothing is recovered from nothing: look at the volume, and at the backups \
                      beside the state directories",
                 );
             }
-            Holds::Trap(why) => {
+            Contents::Trap(why) => {
                 return blocked(
                     format!("{database} on the volume must not be recovered: {why}"),
                     "see two-node-ha(8), section RECOVERY",
                 );
             }
         }
-        let identity = if d.leads == Leads::Directory {
+        let identity = if d.leads == LinkTarget::Directory {
             &d.original
         } else {
             &d.spare
         };
         match identity {
-            Holds::Database | Holds::IdentityOnly | Holds::Waiting => {}
-            Holds::Missing => {
+            Contents::Database | Contents::IdentityOnly | Contents::Waiting => {}
+            Contents::Missing => {
                 return blocked(
                     format!(
                         "this node's identity of {database} is not known: it never was a member"
@@ -397,13 +386,13 @@ fn take_over(o: &Observation, epoch: &Epoch) -> Result<Vec<Step>, Box<Decision>>
                 );
             }
             // The spare's own files may be useless; only its identity is needed.
-            Holds::Trap(why) if d.leads == Leads::Directory => {
+            Contents::Trap(why) if d.leads == LinkTarget::Directory => {
                 return blocked(
                     format!("this node's own directory of {database} is not in order: {why}"),
                     "see two-node-ha(8), section FIRST START",
                 );
             }
-            Holds::Trap(_) => {}
+            Contents::Trap(_) => {}
         }
     }
     let mut steps = Vec::new();

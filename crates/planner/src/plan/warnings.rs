@@ -2,7 +2,7 @@
 
 use two_node_ha_config::{Config, FencingMode};
 
-use super::{Decision, health, suspended_io, voter};
+use super::{Decision, health, suspended_io};
 use crate::observation::{MountPoint, Observation, SplitBrain};
 
 /// Adds what stops nothing but should be known.
@@ -42,7 +42,7 @@ pub(super) fn warn(o: &Observation, config: &Config, decision: &mut Decision) {
 fn no_replica(o: &Observation) -> Option<String> {
     let drbd = &o.drbd;
     // One that stands still says so; a split brain is told of by itself.
-    if !voter::running(o) || drbd.equal || suspended_io::is(o) || o.split_brain.is_some() {
+    if !o.is_running_voter() || drbd.equal || suspended_io::is(o) || o.split_brain.is_some() {
         return None;
     }
     let peer = &o.peer;

@@ -4,9 +4,8 @@
 use two_node_ha_config::FencingMode;
 use two_node_ha_drbd::DiskState;
 use two_node_ha_fence::answer::{Code, Fence};
-use two_node_ha_fence::decide::{
-    Cluster, Done, Fencing, Next as Decided, Removal, Situation, decide,
-};
+use two_node_ha_fence::decide::{Next as Decided, decide};
+use two_node_ha_fence::situation::{Cluster, Done, Fencing, Removal, Situation};
 use two_node_ha_fence::{Disks, Known, Standing, Subject, View};
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 

@@ -151,17 +151,17 @@ impl Eye {
         let i = index(database);
         let mut directories = seen::Directories {
             leads: match self.leads[i] {
-                true => seen::Leads::ToVolume,
-                false => seen::Leads::ToSpare,
+                true => seen::LinkTarget::ToVolume,
+                false => seen::LinkTarget::ToSpare,
             },
-            original: seen::Holds::Missing,
+            original: seen::Contents::Missing,
             spare: match self.spare_log.is_empty() {
-                true => seen::Holds::IdentityOnly,
-                false => seen::Holds::Database,
+                true => seen::Contents::IdentityOnly,
+                false => seen::Contents::Database,
             },
             volume: match self.volume {
-                Some(_) => seen::Holds::Database,
-                None => seen::Holds::Missing,
+                Some(_) => seen::Contents::Database,
+                None => seen::Contents::Missing,
             },
             original_voter: None,
             spare_log: seen::Log::None,

@@ -9,9 +9,9 @@ use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
 
 use super::super::disks;
 use two_node_ha_fence::answer::{Answer, Level};
-use two_node_ha_fence::decide::{Cluster, Done, Next, Situation, decide};
-use two_node_ha_fence::{Data, Disks};
-use two_node_ha_fence::{Known, Standing, Subject, View};
+use two_node_ha_fence::decide::{Next, decide};
+use two_node_ha_fence::situation::{Cluster, Done, Situation};
+use two_node_ha_fence::{Data, Disks, Known, Standing, Subject, View};
 
 /// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
 struct Case {

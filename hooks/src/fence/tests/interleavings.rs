@@ -14,10 +14,10 @@ use two_node_ha_config::FencingMode::{self, Constraint, Stonith};
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use two_node_ha_fence::Disks;
 use two_node_ha_fence::answer::{Code, Fence};
-use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
-use two_node_ha_fence::{Known, Standing, Subject, View};
+use two_node_ha_fence::decide::{Next, decide};
+use two_node_ha_fence::situation::{Cluster, Done, Fencing, Removal, Situation};
+use two_node_ha_fence::{Disks, Known, Standing, Subject, View};
 
 /// How often the link drops, and how often each of the two that delete begins.
 const DROPS: u8 = 2;

@@ -13,7 +13,8 @@ use two_node_ha_pacemaker::{Cib, FencingConstraint, parse_cib};
 
 use crate::fence::disks;
 use two_node_ha_fence::answer::Answer;
-use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::decide::{Next, decide};
+use two_node_ha_fence::situation::{Cluster, Done, Fencing, Removal, Situation};
 use two_node_ha_fence::{Standing, Subject, View};
 
 const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");

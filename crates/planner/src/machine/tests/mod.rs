@@ -72,7 +72,7 @@ fn voter() -> Observation {
             epoch.databases.insert(database, Phase::Done);
         }
     }
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     (o.services, o.token) = (Services::Running, true);
     o
 }

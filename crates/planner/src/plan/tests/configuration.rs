@@ -112,7 +112,7 @@ fn a_voter_and_a_spare_that_run_go_on_and_both_warn() {
     live(&mut spare, &report(State::PrimaryRunning, 2));
     let mut voter = taking_over();
     voter.epoch = Known::Present(Epoch::first("haone"));
-    each(&mut voter, |d| d.leads = Leads::ToVolume);
+    each(&mut voter, |d| d.leads = LinkTarget::ToVolume);
     (voter.services, voter.token, voter.confirmed) = (Services::Running, true, true);
     for mut o in [spare, voter] {
         let before = decide(&o);
@@ -173,7 +173,10 @@ fn makes(decision: &Decision, o: &Observation) -> bool {
     decision.steps.iter().any(|step| match step {
         Step::MoveOntoVolume | Step::BeginEpoch => true,
         Step::KeepOriginal(_) | Step::Flip(_, Target::Spare) => {
-            o.request == Request::None && o.databases.values().any(|d| d.leads == Leads::Directory)
+            o.request == Request::None
+                && o.databases
+                    .values()
+                    .any(|d| d.leads == LinkTarget::Directory)
         }
         _ => false,
     })

@@ -25,7 +25,7 @@ fn voter() -> Observation {
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
     (o.services, o.token, o.confirmed) = (Services::Running, true, true);
     each(&mut o, |d| {
-        d.leads = Leads::ToVolume;
+        d.leads = LinkTarget::ToVolume;
         d.volume_log = Log::Ends(end(50, true, false));
     });
     o

@@ -42,20 +42,24 @@ fn reports() -> Vec<Asked<crate::report::Report>> {
 
 fn directories() -> Vec<Directories> {
     let mut all = Vec::new();
-    for leads in [Leads::Directory, Leads::ToVolume, Leads::ToSpare] {
+    for leads in [
+        LinkTarget::Directory,
+        LinkTarget::ToVolume,
+        LinkTarget::ToSpare,
+    ] {
         for spare in [
-            Holds::Missing,
-            Holds::IdentityOnly,
-            Holds::Waiting,
-            Holds::Database,
+            Contents::Missing,
+            Contents::IdentityOnly,
+            Contents::Waiting,
+            Contents::Database,
         ] {
-            for volume in [Holds::Missing, Holds::Database] {
-                let directory = leads == Leads::Directory;
+            for volume in [Contents::Missing, Contents::Database] {
+                let directory = leads == LinkTarget::Directory;
                 all.push(Directories {
                     original: if directory {
-                        Holds::Database
+                        Contents::Database
                     } else {
-                        Holds::Missing
+                        Contents::Missing
                     },
                     original_voter: directory.then_some(true),
                     spare_log: Log::None,

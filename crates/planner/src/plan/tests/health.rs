@@ -17,7 +17,7 @@ fn voter() -> Observation {
             epoch.databases.insert(database, crate::record::Phase::Done);
         }
     }
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     (o.services, o.token, o.confirmed) = (Services::Running, true, true);
     o
 }

@@ -37,7 +37,7 @@ fn on_the_first_day_the_voter_moves_onto_the_volume_after_its_peer_has_stopped()
 #[test]
 fn on_the_first_day_the_spare_keeps_its_directories_and_leads_to_them() {
     let mut o = first_day(false);
-    each(&mut o, |d| d.original = Holds::Waiting);
+    each(&mut o, |d| d.original = Contents::Waiting);
     let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 1));
     assert_eq!(
         taken,
@@ -60,7 +60,7 @@ fn on_the_first_day_the_spare_keeps_its_directories_and_leads_to_them() {
 fn a_first_days_copy_whose_epoch_was_not_noted_before_a_crash_is_noted_then() {
     let mut o = first_day(false);
     o.services = Services::Stopped;
-    each(&mut o, |d| d.spare = Holds::Waiting);
+    each(&mut o, |d| d.spare = Contents::Waiting);
     let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 1));
     assert!(taken.contains(&Step::KeepOriginal(K8sDqlite)), "{taken:?}");
     assert!(!taken.contains(&Step::Rejoin(1)), "{taken:?}");
@@ -108,7 +108,7 @@ fn after_the_peers_power_loss_the_spare_becomes_the_voter_of_the_next_epoch() {
 #[test]
 fn a_voter_that_returns_from_the_dead_leaves_the_mount_point_and_rejoins_as_spare() {
     let mut o = booted();
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     let (taken, end) = live(&mut o, &report(State::PrimaryRunning, 3));
     assert_eq!(
         taken,
@@ -130,7 +130,7 @@ fn a_node_whose_own_disk_takes_no_change_is_off_the_volume_once_nothing_runs_the
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
     o.services = Services::Running;
     o.token = true;
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     o.request = Request::Release;
     o.own_disk = Some("could not lead it: the disk is full".into());
     assert_eq!(decide(&o).steps[0], Step::StopServices);
@@ -152,7 +152,7 @@ fn a_release_stops_the_voter_and_leaves_the_volume_before_pacemaker_hears_of_it(
     o.services = Services::Running;
     o.token = true;
     o.confirmed = true;
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     assert_eq!(decide(&o).state, State::PrimaryRunning);
     o.request = Request::Release;
     let mut taken = Vec::new();
@@ -179,7 +179,7 @@ fn a_voter_whose_failover_unit_died_leaves_the_volume_at_once() {
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
     o.services = Services::Running;
     o.token = true;
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     o.request = Request::None;
     let decision = decide(&o);
     assert_eq!(decision.state, State::Draining);
@@ -211,7 +211,7 @@ fn a_voter_takes_its_handlers_constraint_away_once_both_copies_are_the_same() {
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
     o.journal.highest_epoch = 1;
     (o.services, o.token, o.confirmed) = (Services::Running, true, true);
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     let peer = report(State::SecondaryRunning, 1);
     // The link is cut: the constraint stands, and nobody asks.
     let constraint = Promotion::PeerForbidden("drbd-fence-by-handler-r0-x".into());
@@ -281,7 +281,7 @@ fn a_machine_that_shuts_down_starts_nothing_again_and_leaves_the_volume_only_whe
     voter.journal.highest_epoch = 1;
     voter.token = true;
     voter.services = Services::Partly;
-    each(&mut voter, |d| d.leads = Leads::ToVolume);
+    each(&mut voter, |d| d.leads = LinkTarget::ToVolume);
     let mut spare = booted();
     spare.peer_report = Asked::Answer(report(State::PrimaryRunning, 2));
     spare.services = Services::Partly;
@@ -305,7 +305,7 @@ fn an_agent_that_was_restarted_leaves_the_running_voter_alone_until_the_holder_h
     o.journal.highest_epoch = 1;
     o.services = Services::Running;
     o.token = true;
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     o.request = Request::None;
     o.failover_unit = true;
     assert!(decide(&o).steps.is_empty());
@@ -386,7 +386,7 @@ fn suspended_voter() -> Observation {
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
     o.journal.highest_epoch = 1;
     (o.services, o.token, o.confirmed) = (Services::Running, true, true);
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     (o.drbd.equal, o.drbd.connected) = (false, false);
     (o.drbd.suspended, o.volume_silent) = (Some(Suspended::Fencing), true);
     o

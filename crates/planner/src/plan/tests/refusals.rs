@@ -115,7 +115,7 @@ fn the_first_start_needs_the_peer() {
 fn on_the_first_day_the_wrong_node_says_where_the_voter_is() {
     let mut o = first_day(false);
     // A member that has always been a spare has none of raft's files.
-    each(&mut o, |d| d.original = Holds::Waiting);
+    each(&mut o, |d| d.original = Contents::Waiting);
     given_the_volume(&mut o, Known::Absent);
     blocked(&o, "the voter of");
     assert!(
@@ -152,7 +152,7 @@ fn an_empty_volume_is_not_begun_anew_by_a_node_that_has_seen_a_full_one() {
 fn nothing_is_recovered_from_an_empty_directory() {
     let mut o = holding(Epoch::first("hatwo"));
     o.peer_node = Asked::Answer(PeerNode::Down);
-    each(&mut o, |d| d.volume = Holds::Missing);
+    each(&mut o, |d| d.volume = Contents::Missing);
     blocked(&o, "no database in it");
 }
 

@@ -73,7 +73,7 @@ fn raft(o: &mut Observation, here: bool, elsewhere: bool) {
 #[test]
 fn an_owner_that_raft_names_alone_starts_beside_a_silent_peer_and_fences_nobody() {
     let mut o = beside_a_silent_peer(Epoch::first("haone"));
-    each(&mut o, |d| d.leads = Leads::ToVolume);
+    each(&mut o, |d| d.leads = LinkTarget::ToVolume);
     o.peer_patience_over = true;
     raft(&mut o, true, false);
     assert_eq!(decide(&o).steps, [Step::StartServices, Step::ConfirmVoter]);
@@ -118,7 +118,7 @@ fn an_agent_that_is_restarted_beside_its_running_voter_needs_nothing_of_a_peer_t
         PeerNode::Down,
     ] {
         let mut o = beside_a_silent_peer(Epoch::first("haone"));
-        each(&mut o, |d| d.leads = Leads::ToVolume);
+        each(&mut o, |d| d.leads = LinkTarget::ToVolume);
         raft(&mut o, true, false);
         (o.services, o.token) = (Services::Running, true);
         o.peer_node = Asked::Answer(node);
