@@ -204,6 +204,11 @@ fn may_have_more(report: &Report, epoch: &Epoch, database: Database, end: &End) 
     })
 }
 
+/// The voter of this epoch is this node's, runs here, and no log says that another node votes.
+pub(super) fn runs_here(o: &Observation, epoch: &Epoch) -> bool {
+    epoch.owner == o.node && epoch.complete() && o.is_running_voter() && !astray(o, epoch)
+}
+
 /// Whether raft has given the role that this node has to the peer, or the peer has what the volume
 /// lacks.
 pub(super) fn astray(o: &Observation, epoch: &Epoch) -> bool {

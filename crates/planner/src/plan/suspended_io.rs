@@ -7,7 +7,7 @@
 //! come back. Disconnecting and connecting makes it ask once more; the answer is the handler's, as
 //! before, so nothing is asserted here that it has not seen.
 
-use super::{Decision, State, Step, voter};
+use super::{Decision, State, Step, evidence};
 use crate::observation::{Asked, FencePeer, Known, Observation, PeerNode, Suspended};
 
 /// What there is to do while it stands still; nothing when it does not.
@@ -15,7 +15,7 @@ pub(super) fn plan(o: &Observation) -> Option<Decision> {
     // A voter whose role was handed over off the volume is none, whether or not its writes stand still:
     // the peer must not be told that it may rely on it.
     let state = match &o.epoch {
-        Known::Present(epoch) if voter::of_epoch(o, epoch) => State::PrimaryRunning,
+        Known::Present(epoch) if evidence::runs_here(o, epoch) => State::PrimaryRunning,
         Known::Present(_) | Known::Absent | Known::Unreadable(_) => State::Recovering,
     };
     if let Some(decision) = interrupted(o, state) {

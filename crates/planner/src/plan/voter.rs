@@ -214,7 +214,7 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     let astray = evidence::astray(o, epoch);
-    if of_epoch(o, epoch) {
+    if evidence::runs_here(o, epoch) {
         if let Some(decision) = health::plan(o) {
             return decision;
         }
@@ -308,11 +308,6 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         Some(why) => decision.because(why),
         None => decision,
     }
-}
-
-/// The voter of this epoch is this node's, runs here, and no log says that another node votes.
-pub(super) fn of_epoch(o: &Observation, epoch: &Epoch) -> bool {
-    epoch.owner == o.node && epoch.complete() && o.is_running_voter() && !evidence::astray(o, epoch)
 }
 
 /// The epoch's record comes before the links, and the links before the recoveries, which reach
