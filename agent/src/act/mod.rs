@@ -11,6 +11,8 @@ mod guard;
 mod identity;
 mod logs;
 mod recover;
+#[cfg(test)]
+mod refusals;
 mod rejoin;
 mod services;
 pub mod split_brain;

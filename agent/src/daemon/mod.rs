@@ -9,6 +9,8 @@ mod asking;
 mod configuration;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod given;
 mod health;
 mod notify;
 mod only;

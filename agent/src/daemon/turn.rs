@@ -9,16 +9,15 @@ use two_node_ha_planner::Step;
 use two_node_ha_planner::machine::{
     Action, Failure, Kind, Outcome, Remark, Sight, Standing, Task, ToHolder,
 };
-use two_node_ha_planner::observation::{Mount, Services};
+use two_node_ha_planner::observation::Mount;
 use two_node_ha_planner::record::Owned;
 use two_node_ha_protocol::control::Response;
 
 use super::{Daemon, voice};
-use crate::act::{Error, FAILOVER_UNIT, gated_units};
-use crate::observe::{live, volume};
+use crate::act::Error;
+use crate::observe::{live, units, volume};
 use crate::room;
 use crate::store::Record;
-use crate::systemd::UnitState;
 
 impl Daemon {
     /// Until there is nothing to do but wait.
@@ -213,19 +212,7 @@ impl Daemon {
             Ok(mount) => mount,
             Err(error) => Mount::Foreign(format!("unknown: {error}")),
         };
-        let mut units = gated_units(config);
-        units.push(FAILOVER_UNIT.into());
-        let (services, failover_unit) = match actor.systemd.states(&units) {
-            Ok(states) => {
-                let unit = states.get(FAILOVER_UNIT).copied();
-                let up = matches!(unit, Some(UnitState::Active | UnitState::Changing));
-                (live::services(config, &states), up)
-            }
-            Err(error) => {
-                tracing::error!(%error, "the services' states are unknown");
-                (Services::Partly, true)
-            }
-        };
+        let (services, failover_unit) = units::look(&*actor.systemd, config);
         let drbd = live::drbd(&*actor.runner, config);
         let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
             let (paths, config) = (paths.clone(), Arc::clone(config));
