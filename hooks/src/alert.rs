@@ -105,12 +105,12 @@ fn command(program: OsString, event: &Event, files: &Files<'_>) -> Call {
             .map(|(k, v)| (OsString::from(k), OsString::from(v))),
     );
     let path = |path: Option<&Path>| path.unwrap_or(Path::new("")).to_owned();
-    call.env("TWO_NODE_HA_HANDLER", &event.handler)
+    call.env("TWO_NODE_HA_HANDLER", event.handler.as_str())
         .env("TWO_NODE_HA_EVENT", path(files.event))
         .env("TWO_NODE_HA_EVIDENCE", path(files.evidence))
 }
 
 /// Fails at once where Pacemaker does not run.
 fn attribute(name: &str, event: &Event) -> Call {
-    Call::new("attrd_updater", OTHERS).args(["--name", name, "--update", &event.handler])
+    Call::new("attrd_updater", OTHERS).args(["--name", name, "--update", event.handler.as_str()])
 }

@@ -1,5 +1,5 @@
 //! The evidence of a split brain, as far as a handler can have it: without a lock of DRBD's, and
-//! without touching the volume, whose I/O may be frozen until the handler has answered. The agent
+//! without touching the volume, whose I/O may be suspended until the handler has answered. The agent
 //! adds the generation identifiers, which `drbdsetup` reads under the lock, and the other side.
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use two_node_ha_command::Runner;
 use two_node_ha_drbd::query;
 use two_node_ha_events::Event;
-use two_node_ha_evidence::{DIR, Evidence, FORMAT};
+use two_node_ha_evidence::{DIR, Evidence, Noted};
 
 use crate::root::Root;
 
@@ -40,17 +40,12 @@ fn gather(root: &Root, event: &Event) -> Evidence {
             None
         }
     };
-    let journal = text(JOURNAL).and_then(|text| match serde_json::from_str(&text) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            problems.push(format!("{JOURNAL}: {error}"));
-            None
-        }
+    let journal = text(JOURNAL).and_then(|text| {
+        let (journal, problem) = Noted::journal(text.as_bytes());
+        problems.extend(problem.map(|why| format!("{JOURNAL}: {why}")));
+        journal
     });
     Evidence {
-        format: FORMAT,
-        handler: event.handler.clone(),
-        time: event.time,
         host: text(HOSTNAME).unwrap_or_default(),
         resource: event.resource.clone(),
         peer: event.peer.clone(),
@@ -60,7 +55,6 @@ fn gather(root: &Root, event: &Event) -> Evidence {
         proc_drbd: text(PROC_DRBD),
         journal,
         problems,
-        sides: None,
-        resolved: None,
+        ..Evidence::new(event.handler.clone(), event.time)
     }
 }

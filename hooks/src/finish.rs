@@ -9,14 +9,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use two_node_ha_config::LossAction;
+use two_node_ha_drbd::Decision;
 use two_node_ha_events::{DIR, Event};
 
-use crate::answer::{Answer, Code, Level};
+use crate::handler::Terms;
 use crate::journal::{Journal, Record};
 use crate::request::Request;
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::{alert, evidence, reboot};
+use two_node_ha_fence::answer::{Answer, Code, Level};
 
 /// No code has been decided yet.
 const OPEN: i32 = -1;
@@ -46,7 +48,7 @@ pub struct Call {
 impl Call {
     /// A call that begins now.
     pub fn new(request: Request, root: Root) -> Self {
-        let event = Event::new(request.handler.name());
+        let event = Event::new(request.handler.clone());
         Self {
             request,
             root,
@@ -84,7 +86,7 @@ impl Call {
     }
 
     /// The fallback as an answer, with its reason.
-    fn fallback(&self, decision: &'static str, reason: String) -> Answer {
+    fn fallback(&self, decision: Decision, reason: String) -> Answer {
         let code = self.fallback.get().copied();
         let code = code.unwrap_or_else(|| self.request.handler.fallback());
         Answer::new(code, decision, reason)
@@ -105,7 +107,7 @@ impl Call {
             peer: request.peer.name(),
             minors: request.minors(),
             volumes: request.volume_numbers(),
-            decision: answer.decision.to_owned(),
+            decision: answer.decision.clone(),
             exit_code: answer.code.number(),
             reason: answer.reason.clone(),
             duration_us: self
@@ -177,7 +179,7 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
         "no answer within {:.1} s (the deadline of this handler): answered the safe code instead",
         allowed.as_secs_f64()
     );
-    let answer = call.fallback("deadline", reason);
+    let answer = call.fallback(Decision::Deadline, reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }
@@ -189,7 +191,7 @@ pub fn overdue(call: &Arc<Call>, allowed: Duration) -> ! {
 /// A panic, in whatever thread: answers the fallback. Must not panic itself.
 pub fn panicked(call: &Arc<Call>, what: &str) -> ! {
     let reason = format!("a bug in two-node-ha-hook, please report it: {what}");
-    let answer = call.fallback("bug", reason);
+    let answer = call.fallback(Decision::Bug, reason);
     if call.decide(&answer) {
         give_up(call, &answer);
     }
@@ -253,7 +255,7 @@ fn record(call: &Call, event: &Event, level: Level, config: Option<&str>) -> Rec
     // Both nodes being named by number or address only is common: whatever there is.
     Record::new(level, text)
         .field("MESSAGE_ID", request.handler.message_id())
-        .field("TWO_NODE_HA_HANDLER", &event.handler)
+        .field("TWO_NODE_HA_HANDLER", event.handler.as_str())
         .field(
             "TWO_NODE_HA_RESOURCE",
             event.resource.as_deref().unwrap_or_default(),
@@ -264,7 +266,7 @@ fn record(call: &Call, event: &Event, level: Level, config: Option<&str>) -> Rec
         )
         .field("TWO_NODE_HA_MINORS", &list(&event.minors))
         .field("TWO_NODE_HA_VOLUMES", &list(&event.volumes))
-        .field("TWO_NODE_HA_DECISION", &event.decision)
+        .field("TWO_NODE_HA_DECISION", event.decision.as_str())
         .field("TWO_NODE_HA_EXIT_CODE", &event.exit_code.to_string())
         .field("TWO_NODE_HA_DURATION_US", &event.duration_us.to_string())
         .field("TWO_NODE_HA_PROBLEMS", &request.problems.join("; "))

@@ -1,99 +1,26 @@
-//! The handlers by name: what DRBD calls, and udev.
+//! What each handler may take, answers when it is late, and is found by in the journal.
 
 use std::time::Duration;
 
-use crate::answer::{Code, Fence, Resync};
+use two_node_ha_drbd::Handler;
+use two_node_ha_fence::answer::{Code, Fence, Resync};
 
-/// What was called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Handler {
-    /// Before this node's data is overwritten; blocks the receiver. Above 0 refuses the resync.
-    BeforeResyncTarget,
-    /// Before the peer's data is overwritten. Above 0 drops the connection.
-    BeforeResyncSource,
-    /// After this node's data was overwritten, also when that failed. The answer is ignored.
-    AfterResyncTarget,
-    /// Both sides have changed what the other does not know, and DRBD could not solve it.
-    SplitBrain,
-    /// As above; DRBD may still solve it by its policies.
-    InitialSplitBrain,
-    /// A primary lost its peer. I/O stands still until the answer.
-    FencePeer,
-    /// The peer is up to date again.
-    UnfencePeer,
-    /// The backing device failed.
-    LocalIoError,
-    /// This primary must become secondary: the peer's data won.
-    PriLost,
-    /// As above, after a split brain.
-    PriLostAfterSb,
-    /// This primary has no good data left anywhere in reach.
-    PriOnInconDegr,
-    /// An online verification found differences.
-    OutOfSync,
-    /// DRBD 9: the resource lost its quorum.
-    QuorumLost,
-    /// DRBD 9: a connection went down.
-    Disconnected,
-    /// A uevent of DRBD's or the backing device.
-    Udev,
-    /// A handler of a later DRBD.
-    Unknown(String),
-}
-
-impl Handler {
-    /// All that have a name.
-    pub const NAMED: &[Self] = &[
-        Self::BeforeResyncTarget,
-        Self::BeforeResyncSource,
-        Self::AfterResyncTarget,
-        Self::SplitBrain,
-        Self::InitialSplitBrain,
-        Self::FencePeer,
-        Self::UnfencePeer,
-        Self::LocalIoError,
-        Self::PriLost,
-        Self::PriLostAfterSb,
-        Self::PriOnInconDegr,
-        Self::OutOfSync,
-        Self::QuorumLost,
-        Self::Disconnected,
-        Self::Udev,
-    ];
-
-    /// The handler of that name.
-    pub fn of(name: &str) -> Option<Self> {
-        Self::NAMED
-            .iter()
-            .find(|handler| handler.name() == name)
-            .cloned()
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::BeforeResyncTarget => "before-resync-target",
-            Self::BeforeResyncSource => "before-resync-source",
-            Self::AfterResyncTarget => "after-resync-target",
-            Self::SplitBrain => "split-brain",
-            Self::InitialSplitBrain => "initial-split-brain",
-            Self::FencePeer => "fence-peer",
-            Self::UnfencePeer => "unfence-peer",
-            Self::LocalIoError => "local-io-error",
-            Self::PriLost => "pri-lost",
-            Self::PriLostAfterSb => "pri-lost-after-sb",
-            Self::PriOnInconDegr => "pri-on-incon-degr",
-            Self::OutOfSync => "out-of-sync",
-            Self::QuorumLost => "quorum-lost",
-            Self::Disconnected => "disconnected",
-            Self::Udev => "udev",
-            Self::Unknown(name) => name,
-        }
-    }
-
+/// What every handler has here. What it is called by is DRBD's, and in `two_node_ha_drbd`.
+pub trait Terms {
     /// How long it may take where the configuration does not say. drbd-utils gives handlers no
     /// time-out at all.
-    pub fn default_deadline(&self) -> Duration {
+    fn default_deadline(&self) -> Duration;
+
+    /// What is answered when the deadline has come, or when something unforeseen stops us:
+    /// whatever leaves DRBD as safe as without a handler.
+    fn fallback(&self) -> Code;
+
+    /// The journal's `MESSAGE_ID` of its records: to find them all, and for a catalog.
+    fn message_id(&self) -> &'static str;
+}
+
+impl Terms for Handler {
+    fn default_deadline(&self) -> Duration {
         let seconds = match self {
             // Below Pacemaker's time-out for the promotion that may wait for this.
             Self::FencePeer => 60,
@@ -111,16 +38,14 @@ impl Handler {
             | Self::QuorumLost
             | Self::Disconnected
             | Self::Udev
-            | Self::Unknown(_) => 10,
+            | Self::Unrecognised(_) => 10,
         };
         Duration::from_secs(seconds)
     }
 
-    /// What is answered when the deadline has come, or when something unforeseen stops us:
-    /// whatever leaves DRBD as safe as without a handler.
-    pub fn fallback(&self) -> Code {
+    fn fallback(&self) -> Code {
         match self {
-            // "Broken": DRBD keeps I/O frozen (or goes on, under its policy resource-only), but
+            // "Broken": DRBD keeps I/O suspended (or goes on, under its policy resource-only), but
             // takes nothing about the peer for granted.
             Self::FencePeer => Code::Fence(Fence::Broken),
             // The resync happens: refusing it would leave the peer's data the only copy. Once the
@@ -140,12 +65,11 @@ impl Handler {
             | Self::QuorumLost
             | Self::Disconnected
             | Self::Udev
-            | Self::Unknown(_) => Code::Ignored,
+            | Self::Unrecognised(_) => Code::Ignored,
         }
     }
 
-    /// The journal's `MESSAGE_ID` of its records: to find them all, and for a catalog.
-    pub fn message_id(&self) -> &'static str {
+    fn message_id(&self) -> &'static str {
         match self {
             Self::BeforeResyncTarget => "05646c3dadaa402e97960986a2e0ac69",
             Self::BeforeResyncSource => "18959b58e35d4dea9793355bcb5c0dea",
@@ -162,7 +86,7 @@ impl Handler {
             Self::QuorumLost => "f04b185b46e5444587f7bb665c5044af",
             Self::Disconnected => "c875133c4d4b4051b997d389b9bb03cc",
             Self::Udev => "d3919ab80ff94e31b52b33824c32f3c8",
-            Self::Unknown(_) => "e59284e527574f9c9f786c9ce03c0a70",
+            Self::Unrecognised(_) => "e59284e527574f9c9f786c9ce03c0a70",
         }
     }
 }
@@ -172,15 +96,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_leads_back_to_its_handler_and_has_its_own_message_id() {
-        let mut ids: Vec<_> = Handler::NAMED.iter().map(Handler::message_id).collect();
+    fn every_handler_has_its_own_message_id() {
+        let mut ids: Vec<_> = Handler::KNOWN.iter().map(Terms::message_id).collect();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!(ids.len(), Handler::NAMED.len());
-        for handler in Handler::NAMED {
-            assert_eq!(Handler::of(handler.name()).as_ref(), Some(handler));
-        }
-        assert_eq!(Handler::NAMED.len(), 14 + 1);
+        assert_eq!(ids.len(), Handler::KNOWN.len());
     }
 
     #[test]
@@ -191,10 +111,10 @@ mod tests {
             .filter_map(|line| line.strip_prefix("-- "))
             .collect();
         explained.sort_unstable();
-        let unknown = Handler::Unknown(String::new());
+        let unknown = Handler::Unrecognised(String::new());
         // What udev says is frequent, and asks nothing of anybody.
-        let named = Handler::NAMED.iter().filter(|h| **h != Handler::Udev);
-        let mut ids: Vec<_> = named.map(Handler::message_id).collect();
+        let named = Handler::KNOWN.iter().filter(|h| **h != Handler::Udev);
+        let mut ids: Vec<_> = named.map(Terms::message_id).collect();
         ids.push(unknown.message_id());
         ids.sort_unstable();
         assert_eq!(explained, ids);
@@ -202,9 +122,9 @@ mod tests {
 
     #[test]
     fn the_fallback_of_fence_peer_is_never_zero_and_no_other_fallback_is_above() {
-        for handler in Handler::NAMED {
+        for handler in Handler::KNOWN {
             let zero = handler.fallback().number() == 0;
-            assert_eq!(zero, *handler != Handler::FencePeer, "{}", handler.name());
+            assert_eq!(zero, *handler != Handler::FencePeer, "{}", handler.as_str());
         }
     }
 }

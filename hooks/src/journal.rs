@@ -9,8 +9,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 
-use crate::answer::Level;
 use crate::root::Root;
+use two_node_ha_fence::answer::Level;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 const KERNEL_LOG: &str = "/dev/kmsg";

@@ -11,7 +11,6 @@
 //! one.
 
 mod alert;
-mod answer;
 mod evidence;
 mod fence;
 mod finish;
@@ -31,11 +30,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::finish::Call;
-use crate::handler::Handler;
 use crate::request::Request;
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::watchdog::Watchdog;
+use two_node_ha_drbd::Handler;
 
 const USAGE: &str = "\
 usage: two-node-ha-hook HANDLER [minor-N|RESOURCE]
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
     let handler = match name.as_deref().map(|name| (name, Handler::of(name))) {
         Some((_, Some(handler))) => handler,
         // A handler of a later DRBD. Whoever defines none answers 0, and so do we.
-        Some((name, None)) if request::is_of_drbd(&env) => Handler::Unknown(name.to_owned()),
+        Some((name, None)) if request::is_of_drbd(&env) => Handler::Unrecognised(name.to_owned()),
         _ => return usage(&mut std::io::stderr(), ExitCode::from(EXIT_USAGE)),
     };
 
@@ -85,7 +84,7 @@ fn main() -> ExitCode {
 }
 
 fn usage(out: &mut dyn Write, code: ExitCode) -> ExitCode {
-    let names: Vec<_> = Handler::NAMED.iter().map(Handler::name).collect();
+    let names: Vec<_> = Handler::KNOWN.iter().map(Handler::as_str).collect();
     let _ = writeln!(out, "{USAGE}\n  {}", names.join("\n  "));
     code
 }

@@ -260,7 +260,7 @@ proptest::proptest! {
             0..8,
         ),
     ) {
-        for handler in Handler::NAMED {
+        for handler in Handler::KNOWN {
             let request = Request::new(handler.clone(), argument.as_deref(), env.clone());
             let _ = (request.subject(), request.peer.name());
         }

@@ -8,10 +8,11 @@ use two_node_ha_config::{
     choose, read,
 };
 
-use crate::answer::{Code, Resync};
-use crate::handler::Handler;
+use crate::handler::Terms;
 use crate::request::Request;
 use crate::root::Root;
+use two_node_ha_drbd::Handler;
+use two_node_ha_fence::answer::{Code, Resync};
 
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
@@ -153,7 +154,7 @@ impl Settings {
             | Handler::UnfencePeer
             | Handler::Disconnected
             | Handler::Udev
-            | Handler::Unknown(_) => LossAction::None,
+            | Handler::Unrecognised(_) => LossAction::None,
         }
     }
 

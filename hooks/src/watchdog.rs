@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::finish::{self, Call};
+use crate::handler::Terms;
 
 /// The thread that watches.
 pub struct Watchdog(Arc<Shared>);

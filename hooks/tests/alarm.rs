@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use two_node_ha_events::{Event, take_all};
-use two_node_ha_evidence::Evidence;
+use two_node_ha_evidence::{Evidence, Noted};
+use two_node_ha_planner::Step;
+use two_node_ha_planner::record::Journal;
 use two_node_ha_sample::UNFENCED;
 
 const EVENTS2: &str = "\
@@ -38,7 +40,7 @@ impl Machine {
             ("dev/kmsg", String::new()),
             (
                 "var/lib/two-node-ha/journal.json",
-                r#"{"format": 1, "highest_epoch": 6}"#.into(),
+                serde_json::to_string(&journal()).unwrap(),
             ),
         ] {
             let path = machine.path(path);
@@ -100,6 +102,29 @@ impl Machine {
     }
 }
 
+fn journal() -> Journal {
+    let mut journal = Journal::new("alpha");
+    journal.highest_epoch = 6;
+    journal.note(Some(&Step::StartServices));
+    journal
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_evidence_as_it_is_and_is_named_as_a_problem() {
+    let machine = Machine::new("");
+    let newer = r#"{"format": 99, "nodes": ["alpha"]}"#;
+    fs::write(machine.path("var/lib/two-node-ha/journal.json"), newer).unwrap();
+    assert_eq!(machine.call("split-brain").status.code(), Some(0));
+    let evidence = machine.evidence().pop().unwrap();
+    let as_it_is = serde_json::from_str(newer).unwrap();
+    assert_eq!(evidence.journal, Some(Noted::Unknown(as_it_is)));
+    let problems = evidence.problems.join("\n");
+    assert!(
+        problems.contains("journal.json: has format 99, and this version knows 2: upgrade"),
+        "{problems}"
+    );
+}
+
 #[test]
 fn a_split_brain_leaves_evidence_of_what_was_passed_of_drbd_and_of_the_epoch() {
     let machine = Machine::new("");
@@ -110,7 +135,7 @@ fn a_split_brain_leaves_evidence_of_what_was_passed_of_drbd_and_of_the_epoch() {
     let all = machine.evidence();
     assert_eq!(all.len(), 2);
     let last = &all[1];
-    assert_eq!(last.handler, "split-brain");
+    assert_eq!(last.handler.as_str(), "split-brain");
     assert_eq!(
         (last.host.as_str(), last.resource.as_deref()),
         ("alpha", Some("r0"))
@@ -120,7 +145,7 @@ fn a_split_brain_leaves_evidence_of_what_was_passed_of_drbd_and_of_the_epoch() {
     let drbd = last.drbd.as_ref().unwrap();
     assert!(drbd.resource("r0").unwrap().is_primary_uptodate());
     assert!(last.proc_drbd.as_ref().unwrap().contains("cs:StandAlone"));
-    assert_eq!(last.journal.as_ref().unwrap()["highest_epoch"], 6);
+    assert_eq!(last.journal.as_ref().unwrap(), &Noted::Known(journal()));
     assert_eq!(last.problems, Vec::<String>::new());
 }
 
@@ -154,7 +179,7 @@ fn a_drbd_a_terminal_and_a_pacemaker_that_hang_do_not_keep_the_evidence_nor_the_
     let took = started.elapsed();
     // 2 s for DRBD, 3 s for the others together; a busy machine takes its own.
     assert!(took < Duration::from_secs(13), "{took:?}");
-    assert_eq!(machine.event().handler, "split-brain");
+    assert_eq!(machine.event().handler.as_str(), "split-brain");
     let evidence = machine.evidence();
     assert!(evidence[0].problems[0].contains("had not ended"));
     assert!(evidence[0].proc_drbd.is_some());
@@ -172,7 +197,7 @@ fn by_default_no_loss_sets_anything_in_motion() {
     ] {
         let machine = Machine::new("");
         machine.call(handler);
-        assert_eq!(machine.event().decision, "recorded", "{handler}");
+        assert_eq!(machine.event().decision.as_str(), "recorded", "{handler}");
         assert_eq!(machine.trigger(), "", "{handler}");
         assert!(machine.evidence().is_empty(), "{handler}");
     }
@@ -190,12 +215,12 @@ fn each_loss_asks_for_a_demotion_or_resets_the_node_where_its_own_key_says_so() 
     ] {
         let machine = Machine::new(&format!("{key} = \"demote\"\n"));
         assert_eq!(machine.call(handler).status.code(), Some(0));
-        assert_eq!(machine.event().decision, "demote", "{handler}");
+        assert_eq!(machine.event().decision.as_str(), "demote", "{handler}");
         assert_eq!(machine.trigger(), "", "{handler}");
 
         let machine = Machine::new(&format!("{key} = \"reboot\"\n"));
         machine.call(handler);
-        assert_eq!(machine.event().decision, "reboot", "{handler}");
+        assert_eq!(machine.event().decision.as_str(), "reboot", "{handler}");
         assert_eq!(machine.trigger(), "b", "{handler}");
         let console = fs::read_to_string(machine.path("dev/kmsg")).unwrap();
         assert!(console.contains("is being reset now"), "{console}");

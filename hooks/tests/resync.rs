@@ -79,7 +79,7 @@ impl Machine {
         let event = self.events().pop().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", event.reason);
         assert_eq!(event.exit_code, code);
-        assert_eq!(event.decision, decision, "{}", event.reason);
+        assert_eq!(event.decision.as_str(), decision, "{}", event.reason);
         event.reason
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use two_node_ha_command::{Call, Runner, succeed};
 use two_node_ha_config::Config;
 use two_node_ha_pacemaker::lock;
-use two_node_ha_planner::observation::{Drbd, Frozen, Role};
+use two_node_ha_planner::observation::{Drbd, Known, Role, Suspended};
 
 use super::{Actor, Error, Outcome};
 use crate::files;
@@ -33,15 +33,10 @@ impl Actor {
         ask(&*self.runner, &self.paths, &self.config).map(|()| Outcome::FencePeerAsked)
     }
 
-    /// DRBD looks for its peer: nothing that the agent has disconnected is still so.
-    pub fn forget_own_disconnect(&self, drbd: &Drbd) {
-        forget_where_it_seeks(&self.paths, drbd);
-    }
-}
-
-fn forget_where_it_seeks(paths: &Paths, drbd: &Drbd) {
-    if drbd.seeking && paths.own_disconnect().exists() {
-        forget(paths);
+    /// DRBD looked for its peer a moment ago: nothing that the agent had disconnected before was still so.
+    /// What it disconnects later it notes first, and it does one thing after the other.
+    pub fn forget_own_disconnect(&self) {
+        forget(&self.paths);
     }
 }
 
@@ -69,7 +64,7 @@ fn may_disconnect(drbd: &Drbd) -> Result<(), Error> {
             drbd.summary
         )));
     }
-    if drbd.frozen != Some(Frozen::Fencing) {
+    if drbd.suspended != Some(Suspended::Fencing) {
         return Err(Error::Guard(format!(
             "no write waits for it any more ({})",
             drbd.summary
@@ -86,7 +81,8 @@ fn may_connect(paths: &Paths, drbd: &Drbd) -> Result<(), Error> {
             drbd.summary
         )));
     }
-    if live::split_brain(paths, drbd.connected).is_some() {
+    let resolving = matches!(live::resolution(paths), Known::Present(_));
+    if resolving || (!drbd.connected && live::split_brain_reported(paths)) {
         return Err(Error::Guard(
             "both nodes have written to their copies".into(),
         ));
@@ -188,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_primary_is_disconnected_and_connected_and_nothing_of_it_is_left() {
+    fn a_suspended_primary_is_disconnected_and_connected_and_nothing_of_it_is_left() {
         let node = Node::new(false);
         let (calls, result) = node.ask("Primary", "fencing", "Connecting", 0);
         assert!(result.is_ok());
@@ -197,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_between_the_two_is_connected_again_frozen_or_not_primary_or_not() {
+    fn what_ended_between_the_two_is_connected_again_suspended_or_not_primary_or_not() {
         let node = Node::new(false);
         let (_, result) = node.ask("Primary", "fencing", "Connecting", 1);
         let error = result.unwrap_err();
@@ -259,23 +255,20 @@ mod tests {
     }
 
     #[test]
-    fn while_drbd_still_disconnects_or_does_not_say_who_did_it_is_not_forgotten() {
-        for (connection, kept) in [
-            ("Disconnecting", true),
-            ("StandAlone", true),
-            ("Unconnected", true),
-            ("Connecting", false),
-            ("Connected", false),
+    fn while_drbd_still_disconnects_or_does_not_say_it_does_not_look_for_its_peer() {
+        for (connection, seeking) in [
+            ("Disconnecting", false),
+            ("StandAlone", false),
+            ("Unconnected", false),
+            ("Connecting", true),
+            ("Connected", true),
         ] {
-            let node = Node::new(true);
             let runner = drbd("Primary", "fencing", connection, "Off", "DUnknown");
-            forget_where_it_seeks(&node.paths, &live::drbd(&runner, &config()));
-            assert_eq!(node.is_noted(), kept, "{connection}");
+            let seen = live::drbd(&runner, &config());
+            assert_eq!(seen.seeking, seeking, "{connection}");
         }
-        let node = Node::new(true);
         let silent = two_node_ha_command::scripted::Scripted::new();
-        forget_where_it_seeks(&node.paths, &live::drbd(&silent, &config()));
-        assert!(node.is_noted());
+        assert!(!live::drbd(&silent, &config()).seeking);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Between the guard and what it guards this process may be paused for any time, and the world goes on
 //! without it. Each guard says what makes that harmless (`guard`).
 
+mod demote;
 mod fence_node;
 mod fence_peer;
 mod first_start;
@@ -243,7 +244,7 @@ impl Actor {
 
     /// Writes the journal with the step in progress.
     fn note(&mut self, step: Option<&Step>) -> Result<(), Error> {
-        self.journal.in_progress = step.map(Step::describe);
+        self.journal.note(step);
         let path = self.paths.journal();
         files::private_directory(&self.paths.state())
             .map_err(Error::io("creating", &self.paths.state()))?;

@@ -62,9 +62,7 @@ impl Connection {
         if read == 0 {
             return Ok(None);
         }
-        serde_json::from_str(&line)
-            .map(Some)
-            .map_err(|error| format!("the agent's answer makes no sense: {error}"))
+        Response::read(&line).map(Some)
     }
 
     /// A second handle on the connection, for another thread to send on.

@@ -233,7 +233,7 @@ mod tests {
             connected,
             equal: connected,
             peer_role: Role::Secondary,
-            frozen: None,
+            suspended: None,
             alone: false,
             seeking: true,
             summary: "Primary UpToDate, peer Connecting".into(),

@@ -1,9 +1,9 @@
 //! `two-node-ha plan`: the decision and why, from the live system or a saved observation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use two_node_ha_planner::observation::Observation;
+use two_node_ha_planner::observation::{Observation, VERSION};
 use two_node_ha_planner::{Decision, State, plan};
 use two_node_ha_protocol::control::{Request, Response};
 
@@ -36,7 +36,11 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Ok((observation, decision)) => {
             if args.json {
-                let both = serde_json::json!({"observation": observation, "decision": decision});
+                let both = serde_json::json!({
+                    "format": VERSION,
+                    "observation": observation,
+                    "decision": decision,
+                });
                 println!("{both:#}");
             } else {
                 print!("{}", describe(&decision));
@@ -73,17 +77,30 @@ fn decide(args: &Args) -> Result<(Observation, Decision), String> {
     let config = load(&args.selection, &paths)?;
     let text =
         std::fs::read(file).map_err(|error| format!("reading {}: {error}", file.display()))?;
-    let mut value: serde_json::Value = serde_json::from_slice(&text)
+    let observation = saved(file, &text)?;
+    let decision = plan(&observation, &config);
+    Ok((observation, decision))
+}
+
+/// What `plan --json` printed, or an observation alone, of this version or one before.
+fn saved(file: &Path, text: &[u8]) -> Result<Observation, String> {
+    let mut value: serde_json::Value = serde_json::from_slice(text)
         .map_err(|error| format!("{} is no observation: {error}", file.display()))?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if let Some(format) = format.filter(|format| *format > u64::from(VERSION)) {
+        return Err(format!(
+            "{} has format {format}, and this version knows {VERSION}: decide from it with the \
+             two-node-ha that printed it",
+            file.display()
+        ));
+    }
     // What `plan --json` printed, or the observation alone.
     let observation = match value.get_mut("observation") {
         Some(inner) => inner.take(),
         None => value,
     };
-    let observation: Observation = serde_json::from_value(observation)
-        .map_err(|error| format!("{} is no observation: {error}", file.display()))?;
-    let decision = plan(&observation, &config);
-    Ok((observation, decision))
+    serde_json::from_value(observation)
+        .map_err(|error| format!("{} is no observation: {error}", file.display()))
 }
 
 fn describe(decision: &Decision) -> String {
@@ -106,4 +123,31 @@ fn describe(decision: &Decision) -> String {
         line(if index == 0 { "next" } else { "then" }, &step.describe());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use two_node_ha_planner::world;
+
+    #[test]
+    fn a_saved_observation_is_read_alone_and_beside_its_decision_and_a_newer_one_is_named() {
+        let file = Path::new("seen.json");
+        let seen = world::booted();
+        let alone = serde_json::to_value(&seen).unwrap();
+        let printed = |format| serde_json::json!({"format": format, "observation": alone});
+        for value in [&alone, &printed(1), &printed(VERSION)] {
+            let text = serde_json::to_vec(value).unwrap();
+            assert_eq!(saved(file, &text).as_ref(), Ok(&seen));
+        }
+        let newer = serde_json::to_vec(&printed(VERSION + 1)).unwrap();
+        assert_eq!(
+            saved(file, &newer).unwrap_err(),
+            format!(
+                "seen.json has format {}, and this version knows {VERSION}: decide from it with the \
+                 two-node-ha that printed it",
+                VERSION + 1
+            )
+        );
+    }
 }

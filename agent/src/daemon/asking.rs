@@ -1,6 +1,7 @@
 //! Questions whose answers take time: asked from threads, answered as events, so that the loop
 //! can always hear Pacemaker.
 
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use two_node_ha_planner::report::{Report, digest};
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::Event;
-use crate::observe::live;
+use super::shared::Shared;
+use crate::observe::{evidence, live};
 use crate::peer::client::{Client, Peer};
 
 /// On top of ssh's connect time-out: a guest that is busy booting answers slowly.
@@ -29,11 +31,14 @@ pub(super) trait Questions {
     fn ask_promotion(&self, round: u64);
     /// Tells the peer that something changed here; it asks when it wants to know.
     fn wake_peer(&self);
+    /// Adds to the evidence of a split brain what both agents say. Nobody waits for it.
+    fn complete_evidence(&self);
 }
 
 /// A thread for each question.
 pub(super) struct Threads {
     client: Client,
+    shared: Arc<Shared>,
     node: String,
     peer: String,
     resource: String,
@@ -46,11 +51,13 @@ impl Threads {
     pub(super) fn new(
         config: &Config,
         client: Client,
+        shared: &Arc<Shared>,
         (node, peer): (&Node, &Node),
         sender: Sender<Event>,
     ) -> Self {
         Self {
             client,
+            shared: Arc::clone(shared),
             node: node.name.clone(),
             peer: peer.name.clone(),
             resource: config.volume.resource.clone(),
@@ -127,6 +134,18 @@ impl Questions for Threads {
                 tracing::debug!(%error, "the peer could not be woken; it will ask by itself");
             }
         });
+    }
+
+    fn complete_evidence(&self) {
+        let (client, shared) = (self.client.clone(), Arc::clone(&self.shared));
+        let thread = thread::Builder::new().name("evidence".into());
+        let complete = move || {
+            let directory = shared.paths.evidence();
+            evidence::complete(&directory, || shared.side(true), &client);
+        };
+        if let Err(error) = thread.spawn(complete) {
+            tracing::error!("no thread for the evidence: {error}");
+        }
     }
 }
 

@@ -1,27 +1,23 @@
-//! The watch over a voter that was confirmed: its datastore is read at an interval, and three reads in
-//! a row without an answer are a voter that does not work.
+//! The reads of the datastore of a voter that was confirmed, at an interval.
 //!
-//! A thread of its own reads, and the loop hears of it only when the number of misses changes: a
-//! datastore that answers wakes nobody but that thread, once per interval, and nothing at all wakes
-//! while there is no voter here.
+//! A thread of its own reads and tells; what an answer means is the machine's, which says before each
+//! read which answers are news ([`News`]). The others are kept from it: a datastore that goes on
+//! answering wakes nobody but that thread, once per interval, and nothing at all wakes while there is no
+//! voter here.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use two_node_ha_planner::Database;
-use two_node_ha_planner::machine::Watch as Voter;
-use two_node_ha_planner::observation::Health;
+use two_node_ha_planner::machine::{Event as Happened, News, Watch as Told};
 
 use crate::datastore::{Datastore, PATIENCE};
 
 #[derive(Debug)]
 struct State {
-    voter: Voter,
-    /// Raised whenever a read that is under way no longer counts.
-    round: u64,
+    told: Told,
     /// When the next read is due.
     due: Instant,
-    health: Health,
 }
 
 #[derive(Debug)]
@@ -43,10 +39,8 @@ impl Watch {
         Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(State {
-                    voter: Voter::None,
-                    round: 0,
+                    told: Told::None,
                     due: Instant::now(),
-                    health: Health::default(),
                 }),
                 changed: Condvar::new(),
             }),
@@ -54,15 +48,15 @@ impl Watch {
         }
     }
 
-    /// Begins to read, from a thread; `wake` is called when the number of misses has changed. With an
-    /// interval of zero nobody reads.
+    /// Begins to read, from a thread; `tell` is called with each answer that is news. With an interval of
+    /// zero nobody reads.
     ///
     /// # Errors
     /// When there is no thread: in words.
     pub(super) fn start(
         &self,
         datastore: Box<dyn Datastore + Send>,
-        wake: impl Fn() + Send + 'static,
+        tell: impl Fn(Happened) + Send + 'static,
     ) -> Result<(), String> {
         if self.interval.is_zero() {
             return Ok(());
@@ -79,8 +73,12 @@ impl Watch {
                         && Database::ALL
                             .into_iter()
                             .any(|database| datastore.sole_voter(database) == Ok(false));
-                    if inner.answered(round, answer) || elsewhere {
-                        wake();
+                    if elsewhere || inner.is_news(round, &answer) {
+                        tell(Happened::DatastoreAnswered {
+                            round,
+                            answer,
+                            elsewhere,
+                        });
                     }
                 }
             })
@@ -88,38 +86,24 @@ impl Watch {
             .map_err(|error| format!("starting the thread that reads the datastore: {error}"))
     }
 
-    /// How the voter here stands from now on. A read that is under way no longer counts.
-    pub(super) fn set(&self, voter: Voter) {
+    /// How it is read from now on.
+    pub(super) fn set(&self, told: Told) {
         let mut state = self.inner.lock();
-        if state.voter != voter {
-            if state.voter == Voter::None {
-                // It was confirmed a moment ago.
-                state.due = Instant::now() + self.interval;
-            }
-            if voter == Voter::None {
-                state.health = Health::default();
-            }
-            state.voter = voter;
-            state.round += 1;
-            self.inner.changed.notify_all();
+        if state.told == Told::None {
+            // It was confirmed a moment ago.
+            state.due = Instant::now() + self.interval;
         }
+        state.told = told;
+        self.inner.changed.notify_all();
     }
 
-    /// How its reads went.
-    pub(super) fn health(&self) -> Health {
-        self.inner.lock().health.clone()
-    }
-
-    /// In which round a read begins now.
+    /// In which round a read begins now; none where nobody reads.
     #[cfg(test)]
-    pub(super) fn round(&self) -> u64 {
-        self.inner.lock().round
-    }
-
-    /// A read that began in that round came back so.
-    #[cfg(test)]
-    pub(super) fn answered(&self, round: u64, answer: Result<(), String>) {
-        self.inner.answered(round, answer);
+    pub(super) fn round(&self) -> Option<u64> {
+        match self.inner.lock().told {
+            Told::None | Told::Excused => None,
+            Told::Running { round, .. } => Some(round),
+        }
     }
 }
 
@@ -133,42 +117,40 @@ impl Inner {
     fn until_due(&self, interval: Duration) -> u64 {
         let mut state = self.lock();
         loop {
-            let left = match state.voter {
-                Voter::None | Voter::Excused => None,
-                Voter::Running => Some(state.due.saturating_duration_since(Instant::now())),
-            };
-            state = match left {
-                None => self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => {
-                    state.due = Instant::now() + interval;
-                    return state.round;
+            let (round, left) = match state.told {
+                Told::None | Told::Excused => {
+                    state = self
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    continue;
                 }
-                Some(left) => {
-                    let woken = self.changed.wait_timeout(state, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                Told::Running { round, .. } => {
+                    (round, state.due.saturating_duration_since(Instant::now()))
                 }
             };
+            if left.is_zero() {
+                state.due = Instant::now() + interval;
+                return round;
+            }
+            let woken = self.changed.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Counts an answer, unless it no longer counts; whether the number of misses has changed.
-    fn answered(&self, round: u64, answer: Result<(), String>) -> bool {
-        let mut state = self.lock();
-        if state.round != round {
-            return false;
+    /// Whether the answer of a read that began in that round is worth waking the loop for.
+    fn is_news(&self, began: u64, answer: &Result<(), String>) -> bool {
+        match self.lock().told {
+            // It no longer counts.
+            Told::None | Told::Excused => false,
+            Told::Running { round, news } => {
+                round == began
+                    && match news {
+                        News::Misses => answer.is_err(),
+                        News::Any => true,
+                    }
+            }
         }
-        let before = state.health.misses;
-        state.health = match answer {
-            Ok(()) => Health::default(),
-            Err(why) => Health {
-                misses: before.saturating_add(1),
-                last: Some(why),
-            },
-        };
-        state.health.misses != before
     }
 }
 
@@ -215,7 +197,7 @@ mod tests {
         elsewhere: Arc<AtomicBool>,
         begun: Receiver<()>,
         answer: Sender<Result<(), String>>,
-        woken: Receiver<()>,
+        told: Receiver<Happened>,
     }
 
     impl Bench {
@@ -223,23 +205,23 @@ mod tests {
             let watch = Watch::new(SOON);
             let (begin, begun) = channel();
             let (answer, answers) = channel();
-            let (wake, woken) = channel();
+            let (tell, told) = channel();
             let elsewhere = Arc::new(AtomicBool::new(false));
             let datastore = Asked {
                 begun: begin,
                 answers,
                 elsewhere: Arc::clone(&elsewhere),
             };
-            let wake = move || {
-                let _ = wake.send(());
+            let tell = move |happened| {
+                let _ = tell.send(happened);
             };
-            watch.start(Box::new(datastore), wake).unwrap();
+            watch.start(Box::new(datastore), tell).unwrap();
             Self {
                 watch,
                 elsewhere,
                 begun,
                 answer,
-                woken,
+                told,
             }
         }
 
@@ -249,9 +231,8 @@ mod tests {
             self.answer.send(answer.map_err(str::to_owned)).unwrap();
         }
 
-        fn misses(&self) -> u32 {
-            self.watch.set(Voter::Running);
-            self.watch.health().misses
+        fn running(&self, round: u64, news: News) {
+            self.watch.set(Told::Running { round, news });
         }
 
         fn idle(&self) {
@@ -260,73 +241,69 @@ mod tests {
     }
 
     #[test]
-    fn the_loop_is_woken_by_each_miss_and_by_the_first_answer_after_them_and_by_no_other() {
+    fn only_what_is_news_is_told_and_what_news_is_the_machine_says() {
         let bench = Bench::new();
-        assert_eq!(bench.misses(), 0);
-        for misses in 1..=3 {
-            bench.read(Err("nothing within 5.0 s"));
-            bench.woken.recv_timeout(LONG).unwrap();
-            assert_eq!(bench.misses(), misses);
-        }
-        bench.watch.set(Voter::Running);
-        let health = bench.watch.health();
-        assert_eq!(health.last.as_deref(), Some("nothing within 5.0 s"));
-        bench.read(Ok(()));
-        bench.woken.recv_timeout(LONG).unwrap();
-        assert_eq!(bench.watch.health(), Health::default());
+        bench.running(1, News::Misses);
         for _ in 0..3 {
             bench.read(Ok(()));
         }
+        bench.read(Err("nothing within 5.0 s"));
+        let miss = Happened::DatastoreAnswered {
+            round: 1,
+            answer: Err("nothing within 5.0 s".into()),
+            elsewhere: false,
+        };
+        assert_eq!(bench.told.recv_timeout(LONG).unwrap(), miss);
+        bench.running(1, News::Any);
+        bench.read(Ok(()));
+        let answer = Happened::DatastoreAnswered {
+            round: 1,
+            answer: Ok(()),
+            elsewhere: false,
+        };
+        assert_eq!(bench.told.recv_timeout(LONG).unwrap(), answer);
+        bench.running(1, News::Misses);
+        bench.read(Ok(()));
         bench.begun.recv_timeout(LONG).unwrap();
-        bench.woken.try_recv().unwrap_err();
+        bench.told.try_recv().unwrap_err();
     }
 
     #[test]
-    fn a_datastore_that_answers_while_raft_has_another_voter_wakes_the_loop_within_an_interval() {
+    fn a_datastore_that_answers_while_raft_has_another_voter_is_told_within_an_interval() {
         let bench = Bench::new();
-        assert_eq!(bench.misses(), 0);
+        bench.running(1, News::Misses);
         bench.elsewhere.store(true, Ordering::SeqCst);
         bench.read(Ok(()));
-        bench.woken.recv_timeout(LONG).unwrap();
-        assert_eq!(bench.misses(), 0, "it answers");
+        let told = bench.told.recv_timeout(LONG).unwrap();
+        assert!(matches!(
+            told,
+            Happened::DatastoreAnswered {
+                answer: Ok(()),
+                elsewhere: true,
+                ..
+            }
+        ));
     }
 
     #[test]
-    fn without_a_confirmed_voter_nothing_is_read_and_what_was_counted_is_forgotten() {
-        let bench = Bench::new();
-        bench.idle();
-        bench.misses();
-        bench.read(Err("silent"));
-        bench.woken.recv_timeout(LONG).unwrap();
-        // The next one is on its way when the voter stops.
-        bench.begun.recv_timeout(LONG).unwrap();
-        bench.watch.set(Voter::None);
-        assert_eq!(bench.watch.health(), Health::default());
-        bench.answer.send(Err("killed".into())).unwrap();
-        bench.idle();
-        bench.woken.try_recv().unwrap_err();
-        assert_eq!(bench.misses(), 0);
-    }
-
-    #[test]
-    fn misses_do_not_count_while_writes_are_frozen_or_a_step_is_taken_and_earlier_ones_stand() {
-        {
+    fn without_a_voter_that_has_to_answer_nothing_is_read_and_what_was_under_way_is_not_told() {
+        for told in [Told::None, Told::Excused] {
             let bench = Bench::new();
-            bench.misses();
-            bench.read(Err("silent"));
-            bench.woken.recv_timeout(LONG).unwrap();
-            // It begins while a read is under way.
-            bench.begun.recv_timeout(LONG).unwrap();
-            bench.watch.set(Voter::Excused);
-            bench.answer.send(Err("frozen".into())).unwrap();
             bench.idle();
-            bench.woken.try_recv().unwrap_err();
-            // A miss of before is one still: a step now and then must not hide a datastore that is
-            // stuck.
-            assert_eq!(bench.misses(), 1);
-            bench.read(Err("silent"));
-            bench.woken.recv_timeout(LONG).unwrap();
-            assert_eq!(bench.misses(), 2);
+            bench.running(1, News::Misses);
+            bench.begun.recv_timeout(LONG).unwrap();
+            bench.watch.set(told);
+            bench.answer.send(Err("killed".into())).unwrap();
+            bench.idle();
+            bench.told.try_recv().unwrap_err();
+            // Nor where it has to answer again by then.
+            bench.running(3, News::Any);
+            bench.begun.recv_timeout(LONG).unwrap();
+            bench.watch.set(told);
+            bench.running(5, News::Any);
+            bench.answer.send(Err("killed".into())).unwrap();
+            bench.begun.recv_timeout(LONG).unwrap();
+            bench.told.try_recv().unwrap_err();
         }
     }
 
@@ -342,10 +319,13 @@ mod tests {
                     answers,
                     elsewhere: Arc::default(),
                 }),
-                || {},
+                |_| {},
             )
             .unwrap();
-        watch.set(Voter::Running);
+        watch.set(Told::Running {
+            round: 1,
+            news: News::Any,
+        });
         none.recv().unwrap_err();
     }
 }

@@ -13,6 +13,9 @@ pub struct Notify {
     watchdog: Option<Duration>,
     status: String,
     starting: bool,
+    /// How often it was called alive.
+    #[cfg(test)]
+    said: std::cell::Cell<u64>,
 }
 
 impl Notify {
@@ -24,6 +27,8 @@ impl Notify {
             watchdog,
             status: String::new(),
             starting: true,
+            #[cfg(test)]
+            said: std::cell::Cell::new(0),
         }
     }
 
@@ -41,6 +46,8 @@ impl Notify {
 
     /// The loop turns, or a long step goes on.
     pub fn alive(&self) {
+        #[cfg(test)]
+        self.said.set(self.said.get() + 1);
         if self.watchdog.is_some() {
             send(&[NotifyState::Watchdog]);
         }
@@ -48,6 +55,12 @@ impl Notify {
             let micros = u32::try_from(EXTEND.as_micros()).unwrap_or(u32::MAX);
             send(&[NotifyState::ExtendTimeoutUsec(micros)]);
         }
+    }
+
+    /// How often [`Notify::alive`] was called.
+    #[cfg(test)]
+    pub fn said(&self) -> u64 {
+        self.said.get()
     }
 
     /// How it stands, for `systemctl status`.

@@ -113,7 +113,7 @@ fn control_connection(stream: UnixStream, shared: Arc<Shared>) {
         write_line(out, &Response::Refused { reason });
     };
     match read_request(&mut lines) {
-        Err(error) => refuse(&mut out, format!("this is no request: {error}")),
+        Err(reason) => refuse(&mut out, reason),
         Ok(Request::Status) => match shared.status() {
             Some(status) => write_line(&mut out, &Response::Status(Box::new(status))),
             None => refuse(&mut out, "the agent has only just started".into()),
@@ -133,7 +133,7 @@ fn control_connection(stream: UnixStream, shared: Arc<Shared>) {
             Ok(side) => write_line(&mut out, &Response::Side(Box::new(side))),
             Err(reason) => refuse(&mut out, reason),
         },
-        Ok(Request::Resolve { step, resolution }) => match shared.resolve(&step, &resolution) {
+        Ok(Request::Resolve { step, resolution }) => match shared.resolve(step, resolution) {
             Ok(()) => write_line(&mut out, &Response::Taken),
             Err(reason) => refuse(&mut out, reason),
         },
@@ -167,12 +167,13 @@ fn watch(out: &mut UnixStream, shared: &Shared) {
 }
 
 /// The next line as a request; the end of the stream is an error.
-fn read_request(lines: &mut BufReader<UnixStream>) -> io::Result<Request> {
+fn read_request(lines: &mut BufReader<UnixStream>) -> Result<Request, String> {
     let mut line = String::new();
-    if lines.by_ref().take(LONGEST_LINE).read_line(&mut line)? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let read = lines.by_ref().take(LONGEST_LINE).read_line(&mut line);
+    match read.map_err(|error| format!("this is no request: {error}"))? {
+        0 => Err("this is no request: the connection was closed".into()),
+        _ => Request::read(&line),
     }
-    Ok(serde_json::from_str(&line)?)
 }
 
 impl server::Agent for Shared {
@@ -223,7 +224,7 @@ impl server::Agent for Shared {
             },
             PeerRequest::Resolve {
                 step, resolution, ..
-            } => match self.resolve(&step, &resolution) {
+            } => match self.resolve(step, resolution) {
                 Ok(()) => PeerResponse::Taken,
                 Err(reason) => refused(reason),
             },

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Decision;
@@ -51,11 +50,6 @@ pub struct Shared {
     events: Sender<Event>,
     inner: Mutex<Inner>,
     changed: Condvar,
-    /// Raised while a hold has ended that the loop does not know of yet: what it does for that hold is
-    /// wanted no more.
-    pub interrupt: Interrupt,
-    /// Held while a step of a resolution is taken: one at a time.
-    pub(super) resolving: Mutex<()>,
 }
 
 impl Shared {
@@ -68,8 +62,6 @@ impl Shared {
             events,
             inner: Mutex::default(),
             changed: Condvar::new(),
-            interrupt: Interrupt::default(),
-            resolving: Mutex::default(),
         }
     }
 
@@ -93,8 +85,7 @@ impl Shared {
     pub fn asked(&self) -> (Request, Option<u64>) {
         match &self.lock().hold {
             None => (Request::None, None),
-            Some(hold) if hold.releasing => (Request::Release, Some(hold.id)),
-            Some(hold) => (Request::Hold, Some(hold.id)),
+            Some(hold) => (wanted(hold.releasing), Some(hold.id)),
         }
     }
 
@@ -111,25 +102,32 @@ impl Shared {
             stream,
         });
         drop(inner);
-        self.send(Happened::Changed.into());
+        self.send(Happened::Asks(wanted(releasing)).into());
         id
     }
 
     /// The holder wants the volume to be left.
     pub fn release(&self, id: u64) {
-        if let Some(hold) = self.lock().hold.as_mut().filter(|hold| hold.id == id) {
+        let mut inner = self.lock();
+        let hold = inner.hold.as_mut().filter(|hold| hold.id == id);
+        let stands = hold.is_some_and(|hold| {
             hold.releasing = true;
-            self.interrupt.set(true);
-        }
-        self.send(Happened::Changed.into());
+            true
+        });
+        drop(inner);
+        self.send(match stands {
+            true => Happened::Asks(Request::Release).into(),
+            false => Happened::Changed.into(),
+        });
     }
 
     /// The holder is gone.
     pub fn drop_hold(&self, id: u64) {
-        if self.lock().hold.take_if(|hold| hold.id == id).is_some() {
-            self.interrupt.set(true);
-        }
-        self.send(Happened::Changed.into());
+        let stood = self.lock().hold.take_if(|hold| hold.id == id).is_some();
+        self.send(match stood {
+            true => Happened::Asks(Request::None).into(),
+            false => Happened::Changed.into(),
+        });
     }
 
     /// Tells the holder something. One that does not listen is found out by its reader.
@@ -270,6 +268,14 @@ impl Shared {
         }
         files.sort();
         Ok(files)
+    }
+}
+
+fn wanted(releasing: bool) -> Request {
+    if releasing {
+        Request::Release
+    } else {
+        Request::Hold
     }
 }
 

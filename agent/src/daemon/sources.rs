@@ -1,8 +1,10 @@
 //! The threads that wait for something to happen and say so.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,18 +12,16 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use two_node_ha_planner::machine::Event as Happened;
+use two_node_ha_drbd::{Decision, Handler};
+use two_node_ha_events::Pending;
+use two_node_ha_planner::machine::{Event as Happened, Wants};
 
 use super::Event;
-use super::split_brain::Responder;
 use crate::paths::Paths;
 
 /// While DRBD's module is not loaded its events cannot be listened to. This is a state of the
 /// boot and of the set-up, never of a settled node.
 const DRBD_RETRY: Duration = Duration::from_secs(3);
-
-/// When an event is taken again that could not be done: Pacemaker was not there yet, say.
-const UNDONE_RETRY_MS: u16 = 10_000;
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
     std::thread::Builder::new()
@@ -146,34 +146,30 @@ pub fn drbd(events: Sender<Event>) -> Result<DrbdEvents, String> {
     Ok(program)
 }
 
-/// What the hooks left: told in the journal in the agent's words, and a reason to look.
+/// What the hooks left: told in the journal in the agent's words, and to the loop, which takes a file away
+/// once what it wants is done.
 ///
 /// # Errors
 /// When the directory cannot be watched: in words.
-pub(super) fn hooks(
-    paths: &Paths,
-    responder: Responder,
-    events: Sender<Event>,
-) -> Result<(), String> {
+pub(super) fn hooks(paths: &Paths, events: Sender<Event>) -> Result<(), String> {
     let directory = paths.events();
     let mut watcher =
         two_node_ha_events::Watcher::new(&directory).map_err(|error| error.to_string())?;
     spawn("hooks", move || {
+        let mut given = BTreeSet::new();
         loop {
             // The files that came while nobody watched are taken first.
-            let left = take_events(&directory, &responder);
+            for pending in new_events(&directory, &mut given) {
+                if events.send(Event::Handler(Box::new(pending))).is_err() {
+                    return;
+                }
+            }
             if events.send(Happened::Changed.into()).is_err() {
                 return;
             }
             let mut fds = [PollFd::new(watcher.as_fd(), PollFlags::POLLIN)];
-            let patience = if left {
-                UNDONE_RETRY_MS.into()
-            } else {
-                PollTimeout::NONE
-            };
-            let polled = match poll(&mut fds, patience) {
-                Ok(_) => Ok(()),
-                Err(nix::errno::Errno::EINTR) => Ok(()),
+            let polled = match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
                 Err(error) => Err(error.to_string()),
             };
             let drained =
@@ -186,47 +182,112 @@ pub(super) fn hooks(
     })
 }
 
-/// Whether any event is left, to be taken again.
-fn take_events(directory: &std::path::Path, responder: &Responder) -> bool {
+/// The events that were not given to the loop yet: those that it has not done with are still there.
+fn new_events(directory: &Path, given: &mut BTreeSet<PathBuf>) -> Vec<Pending> {
     let taken = match two_node_ha_events::take_all(directory) {
         Ok(taken) => taken,
         Err(error) => {
             tracing::error!("taking the events of the hooks: {error}");
-            return false;
+            return Vec::new();
         }
     };
-    let mut left = false;
     for (path, why) in taken.unreadable {
         tracing::warn!(file = %path.display(), "an event of a hook cannot be read: {why}");
     }
+    given.retain(|path| taken.events.iter().any(|pending| pending.path() == path));
+    let mut new = Vec::new();
     for pending in taken.events {
+        if !given.insert(pending.path().to_path_buf()) {
+            continue;
+        }
         let event = &pending.event;
         // Each look at the device makes one; only the kernel's questions are worth a line.
-        if event.handler == "udev" {
-            tracing::debug!(decision = event.decision, "udev: {}", event.reason);
-            acknowledge(pending);
+        if event.handler == Handler::Udev {
+            tracing::debug!(decision = event.decision.as_str(), "udev: {}", event.reason);
+            if let Err(error) = pending.ack() {
+                tracing::warn!("an event of a hook stays behind: {error}");
+            }
             continue;
         }
         tracing::info!(
-            handler = event.handler,
+            handler = event.handler.as_str(),
             resource = event.resource,
-            decision = event.decision,
+            decision = event.decision.as_str(),
             "DRBD called {}: {} ({})",
             event.handler,
             event.decision,
             event.reason
         );
-        if responder.heard(event) {
-            acknowledge(pending);
-        } else {
-            left = true;
+        if let Decision::Unrecognised(word) = &event.decision {
+            tracing::warn!(
+                handler = event.handler.as_str(),
+                "{} has decided `{word}`, which this version of the agent does not know: it does nothing \
+                 about it. Install the same two-node-ha for hooks and agent, and restart the agent",
+                event.handler
+            );
         }
+        new.push(pending);
     }
-    left
+    new
 }
 
-fn acknowledge(pending: two_node_ha_events::Pending) {
-    if let Err(error) = pending.ack() {
-        tracing::warn!("an event of a hook stays behind: {error}");
+/// What a handler wants, by what it has left.
+pub(super) fn wants(event: &two_node_ha_events::Event) -> Wants {
+    if event.handler.is_of_a_split_brain() {
+        Wants::Evidence
+    } else if event.decision == Decision::Demote {
+        Wants::Demotion
+    } else {
+        Wants::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use two_node_ha_events::{Event as Left, write};
+
+    fn left(handler: Handler, decision: Decision) -> Left {
+        Left {
+            decision,
+            ..Left::new(handler)
+        }
+    }
+
+    #[test]
+    fn an_event_is_given_to_the_loop_once_and_stays_on_the_disk_until_that_is_done_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut given = BTreeSet::new();
+        write(dir.path(), &left(Handler::LocalIoError, Decision::Demote)).unwrap();
+        let mut first = new_events(dir.path(), &mut given);
+        assert_eq!(first.len(), 1);
+        assert!(new_events(dir.path(), &mut given).is_empty());
+        write(dir.path(), &left(Handler::Udev, Decision::Recorded)).unwrap();
+        write(dir.path(), &left(Handler::FencePeer, Decision::Fenced)).unwrap();
+        let second = new_events(dir.path(), &mut given);
+        let handlers: Vec<_> = second.iter().map(|p| p.event.handler.as_str()).collect();
+        assert_eq!(handlers, ["fence-peer"]);
+        // An agent that is started anew hears of it again, until it is done with.
+        assert_eq!(new_events(dir.path(), &mut BTreeSet::new()).len(), 2);
+        first.remove(0).ack().unwrap();
+        assert_eq!(new_events(dir.path(), &mut BTreeSet::new()).len(), 1);
+    }
+
+    #[test]
+    fn a_handler_wants_what_it_has_decided() {
+        for (handler, decision, wanted) in [
+            (Handler::SplitBrain, Decision::Recorded, Wants::Evidence),
+            (
+                Handler::InitialSplitBrain,
+                Decision::Recorded,
+                Wants::Evidence,
+            ),
+            (Handler::LocalIoError, Decision::Demote, Wants::Demotion),
+            (Handler::LocalIoError, Decision::Recorded, Wants::Nothing),
+            (Handler::FencePeer, Decision::Fenced, Wants::Nothing),
+        ] {
+            let event = left(handler, decision);
+            assert_eq!(wants(&event), wanted, "{event:?}");
+        }
     }
 }

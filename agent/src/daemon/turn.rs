@@ -1,31 +1,20 @@
-//! Driving the machine: whatever it says is to be done is done here, one thing after the other, and
-//! what comes of it goes back to it. Nothing is decided.
+//! Driving the machine: whatever it says is to be done is done or begun here, one thing after the other,
+//! and what comes of it goes back to it. Nothing is decided.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
-
-use two_node_ha_pacemaker::lock;
-use two_node_ha_planner::Step;
-use two_node_ha_planner::machine::{
-    Action, Failure, Kind, Outcome, Remark, Sight, Standing, Task, ToHolder,
-};
-use two_node_ha_planner::observation::Mount;
-use two_node_ha_planner::record::Owned;
+use two_node_ha_planner::machine::{Action, Remark, Standing, ToHolder};
 use two_node_ha_protocol::control::Response;
 
+use super::work::{Done, Job};
 use super::{Daemon, voice};
-use crate::act::Error;
-use crate::observe::{live, units, volume};
-use crate::room;
-use crate::store::Record;
 
 impl Daemon {
-    /// Until there is nothing to do but wait.
+    /// Until there is nothing to do but wait: for an event, for the worker, or for the time.
     pub(super) fn turn(&mut self) {
         loop {
             // Pacemaker may have changed its mind in the meantime.
             self.drain_events();
-            if self.end.is_some() {
+            // An agent that ends begins nothing more; what it is at may still have to give way.
+            if self.end.is_some() && !self.busy {
                 return;
             }
             match self.machine.poll((self.clock)()) {
@@ -35,22 +24,38 @@ impl Daemon {
         }
     }
 
-    pub(super) fn perform(&mut self, action: Action) {
+    /// The worker has come to the end of a job.
+    pub(super) fn done(&mut self, done: Done) {
+        self.busy = false;
+        self.notify.alive();
+        let now = (self.clock)();
+        match done {
+            Done::Saw(sight) => self.machine.seen(*sight, &self.config, now),
+            Done::Did(result) => self.machine.done(result, now),
+        }
+    }
+
+    fn begin(&mut self, job: Job) {
+        debug_assert!(!self.busy, "{job:?} is to begin while another job is done");
+        self.busy = true;
+        self.jobs.put(job);
+    }
+
+    fn perform(&mut self, action: Action) {
         match action {
-            Action::Look => {
-                let sight = self.look();
-                let now = (self.clock)();
-                self.machine.seen(sight, &self.actor.config, now);
-            }
+            Action::Look => self.begin(Job::Look),
             Action::Do(task) => {
-                let result = self.work_on(&task);
-                self.notify.alive();
-                self.machine.done(result, (self.clock)());
+                // What was raised for the one before is nothing to this one: a hold that ended since the
+                // look has not been heard of yet, and raises it again.
+                self.interrupt.set(false);
+                self.begin(Job::Do(task));
             }
+            Action::Interrupt => self.interrupt.set(true),
             Action::AskPeer => self.questions.ask_peer(),
             Action::AskPacemaker => self.questions.ask_pacemaker(),
             Action::AskPromotion { round } => self.questions.ask_promotion(round),
             Action::WakePeer => self.questions.wake_peer(),
+            Action::CompleteEvidence => self.questions.complete_evidence(),
             Action::Tell(ToHolder::Working) => self.shared.tell_holder(&Response::Working),
             Action::Tell(ToHolder::Unhealthy(reason)) => {
                 self.shared.tell_holder(&Response::Unhealthy { reason });
@@ -59,7 +64,15 @@ impl Daemon {
                 tracing::info!("the volume is free");
                 self.shared.released();
             }
-            Action::NoteVolume(owned) => self.note_volume(owned),
+            Action::NoteVolume(owned) => self.jobs.put(Job::NoteVolume(owned)),
+            Action::ForgetOwnDisconnect => self.jobs.put(Job::ForgetOwnDisconnect),
+            Action::Heard(ticket) => {
+                if let Some(pending) = self.called.remove(&ticket) {
+                    if let Err(error) = pending.ack() {
+                        tracing::warn!("an event of a hook stays behind: {error}");
+                    }
+                }
+            }
             Action::Watch(watch) => self.health.set(watch),
             Action::Publish(standing) => self.publish(*standing),
             Action::Retract => self.shared.retract_voter(),
@@ -74,17 +87,8 @@ impl Daemon {
         }
     }
 
-    /// Keeps in mind whose the volume is that is mounted here.
-    fn note_volume(&mut self, owned: Owned) {
-        let journal = &mut self.actor.journal;
-        journal.volume = Some(owned);
-        if let Err(error) = journal.write(&self.actor.paths.journal()) {
-            tracing::error!("{error}");
-        }
-    }
-
     fn say(&self, remark: &Remark) {
-        let peer = &self.actor.peer.name;
+        let peer = &self.peer;
         match remark {
             Remark::NothingChanged(steps) => tracing::error!(
                 steps = ?steps,
@@ -96,6 +100,14 @@ impl Daemon {
             Remark::StopsForPeer => {
                 tracing::info!("{peer} is about to be the voter; stopping here")
             }
+            Remark::TooLate(handler) => tracing::warn!(
+                handler,
+                "{handler} is too long ago to take the primary away for it"
+            ),
+            Remark::NotPrimary(handler) => tracing::warn!(
+                handler,
+                "{handler}: this node is not primary any more; nothing to take away"
+            ),
         }
     }
 
@@ -113,138 +125,5 @@ impl Daemon {
             peer_tells_configuration: _,
         } = standing;
         self.shared.publish(status, (observation, decision), report);
-    }
-
-    pub(super) fn work_on(&mut self, task: &Task) -> Result<Outcome, Failure> {
-        match task {
-            Task::Take(step) => self.take(step),
-            Task::StopForPeer => {
-                let notify = &self.notify;
-                let stopped = self
-                    .actor
-                    .take(&Step::StopServices, &mut |_| notify.alive());
-                stopped.map_err(|error| {
-                    let failure = self.failure(&Step::StopServices, &error);
-                    tracing::error!("{}", failure.why);
-                    failure
-                })
-            }
-            Task::Forget(epoch) => self.forget_epochs(*epoch).map(|()| Outcome::Done),
-        }
-    }
-
-    fn take(&mut self, step: &Step) -> Result<Outcome, Failure> {
-        let words = step.describe();
-        let state = self
-            .shared
-            .status()
-            .map_or("", |status| status.state.name());
-        tracing::info!(step = ?step, state, "{words}");
-        self.shared.tell_holder(&Response::Progress {
-            text: words.clone(),
-        });
-        let (notify, shared) = (&mut self.notify, &self.shared);
-        let began = Instant::now();
-        let result = self.actor.take(step, &mut |text| {
-            notify.alive();
-            notify.status(text);
-            shared.tell_holder(&Response::Progress {
-                text: text.to_owned(),
-            });
-        });
-        match result {
-            Ok(outcome) => {
-                tracing::debug!(step = ?step, ms = began.elapsed().as_millis() as u64, "done");
-                Ok(outcome)
-            }
-            Err(error) if error.is_interruption() => {
-                tracing::info!(step = ?step, "gave up to {words}: {error}");
-                Err(self.failure(step, &error))
-            }
-            Err(error) => {
-                let failure = self.failure(step, &error);
-                tracing::error!(step = ?step, "{}", failure.why);
-                Err(failure)
-            }
-        }
-    }
-
-    /// What a step could not do, why, and which file system it is that takes no change, if there is one.
-    pub(super) fn failure(&self, step: &Step, error: &Error) -> Failure {
-        let (paths, config) = (&self.actor.paths, &self.actor.config);
-        let mounted = matches!(
-            live::mount(paths, config),
-            Ok(Mount::ReadWrite | Mount::ReadOnly)
-        );
-        let why = format!("could not {}: {error}", step.describe());
-        let kind = if error.is_interruption() {
-            Kind::Interruption
-        } else if matches!(error, Error::Guard(_)) {
-            Kind::Guard
-        } else if error.is_of_the_peer() {
-            Kind::Peer
-        } else if matches!(error, Error::Io { .. }) {
-            Kind::Disk
-        } else {
-            Kind::Other
-        };
-        Failure {
-            kind,
-            shutting_down: self.actor.systemd.shutting_down(),
-            error: error.to_string(),
-            why: room::with(why, paths, config, mounted),
-        }
-    }
-
-    fn look(&mut self) -> Sight {
-        // Down before the look: a hold that ends in between is seen, or raises it again.
-        self.shared.interrupt.set(false);
-        let (request, hold) = self.shared.asked();
-        let Daemon {
-            actor,
-            volume,
-            looks,
-            volume_looks,
-            ..
-        } = self;
-        let (paths, config) = (&actor.paths, &actor.config);
-        let mount = match live::mount(paths, config) {
-            Ok(mount) => mount,
-            Err(error) => Mount::Foreign(format!("unknown: {error}")),
-        };
-        let (services, failover_unit) = units::look(&*actor.systemd, config);
-        let drbd = live::drbd(&*actor.runner, config);
-        let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
-            let (paths, config) = (paths.clone(), Arc::clone(config));
-            let looks = Arc::clone(volume_looks);
-            volume.look(drbd.frozen.is_some(), volume::PATIENCE, move || {
-                // One look at a time; one that panicked has left plain values behind.
-                let mut looks = looks.lock().unwrap_or_else(PoisonError::into_inner);
-                live::volume(&paths, &config, &mut looks)
-            })
-        } else {
-            (volume.unmounted(), false)
-        };
-        let sight = Sight {
-            mount_point: live::mount_point(paths, config, &mount),
-            request,
-            hold,
-            failover_unit,
-            shutting_down: actor.systemd.shutting_down(),
-            databases: live::databases(paths, config, &on_volume, looks),
-            epoch: on_volume.epoch,
-            volume_silent,
-            handler_at_work: lock::is_held(&paths.run(), &config.volume.resource),
-            own_disconnect: drbd.alone && paths.own_disconnect().exists(),
-            journal: actor.journal.clone(),
-            services,
-            token: paths.token().exists(),
-            health: self.health.health(),
-            split_brain: live::split_brain(paths, drbd.connected),
-            drbd,
-            mount,
-        };
-        self.actor.forget_own_disconnect(&sight.drbd);
-        sight
     }
 }

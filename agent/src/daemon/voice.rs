@@ -66,7 +66,10 @@ fn announce(decision: &Decision) {
 pub(super) fn in_a_line(standing: &Standing) -> String {
     let decision = &standing.decision;
     match &standing.doing {
-        Some(doing) => format!("{}: {}", decision.state, doing.describe()),
+        Some(doing) => {
+            let node = &standing.observation.node;
+            format!("{}: {}", decision.state, doing.describe(node))
+        }
         None => format!("{}: {}", decision.state, decision.reasons.join("; ")),
     }
 }
@@ -75,7 +78,7 @@ pub(super) fn in_a_line(standing: &Standing) -> String {
 pub(super) fn status(standing: &Standing) -> Status {
     let (o, d) = (&standing.observation, &standing.decision);
     Status {
-        format: 1,
+        format: Status::VERSION,
         node: o.node.clone(),
         peer: o.peer.clone(),
         state: d.state,
@@ -83,7 +86,7 @@ pub(super) fn status(standing: &Standing) -> Status {
         reasons: d.reasons.clone(),
         warnings: d.warnings.clone(),
         remedy: d.remedy.clone(),
-        doing: standing.doing.as_ref().map(|step| step.describe()),
+        doing: standing.doing.as_ref().map(|doing| doing.describe(&o.node)),
         epoch: o.journal.highest_epoch,
         owner: match &o.epoch {
             Known::Present(epoch) => Some(epoch.owner.clone()),

@@ -10,8 +10,8 @@ use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
-    Directories, Drbd, Frozen, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion,
-    Role, Services, SplitBrain, Standing,
+    Directories, Drbd, Holds, Known, Leads, Log, Mount, MountPoint, PeerNode, Promotion, Role,
+    Services, Standing, Suspended,
 };
 use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 
@@ -32,7 +32,7 @@ pub fn drbd(runner: &dyn Runner, config: &Config) -> Drbd {
         connected: false,
         equal: false,
         peer_role: Role::Unknown,
-        frozen: None,
+        suspended: None,
         alone: false,
         seeking: false,
         summary,
@@ -77,11 +77,11 @@ fn summarise(resource: &drbd::Resource) -> Drbd {
         Some(peer) => format!("{} {disk}, peer {}", resource.role, peer.connection),
         None => format!("{} {disk}, no peer", resource.role),
     };
-    let frozen = frozen(resource);
-    let summary = match &frozen {
+    let suspended = suspended(resource);
+    let summary = match &suspended {
         None => summary,
-        Some(Frozen::Fencing) => format!("{summary}, ALL I/O FROZEN by fencing"),
-        Some(Frozen::Other(why)) => format!("{summary}, ALL I/O FROZEN: {why}"),
+        Some(Suspended::Fencing) => format!("{summary}, ALL I/O SUSPENDED by fencing"),
+        Some(Suspended::Other(why)) => format!("{summary}, ALL I/O SUSPENDED: {why}"),
     };
     Drbd {
         role: role(&resource.role),
@@ -89,7 +89,7 @@ fn summarise(resource: &drbd::Resource) -> Drbd {
         connected,
         equal: resource.all_uptodate() && !resource.resyncing(),
         peer_role: peer.map_or(Role::Unknown, |peer| role(&peer.role)),
-        frozen,
+        suspended,
         // 8.4 may leave a connection out that nobody looks for.
         alone: peer.is_none_or(|peer| peer.connection == drbd::ConnectionState::StandAlone),
         seeking: peer.is_some_and(|peer| seeks(&peer.connection)),
@@ -114,7 +114,7 @@ fn seeks(connection: &drbd::ConnectionState) -> bool {
     }
 }
 
-fn frozen(resource: &drbd::Resource) -> Option<Frozen> {
+fn suspended(resource: &drbd::Resource) -> Option<Suspended> {
     let by = resource.suspended_by;
     let others = [
         (by.user, "suspended by `drbdadm suspend-io`"),
@@ -127,11 +127,11 @@ fn frozen(resource: &drbd::Resource) -> Option<Frozen> {
         .collect();
     match (by.fencing, others.is_empty()) {
         // Fencing first: what else there is shows when that is over.
-        (true, _) => Some(Frozen::Fencing),
-        (false, false) => Some(Frozen::Other(others.join(", "))),
+        (true, _) => Some(Suspended::Fencing),
+        (false, false) => Some(Suspended::Other(others.join(", "))),
         (false, true) => resource
             .suspended
-            .then(|| Frozen::Other("for a reason that DRBD does not name".into())),
+            .then(|| Suspended::Other("for a reason that DRBD does not name".into())),
     }
 }
 
@@ -240,21 +240,25 @@ pub fn own_id(paths: &Paths, config: &Config, database: Database) -> Option<u64>
     info.map(|info| info.id)
 }
 
-/// Whether a split brain waits to be resolved.
+/// The resolution of a split brain that this node has noted.
 #[must_use]
-pub fn split_brain(paths: &Paths, connected: bool) -> Option<SplitBrain> {
-    if let Ok(Some(resolution)) = Resolution::read(&paths.resolution()) {
-        return Some(SplitBrain::Resolving(resolution.winner));
+pub fn resolution(paths: &Paths) -> Known<Resolution> {
+    match Resolution::read(&paths.resolution()) {
+        Ok(Some(resolution)) => Known::Present(resolution),
+        Ok(None) => Known::Absent,
+        Err(error) => Known::Unreadable(error.to_string()),
     }
-    let reported = || {
-        // The newest first: one is enough, and each weighs.
-        let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
-        all.iter()
-            .rev()
-            .filter_map(|path| two_node_ha_evidence::read(path).ok())
-            .any(|e| e.handler == "split-brain" && e.resolved.is_none())
-    };
-    (!connected && reported()).then_some(SplitBrain::Reported)
+}
+
+/// Whether DRBD has reported a split brain that nobody has resolved.
+#[must_use]
+pub fn split_brain_reported(paths: &Paths) -> bool {
+    // The newest first: one is enough, and each weighs.
+    let all = two_node_ha_evidence::list(&paths.evidence()).unwrap_or_default();
+    all.iter()
+        .rev()
+        .filter_map(|path| two_node_ha_evidence::read(path).ok())
+        .any(|e| e.handler == drbd::Handler::SplitBrain && e.resolved.is_none())
 }
 
 /// Both databases' directories, given what is on the volume.

@@ -1,5 +1,6 @@
 //! The agent's eyes: what a decision rests on, read from the system.
 
+pub mod evidence;
 pub mod live;
 pub mod logs;
 pub mod mounts;

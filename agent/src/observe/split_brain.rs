@@ -9,9 +9,9 @@ use two_node_ha_config::Config;
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 use two_node_ha_planner::Database;
-use two_node_ha_planner::observation::{Known, Mount, Role};
-use two_node_ha_planner::record::{Epoch, Owned, Resolution};
-use two_node_ha_planner::split_brain::bar_id;
+use two_node_ha_planner::observation::{Mount, Role};
+use two_node_ha_planner::record::{Epoch, Owned};
+use two_node_ha_planner::split_brain::ban_id;
 use two_node_ha_planner::split_brain::generation::Generation;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Log, Side};
 
@@ -80,11 +80,7 @@ pub fn side(here: Here<'_>, runner: &dyn Runner, held: bool, logs: bool) -> Side
         },
         mount,
         evidence: evidence(paths),
-        resolution: match Resolution::read(&paths.resolution()) {
-            Ok(Some(resolution)) => Known::Present(resolution),
-            Ok(None) => Known::Absent,
-            Err(error) => Known::Unreadable(error.to_string()),
-        },
+        resolution: live::resolution(paths),
     }
 }
 
@@ -161,8 +157,8 @@ fn cluster(runner: &dyn Runner, resource: &str) -> Cluster {
         Ok(output) if !output.success() => Cluster::Silent(output.failure(&call)),
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
-            match two_node_ha_pacemaker::parse_bar(&text, &bar_id(resource)) {
-                Ok(barred) => Cluster::Here { barred },
+            match two_node_ha_pacemaker::parse_ban(&text, &ban_id(resource)) {
+                Ok(banned) => Cluster::Here { banned },
                 Err(error) => Cluster::Silent(format!("`{call}`: {error}")),
             }
         }
@@ -203,7 +199,7 @@ fn earlier(here: Here<'_>) -> BTreeMap<Database, Log> {
         .into_iter()
         .rev()
         .filter_map(|(_, evidence)| {
-            let sides: Vec<Side> = serde_json::from_value(evidence.sides?).ok()?;
+            let sides: Vec<Side> = evidence.sides?.known()?;
             let mine = sides.into_iter().find(|side| side.node == here.node)?;
             mine.logs
                 .values()

@@ -67,11 +67,11 @@ impl Reader {
         View::nothing()
     }
 
-    /// What `read` sees, or where it does not answer in time (or is known to be `frozen`, and is not
+    /// What `read` sees, or where it does not answer in time (or is known to be `suspended`, and is not
     /// asked): what was seen last, and `true`.
     pub fn look(
         &mut self,
-        frozen: bool,
+        suspended: bool,
         patience: Duration,
         read: impl FnOnce() -> View + Send + 'static,
     ) -> (View, bool) {
@@ -81,7 +81,7 @@ impl Reader {
                 self.under_way = None;
             }
         }
-        if !frozen && self.under_way.is_none() {
+        if !suspended && self.under_way.is_none() {
             // With room for the answer, so that a late look ends.
             let (sender, receiver) = sync_channel(1);
             let look = std::thread::Builder::new()
@@ -130,14 +130,14 @@ mod tests {
     fn a_volume_that_does_not_answer_keeps_nobody_waiting_and_is_not_asked_again_meanwhile() {
         let mut reader = Reader::default();
         assert_eq!(reader.look(false, LONG, || view(1)), (view(1), false));
-        let (thaw, frozen) = channel::<()>();
-        let frozen = Arc::new(Mutex::new(frozen));
+        let (thaw, suspended) = channel::<()>();
+        let suspended = Arc::new(Mutex::new(suspended));
         let asked = Arc::new(AtomicU32::new(0));
         let hang = || {
-            let (frozen, asked) = (Arc::clone(&frozen), Arc::clone(&asked));
+            let (suspended, asked) = (Arc::clone(&suspended), Arc::clone(&asked));
             move || {
                 asked.fetch_add(1, Ordering::SeqCst);
-                let _ = frozen.lock().unwrap().recv();
+                let _ = suspended.lock().unwrap().recv();
                 view(2)
             }
         };
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_that_is_known_to_be_frozen_is_not_touched() {
+    fn a_volume_that_is_known_to_be_suspended_is_not_touched() {
         let mut reader = Reader::default();
         let (before, silent) = reader.look(true, LONG, || panic!("it was touched"));
         assert!(silent && matches!(before.epoch, Known::Unreadable(_)));

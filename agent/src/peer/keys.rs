@@ -21,11 +21,14 @@ pub const HOME: &str = "/var/lib/two-node-ha-peer";
 /// The only thing that the peer's key may do here.
 const FORCED: &str = "restrict,command=\"/usr/bin/two-node-ha peer serve\"";
 
+/// The version of a [`Bundle`].
+pub const VERSION: u32 = 1;
+
 /// What one node tells the other: nothing secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// 1
+    /// [`VERSION`]
     pub format: u32,
     /// The node it is from.
     pub node: String,
@@ -116,7 +119,7 @@ pub fn export(paths: &Paths, node: &str, runner: &dyn Runner) -> Result<Bundle, 
     let public_key = key_and_type(&text)
         .ok_or_else(|| Error::Keygen(format!("{} is empty", public.display())))?;
     Ok(Bundle {
-        format: 1,
+        format: VERSION,
         node: node.to_owned(),
         public_key,
         host_keys,
@@ -128,8 +131,20 @@ pub fn export(paths: &Paths, node: &str, runner: &dyn Runner) -> Result<Bundle, 
 /// # Errors
 /// See [`Error`].
 pub fn import(paths: &Paths, peer: &str, text: &str) -> Result<(), Error> {
-    let bundle: Bundle =
-        serde_json::from_str(text).map_err(|error| Error::NotABundle(error.to_string()))?;
+    #[derive(Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    let not = |error: serde_json::Error| Error::NotABundle(error.to_string());
+    // The version comes before the fields: a newer bundle may lack or add any of them.
+    let Head { format } = serde_json::from_str(text).map_err(not)?;
+    if format != VERSION {
+        return Err(Error::NotABundle(format!(
+            "it has format {format}, and this version knows {VERSION}: install the same two-node-ha on \
+             both nodes"
+        )));
+    }
+    let bundle: Bundle = serde_json::from_str(text).map_err(not)?;
     if bundle.node != peer {
         return Err(Error::NotABundle(format!(
             "it is from {:?}, and this node's peer is {peer:?}",
@@ -197,12 +212,27 @@ mod tests {
 
     fn bundle(node: &str, key: &str) -> String {
         serde_json::to_string(&Bundle {
-            format: 1,
+            format: VERSION,
             node: node.into(),
             public_key: key.into(),
             host_keys: vec!["ssh-ed25519 AAAAhost".into()],
         })
         .unwrap()
+    }
+
+    #[test]
+    fn what_the_peer_has_printed_is_read_in_the_form_of_its_version() {
+        let here = two_node_ha_sample::contract::fixtures(env!("CARGO_MANIFEST_DIR"));
+        let text = here.read(1, "peer-setup.json");
+        let (_dir, paths) = scratch();
+        import(&paths, "hatwo", &text).unwrap();
+        assert_eq!(text.trim_end(), bundle("hatwo", "ssh-ed25519 AAAAkey"));
+        let newer = r#"{"format": 2, "nodes": []}"#;
+        let why = import(&paths, "hatwo", newer).unwrap_err().to_string();
+        assert!(
+            why.contains("format 2, and this version knows 1: install the same"),
+            "{why}"
+        );
     }
 
     fn scratch() -> (tempfile::TempDir, Paths) {

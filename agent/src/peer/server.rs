@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::record::Astray;
 use two_node_ha_planner::report::hex;
-use two_node_ha_protocol::peer::{BundleFile, LONGEST_LINE, Request, Response, VERSION};
+use two_node_ha_protocol::peer::{BundleFile, LONGEST_LINE, Request, Response};
 
 /// What the agent answers with.
 pub trait Agent {
@@ -46,23 +46,8 @@ pub fn serve(stream: UnixStream, agent: &dyn Agent) -> io::Result<()> {
         .take(LONGEST_LINE)
         .read_line(&mut line)?;
     let mut out = io::BufWriter::new(&stream);
-    match serde_json::from_str::<Request>(&line) {
-        Err(error) => respond(
-            &mut out,
-            &Response::Refused {
-                reason: format!("this is no request: {error}"),
-            },
-        )?,
-        Ok(request) if request.version() != VERSION => respond(
-            &mut out,
-            &Response::Refused {
-                reason: format!(
-                    "the peer speaks version {} of the protocol, this node {VERSION}: install the \
-                     same two-node-ha on both",
-                    request.version()
-                ),
-            },
-        )?,
+    match Request::read(&line) {
+        Err(reason) => respond(&mut out, &Response::Refused { reason })?,
         Ok(Request::Bundle { epoch, .. }) => {
             send(&mut out, (epoch, agent.astray()), agent.bundle(epoch))?;
         }

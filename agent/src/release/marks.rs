@@ -11,7 +11,9 @@ use crate::paths::Paths;
 
 /// The generator's drop-in in `NAME.service.d`.
 const DROP_IN: &str = "50-two-node-ha.conf";
-/// Its section for us; systemd ignores what begins with `X-`.
+/// Its section for us; systemd ignores what begins with `X-`. It has no version: it is read on the way
+/// down, which nothing may keep from its end, and the generator that a package brought writes it anew at
+/// every reload of systemd. So a line may be added to it, and none may ever change its meaning.
 const SECTION: &str = "[X-TwoNodeHA]";
 
 /// The units that write a database.
@@ -165,6 +167,16 @@ mod tests {
             state_directories(&paths),
             [dir.path().join("var/snap/edge/a 100% b")]
         );
+    }
+
+    #[test]
+    fn the_gates_of_every_version_are_understood_and_so_is_what_is_added_to_them() {
+        let here = two_node_ha_sample::contract::fixtures(env!("CARGO_MANIFEST_DIR"));
+        let gate = here.read(1, "gate.conf");
+        let state = PathBuf::from("/var/snap/k8s/common/var/lib/k8s-dqlite");
+        assert_eq!(mark(&gate), Some(Some(state.clone())));
+        let more = gate.replace(SECTION, "[X-TwoNodeHA]\nShape=round");
+        assert_eq!(mark(&more), Some(Some(state)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use two_node_ha_config::{AfterSb, Backing, Config, Drbd, FencingMode};
+use two_node_ha_drbd::Handler;
 
 use super::header;
 
@@ -18,28 +19,28 @@ pub enum Generation {
 }
 
 /// The handlers of fencing; never called under `fencing dont-care`.
-const FENCING: [&str; 2] = ["fence-peer", "unfence-peer"];
+const FENCING: [Handler; 2] = [Handler::FencePeer, Handler::UnfencePeer];
 
 /// The handlers of a resync. The answers of the first two let it begin.
-const RESYNC: [&str; 3] = [
-    "before-resync-target",
-    "after-resync-target",
-    "before-resync-source",
+const RESYNC: [Handler; 3] = [
+    Handler::BeforeResyncTarget,
+    Handler::AfterResyncTarget,
+    Handler::BeforeResyncSource,
 ];
 
 /// The observing handlers: whatever they answer, DRBD ignores.
-const OBSERVED: [&str; 7] = [
-    "split-brain",
-    "initial-split-brain",
-    "pri-lost",
-    "pri-on-incon-degr",
-    "local-io-error",
-    "out-of-sync",
-    "pri-lost-after-sb",
+const OBSERVED: [Handler; 7] = [
+    Handler::SplitBrain,
+    Handler::InitialSplitBrain,
+    Handler::PriLost,
+    Handler::PriOnInconDegr,
+    Handler::LocalIoError,
+    Handler::OutOfSync,
+    Handler::PriLostAfterSb,
 ];
 
 /// The same that only DRBD 9 knows.
-const OBSERVED_9: [&str; 2] = ["quorum-lost", "disconnected"];
+const OBSERVED_9: [Handler; 2] = [Handler::QuorumLost, Handler::Disconnected];
 
 const HOOK: &str = "/usr/sbin/two-node-ha-hook";
 
@@ -166,7 +167,7 @@ fn handlers(out: &mut String, c: &Config, generation: Generation) {
     for name in RESYNC {
         *out += &format!("        {name} \"{HOOK} {name}\";\n");
     }
-    let more: &[&str] = match generation {
+    let more: &[Handler] = match generation {
         Generation::V84 => &[],
         Generation::V9 => &OBSERVED_9,
     };
@@ -176,4 +177,20 @@ fn handlers(out: &mut String, c: &Config, generation: Generation) {
     // Where `call-pri-lost-after-sb` is asked for, DRBD relies on the handler to take the node down:
     // it does so itself, since the configuration is valid only with on_pri_lost_after_sb = "reboot".
     *out += "    }\n";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handler_of_drbd_is_rendered() {
+        let lists = [&FENCING[..], &RESYNC, &OBSERVED, &OBSERVED_9];
+        let mut rendered: Vec<_> = lists.concat();
+        rendered.push(Handler::Udev);
+        rendered.sort_by_key(Handler::to_string);
+        let mut known = Handler::KNOWN.to_vec();
+        known.sort_by_key(Handler::to_string);
+        assert_eq!(rendered, known);
+    }
 }

@@ -14,7 +14,8 @@ use two_node_ha_dqlite::repair::{Plan, Planned};
 use super::Error;
 use crate::files::{self, atomic, effects};
 
-const FORMAT: u32 = 1;
+/// The version of the record's form. A newer one is not touched, nor what it is about.
+const VERSION: u32 = 1;
 const FILE: &str = "journal.json";
 const MARK: &str = ".repair-";
 
@@ -72,7 +73,7 @@ pub struct Journal {
 impl Journal {
     pub fn new(dir: &Path, original: Inode, plan: &Plan) -> Self {
         Self {
-            format: FORMAT,
+            format: VERSION,
             directory: dir.to_owned(),
             original,
             other: None,
@@ -102,13 +103,22 @@ impl Journal {
             path: path.clone(),
             detail,
         };
-        let journal: Self =
-            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        if journal.format != FORMAT {
-            return Err(wrong(format!("its format is {}, not 1", journal.format)));
+        let of = |error: serde_json::Error| wrong(error.to_string());
+        // The version comes before the fields: a newer record may lack or add any of them.
+        let Head { format } = serde_json::from_slice(&text).map_err(of)?;
+        if format != VERSION {
+            return Err(wrong(format!(
+                "it has format {format}, and this version knows {VERSION}; the two-node-ha that wrote it \
+                 can go on with the repair"
+            )));
         }
-        Ok(Some(journal))
+        serde_json::from_slice(&text).map(Some).map_err(of)
     }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
 }
 
 /// The folders of all repairs of a directory, the oldest first. Without a journal: one that was
@@ -173,6 +183,29 @@ fn date(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use two_node_ha_sample::contract::fixtures;
+
+    fn read(text: &str) -> Result<Option<Journal>, Error> {
+        let aside = tempfile::tempdir().unwrap();
+        fs::write(aside.path().join(FILE), text).unwrap();
+        Journal::read(aside.path())
+    }
+
+    #[test]
+    fn the_journals_of_repairs_are_read_and_written_in_the_form_of_their_version() {
+        let here = fixtures(env!("CARGO_MANIFEST_DIR"));
+        let journal = read(&here.read(1, "repair.json")).unwrap().unwrap();
+        assert_eq!(journal.phase, Phase::Done);
+        let text = serde_json::to_string_pretty(&journal).unwrap();
+        here.is_todays(VERSION, "repair.json", &text);
+    }
+
+    #[test]
+    fn a_newer_journal_of_a_repair_says_which_version_it_has_and_what_to_do() {
+        let why = read(r#"{"format": 2, "step": 1}"#).unwrap_err().to_string();
+        let said = "has format 2, and this version knows 1; the two-node-ha that wrote it";
+        assert!(why.contains(FILE) && why.contains(said), "{why}");
+    }
 
     #[test]
     fn a_date_is_that_of_the_calendar() {

@@ -11,14 +11,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
-use two_node_ha_planner::record::{Epoch, FORMAT, Journal, Resolution};
+use two_node_ha_planner::record::{Epoch, Journal, Resolution, Unreadable, Versioned};
 
 use crate::files::atomic;
 
 /// A record as a file: replaced atomically, and never taken for absent where it cannot be read.
-pub trait Record: Serialize + DeserializeOwned {
+pub trait Record: Serialize + Versioned {
     /// Reads the record; `None` where there is none.
     ///
     /// # Errors
@@ -86,17 +86,17 @@ pub enum Error {
         detail: String,
     },
     /// Written by a newer version.
-    #[error("{path} has format {found}, this version knows {FORMAT}: upgrade two-node-ha here")]
+    #[error("{path} {why}")]
     Newer {
         /// The record.
         path: PathBuf,
-        /// Its format number.
-        found: u64,
+        /// Which it is, which is known, and what to do.
+        why: Unreadable,
     },
 }
 
 /// Reads a record; `None` where there is none.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+fn read<T: Versioned>(path: &Path) -> Result<Option<T>, Error> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -108,28 +108,16 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
             });
         }
     };
-    let malformed = |error: serde_json::Error| Error::Malformed {
-        path: path.into(),
-        detail: error.to_string(),
-    };
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(malformed)?;
-    // The format comes before the fields: a newer record may lack or add any of them.
-    match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(found) if found > u64::from(FORMAT) => {
-            return Err(Error::Newer {
-                path: path.into(),
-                found,
-            });
-        }
-        Some(_) => {}
-        None => {
-            return Err(Error::Malformed {
-                path: path.into(),
-                detail: "no format".into(),
-            });
-        }
-    }
-    serde_json::from_value(value).map(Some).map_err(malformed)
+    T::from_json(&text).map(Some).map_err(|why| match why {
+        Unreadable::Malformed(detail) => Error::Malformed {
+            path: path.into(),
+            detail,
+        },
+        Unreadable::Newer { .. } => Error::Newer {
+            path: path.into(),
+            why,
+        },
+    })
 }
 
 /// Replaces a record and makes it durable.
@@ -162,10 +150,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("epoch.json");
         std::fs::write(&path, r#"{"format": 2, "epoch": "seven"}"#).unwrap();
-        assert!(matches!(
-            Epoch::read(&path),
-            Err(Error::Newer { found: 2, .. })
-        ));
+        let why = Epoch::read(&path).unwrap_err().to_string();
+        let path = path.display();
+        assert_eq!(
+            why,
+            format!("{path} has format 2, and this version knows 1: upgrade two-node-ha here")
+        );
     }
 
     #[test]

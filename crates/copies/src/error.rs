@@ -92,6 +92,9 @@ pub enum Refused {
         /// What it was allowed.
         allowed: Duration,
     },
+    /// Whoever wanted it has something else to do.
+    #[error("the copy was given up for something else; nothing of it is left")]
+    GivenUp,
     /// Something failed.
     #[error(transparent)]
     Failed(#[from] Error),

@@ -48,7 +48,7 @@ pub use error::{Error, Refused};
 pub use make::{Limits, Progress};
 pub use metadata::Generation;
 pub use open::{Holder, holders};
-pub use record::{Method, Record, Why};
+pub use record::{Method, Record, VERSION, Why};
 pub use restore::{Restored, Target};
 pub use resync::{After, Before, Moment};
 pub use sparse::Digest;

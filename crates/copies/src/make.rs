@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::error::{Error, Refused, io_error};
-use crate::record::{FORMAT, Method, Record, Why};
+use crate::record::{Method, Record, VERSION, Why};
 use crate::source::Source;
 use crate::space::Space;
 use crate::store::{Copy, part};
@@ -45,6 +45,11 @@ impl Limits {
 pub trait Progress {
     /// So many bytes of so many.
     fn step(&mut self, done: u64, total: u64);
+
+    /// Whether the copy is wanted no more, for now; asked after each step.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody listens.
@@ -101,7 +106,7 @@ impl Copies {
         let now = time::now();
         let name = self.new_name(now);
         let mut record = Record {
-            format: FORMAT,
+            format: VERSION,
             resource: self.resource.clone(),
             time: now,
             made: time::text(now),

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::metadata::Generation;
 
-/// Version of [`Record`]'s form. Fields may be added without raising it.
-pub const FORMAT: u32 = 1;
+/// Version of [`Record`]'s form. Fields may be added without raising it. A copy whose record is newer is
+/// listed as damaged, with what to do.
+pub const VERSION: u32 = 1;
 
 /// Why a copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl Method {
 /// A copy, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`FORMAT`] of the writer.
+    /// [`VERSION`] of the writer.
     pub format: u32,
     /// DRBD's resource.
     pub resource: String,

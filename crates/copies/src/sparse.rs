@@ -121,6 +121,9 @@ pub fn copy(
                 );
             }
             progress.step(done, total);
+            if progress.is_over() {
+                return Err(Refused::GivenUp);
+            }
             if let Some(allowed) = allowed {
                 in_time(began.elapsed(), allowed, done, total - done)?;
             }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, io_error};
 use crate::lock::Lock;
-use crate::record::{FORMAT, Method, Record};
+use crate::record::{Method, Record, VERSION};
 use crate::{Copies, effects, time};
 
 /// Bytes of the largest record that is read.
@@ -37,7 +37,8 @@ pub struct Copy {
 /// A resync that was let begin and has not been seen to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
-    /// [`FORMAT`]
+    /// [`VERSION`]: it has that of a [`Record`]. In whichever form, that it is there says that a resync
+    /// has not ended.
     pub format: u32,
     /// When it was let begin, in seconds since 1970.
     pub since: u64,
@@ -179,12 +180,6 @@ impl Copies {
     fn read(&self, name: &str) -> Result<Copy, String> {
         let path = self.record_path(name);
         let record = read_record(&path)?;
-        if record.format != FORMAT {
-            return Err(format!(
-                "its record has format {}, and this version knows {FORMAT}",
-                record.format
-            ));
-        }
         if record.method == Method::LvmSnapshot {
             let snapshot = record.snapshot.as_deref().unwrap_or_default();
             let path = self.snapshot_path(snapshot);
@@ -246,7 +241,7 @@ impl Copies {
     pub(crate) fn unfinished(&self) -> Option<Unfinished> {
         let bytes = fs::read(self.unfinished_path()).ok()?;
         let unknown = Unfinished {
-            format: FORMAT,
+            format: VERSION,
             since: 0,
             copy: None,
         };
@@ -255,7 +250,7 @@ impl Copies {
 
     pub(crate) fn set_unfinished(&self, copy: Option<&str>) -> Result<(), Error> {
         let record = Unfinished {
-            format: FORMAT,
+            format: VERSION,
             since: time::now(),
             copy: copy.map(str::to_owned),
         };
@@ -272,6 +267,11 @@ impl Copies {
     }
 }
 
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
 /// Reads a record, whatever its name.
 pub fn read_record(path: &Path) -> Result<Record, String> {
     let of = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -280,6 +280,14 @@ pub fn read_record(path: &Path) -> Result<Record, String> {
         return Err(of(&"too large for a record"));
     }
     let bytes = fs::read(path).map_err(|error| of(&error))?;
+    // The version comes before the fields: a newer record may lack or add any of them.
+    let Head { format } = serde_json::from_slice(&bytes).map_err(|error| of(&error))?;
+    if format != VERSION {
+        return Err(format!(
+            "{} has format {format}, and this version knows {VERSION}: upgrade two-node-ha here",
+            path.display()
+        ));
+    }
     serde_json::from_slice(&bytes).map_err(|error| of(&error))
 }
 
@@ -288,4 +296,27 @@ pub fn part(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(PART);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use two_node_ha_sample::contract::fixtures;
+
+    #[test]
+    fn the_record_of_a_resync_that_has_not_ended_has_the_form_of_its_version_and_is_read() {
+        let here = fixtures(env!("CARGO_MANIFEST_DIR"));
+        let record = Unfinished {
+            format: VERSION,
+            since: 1_795_552_215,
+            copy: Some("r0-20261124T203015Z".into()),
+        };
+        here.is_todays(
+            VERSION,
+            "unfinished.json",
+            &serde_json::to_string(&record).unwrap(),
+        );
+        let read: Unfinished = serde_json::from_str(&here.read(1, "unfinished.json")).unwrap();
+        assert_eq!(read, record);
+    }
 }

@@ -13,6 +13,7 @@
 mod apply;
 mod event;
 mod generation;
+mod handler;
 mod json;
 mod model;
 mod proc;
@@ -20,10 +21,12 @@ pub mod query;
 mod read_only;
 mod states;
 mod status;
+mod words;
 
 pub use apply::{Applied, parse_events2};
 pub use event::{Event, HelperStatus, Key, ParseError, Snapshot, Target};
 pub use generation::{Generation, Version};
+pub use handler::{Decision, Handler};
 pub use json::{JsonError, parse_status_json};
 pub use model::{Path, Peer, PeerVolume, Resource, State, Suspension, Volume};
 pub use proc::{ProcDrbd, ProcMinor, parse_proc_drbd};

@@ -1,72 +1,8 @@
 //! DRBD's state names, as both generations print them (`drbd_strings.c` of drbd-utils 8.4 and 9).
 
-use std::fmt;
+use crate::words::words;
 
-use serde::{Deserialize, Serialize};
-
-macro_rules! states {
-    (
-        $(#[$meta:meta])*
-        $name:ident {
-            $( $(#[$variant_meta:meta])* $variant:ident = $text:literal $(| $alias:literal)*, )*
-        }
-    ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub enum $name {
-            $( $(#[$variant_meta])* $variant, )*
-            /// A name that this crate does not know, as it was printed.
-            Unrecognised(String),
-        }
-
-        impl $name {
-            /// The state of that name.
-            #[must_use]
-            pub fn parse(text: &str) -> Self {
-                match text {
-                    $( $text $(| $alias)* => Self::$variant, )*
-                    other => Self::Unrecognised(other.to_owned()),
-                }
-            }
-
-            /// DRBD 9's name of the state.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $( Self::$variant => $text, )*
-                    Self::Unrecognised(text) => text,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(state: $name) -> Self {
-                state.as_str().to_owned()
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        #[cfg(test)]
-        impl $name {
-            /// Every name that is known, aliases too.
-            pub(crate) const NAMES: &[&str] = &[$( $text, $($alias,)* )*];
-        }
-    };
-}
-
-states! {
+words! {
     /// A resource's role on one node.
     #[derive(Default)]
     Role {
@@ -80,7 +16,7 @@ states! {
     }
 }
 
-states! {
+words! {
     /// State of a volume's disk, one's own or the peer's.
     #[derive(Default)]
     DiskState {
@@ -108,7 +44,7 @@ states! {
     }
 }
 
-states! {
+words! {
     /// State of the connection to a peer.
     #[derive(Default)]
     ConnectionState {
@@ -139,7 +75,7 @@ states! {
     }
 }
 
-states! {
+words! {
     /// What flows between a volume and the peer's.
     #[derive(Default)]
     ReplicationState {

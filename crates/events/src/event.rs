@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use two_node_ha_drbd::{Decision, Handler};
 
-/// Version of [`Event`]'s form. Fields may be added without raising it.
-pub const FORMAT: u32 = 1;
+/// Version of [`Event`]'s form. Fields, handlers and decisions may be added without raising it. An agent
+/// that finds a newer one sets the file aside, says so, and goes on with the others.
+pub const VERSION: u32 = 1;
 
 /// One call of a handler, and how it was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// [`FORMAT`] of the writer.
+    /// [`VERSION`] of the writer.
     pub format: u32,
-    /// The handler's name as DRBD calls it, or `udev`.
-    pub handler: String,
+    /// The handler as DRBD calls it, or `udev`. One that this version does not know is kept by its name:
+    /// the hook has answered the kernel, and what is left is to say so.
+    pub handler: Handler,
     /// DRBD's resource, where the kernel or drbdadm named it.
     #[serde(default)]
     pub resource: Option<String>,
@@ -29,9 +32,9 @@ pub struct Event {
     /// The volume numbers concerned.
     #[serde(default)]
     pub volumes: Vec<u32>,
-    /// What was decided, in one word for programs, such as `proceed`.
+    /// What was decided. One that this version does not know asks nothing of it, and is said.
     #[serde(default)]
-    pub decision: String,
+    pub decision: Decision,
     /// What the kernel was answered.
     #[serde(default)]
     pub exit_code: i32,
@@ -49,19 +52,19 @@ pub struct Event {
 impl Event {
     /// An event of that handler, now, with nothing else said yet.
     #[must_use]
-    pub fn new(handler: &str) -> Self {
+    pub fn new(handler: Handler) -> Self {
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         Self {
-            format: FORMAT,
-            handler: handler.to_owned(),
+            format: VERSION,
+            handler,
             resource: None,
             time: time.as_micros().try_into().unwrap_or(u64::MAX),
             peer: None,
             minors: Vec::new(),
             volumes: Vec::new(),
-            decision: String::new(),
+            decision: Decision::default(),
             exit_code: 0,
             reason: String::new(),
             duration_us: 0,

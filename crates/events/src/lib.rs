@@ -16,7 +16,7 @@ mod event;
 mod store;
 mod watch;
 
-pub use event::{Event, FORMAT};
+pub use event::{Event, VERSION};
 pub use store::{Error, Pending, SIZE_LIMIT, Taken, UNREADABLE, take_all, write};
 pub use watch::Watcher;
 

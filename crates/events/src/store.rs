@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
 use thiserror::Error;
 
-use crate::event::{Event, FORMAT};
+use crate::event::{Event, VERSION};
 
 /// Bytes of the largest event. The environment of a handler is a few hundred.
 pub const SIZE_LIMIT: usize = 64 * 1024;
@@ -97,6 +98,7 @@ fn name(event: &Event) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let handler: String = event
         .handler
+        .as_str()
         .chars()
         .filter(|c| plain(*c))
         .take(64)
@@ -127,7 +129,7 @@ fn serialise(event: &Event) -> Result<Vec<u8>, Error> {
         return Ok(bare);
     }
     Err(Error::TooLarge {
-        handler: event.handler.clone(),
+        handler: event.handler.to_string(),
         size: bare.len(),
     })
 }
@@ -229,6 +231,11 @@ enum Unreadable {
     Because(String),
 }
 
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
 fn read(path: &Path) -> Result<Event, Unreadable> {
     let mut content = Vec::new();
     // A link or a device among the events is none of ours: a FIFO would block the agent.
@@ -250,15 +257,15 @@ fn read(path: &Path) -> Result<Event, Unreadable> {
             "it is larger than {SIZE_LIMIT} bytes"
         )));
     }
-    let event: Event =
-        serde_json::from_slice(&content).map_err(|e| Unreadable::Because(e.to_string()))?;
-    if event.format != FORMAT {
-        let format = event.format;
+    let unreadable = |e: serde_json::Error| Unreadable::Because(e.to_string());
+    // The version comes before the fields: a newer event may lack or add any of them.
+    let Head { format } = serde_json::from_slice(&content).map_err(unreadable)?;
+    if format != VERSION {
         return Err(Unreadable::Because(format!(
-            "it has format {format}, not {FORMAT}"
+            "it has format {format}, and this version knows {VERSION}: upgrade two-node-ha here"
         )));
     }
-    Ok(event)
+    serde_json::from_slice(&content).map_err(unreadable)
 }
 
 fn set_aside(dir: &Path, path: &Path) -> io::Result<PathBuf> {

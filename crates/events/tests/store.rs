@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use two_node_ha_events::{Event, FORMAT, SIZE_LIMIT, UNREADABLE, Watcher, take_all, write};
+use two_node_ha_drbd::{Decision, Handler};
+use two_node_ha_events::{Event, SIZE_LIMIT, UNREADABLE, VERSION, Watcher, take_all, write};
 
 fn event(handler: &str, time: u64) -> Event {
     Event {
@@ -16,12 +17,12 @@ fn event(handler: &str, time: u64) -> Event {
         peer: Some("beta".to_owned()),
         minors: vec![0],
         volumes: vec![0],
-        decision: "record".to_owned(),
+        decision: Decision::Recorded,
         exit_code: 1,
         reason: "no policy yet".to_owned(),
         duration_us: 12,
         env: BTreeMap::from([("DRBD_RESOURCE".to_owned(), "r0".to_owned())]),
-        ..Event::new(handler)
+        ..Event::new(Handler::parse(handler))
     }
 }
 
@@ -113,7 +114,7 @@ fn events_written_at_once_by_many_are_all_kept() {
 fn what_cannot_be_read_is_set_aside_and_stops_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let future = Event {
-        format: FORMAT + 1,
+        format: VERSION + 1,
         ..event("b", 1)
     };
     write(dir.path(), &future).unwrap();
@@ -128,7 +129,7 @@ fn what_cannot_be_read_is_set_aside_and_stops_nobody() {
 
     let taken = take_all(dir.path()).unwrap();
     assert_eq!(taken.events.len(), 1);
-    assert_eq!(taken.events[0].event.handler, "good");
+    assert_eq!(taken.events[0].event.handler.as_str(), "good");
     assert_eq!(taken.unreadable.len(), 4);
     for (path, why) in &taken.unreadable {
         assert_eq!(path.parent().unwrap(), dir.path().join(UNREADABLE));

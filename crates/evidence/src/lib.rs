@@ -20,13 +20,16 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use two_node_ha_drbd::State;
+use two_node_ha_drbd::{Handler, State};
+use two_node_ha_planner::record::{Journal, Unreadable, Versioned};
+use two_node_ha_planner::split_brain::Side;
 
 /// Where the files are.
 pub const DIR: &str = "/var/lib/two-node-ha/evidence";
 
-/// Version of [`Evidence`]'s form. Fields may be added without raising it.
-pub const FORMAT: u32 = 1;
+/// Version of [`Evidence`]'s form. Fields may be added without raising it. A newer one is left where it
+/// is and passed over: whoever reads it by name is told to upgrade.
+pub const VERSION: u32 = 1;
 
 /// How many files are kept.
 pub const KEEP: usize = 32;
@@ -38,12 +41,12 @@ const TEMPORARY: &str = ".tmp";
 const SUFFIX: &str = ".json";
 
 /// What one call of the handler saw, and what became of it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// [`FORMAT`] of the writer.
+    /// [`VERSION`] of the writer.
     pub format: u32,
-    /// `split-brain` or `initial-split-brain`.
-    pub handler: String,
+    /// [`Handler::SplitBrain`] or [`Handler::InitialSplitBrain`].
+    pub handler: Handler,
     /// When the handler was called, in microseconds since 1970.
     pub time: u64,
     /// This node's host name.
@@ -69,18 +72,78 @@ pub struct Evidence {
     pub proc_drbd: Option<String>,
     /// This node's `journal.json`: the highest epoch that it knows, and the epoch and the owner that
     /// were last seen on its volume. (A handler must not read the volume itself: its I/O may be
-    /// frozen until the handler has answered.)
+    /// suspended until the handler has answered.)
     #[serde(default)]
-    pub journal: Option<serde_json::Value>,
+    pub journal: Option<Noted<Journal>>,
     /// What could not be read, and why.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// What both nodes' agents said afterwards; its form is the agent's.
+    /// What both nodes' agents said afterwards. Of several files of one split brain the newest has it,
+    /// and the others an empty list.
     #[serde(default)]
-    pub sides: Option<serde_json::Value>,
+    pub sides: Option<Noted<Vec<Side>>>,
     /// How it was resolved, in words; `None` while it is not.
     #[serde(default)]
     pub resolved: Option<String>,
+}
+
+/// What was noted in a form that belongs to the agent. One that this version does not know is evidence
+/// all the same, and stays as it is when the file is changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Noted<T> {
+    /// In a form that is known here.
+    Known(T),
+    /// In another.
+    Unknown(serde_json::Value),
+}
+
+impl<T> Noted<T> {
+    /// It, where its form is known.
+    #[must_use]
+    pub fn known(self) -> Option<T> {
+        match self {
+            Self::Known(known) => Some(known),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl Noted<Journal> {
+    /// The journal as it is on the disk, and what is wrong with it.
+    #[must_use]
+    pub fn journal(text: &[u8]) -> (Option<Self>, Option<Unreadable>) {
+        match Journal::from_json(text) {
+            Ok(journal) => (Some(Self::Known(journal)), None),
+            Err(why) => {
+                let as_it_is = serde_json::from_slice(text).ok();
+                (as_it_is.map(Self::Unknown), Some(why))
+            }
+        }
+    }
+}
+
+impl Evidence {
+    /// Of that handler's call at that time, in microseconds since 1970, with nothing else said yet.
+    #[must_use]
+    pub fn new(handler: Handler, time: u64) -> Self {
+        Self {
+            format: VERSION,
+            handler,
+            time,
+            host: String::new(),
+            resource: None,
+            peer: None,
+            minors: Vec::new(),
+            env: BTreeMap::new(),
+            drbd: None,
+            proc_drbd: None,
+            journal: None,
+            problems: Vec::new(),
+            sides: None,
+            resolved: None,
+        }
+    }
 }
 
 /// Why a file could not be written or read.
@@ -127,7 +190,8 @@ pub fn write(dir: &Path, evidence: &Evidence) -> Result<PathBuf, Error> {
         .create(dir)
         .map_err(io_error("create the directory", dir))?;
     let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
-    let handler: String = evidence.handler.chars().filter(plain).take(64).collect();
+    let handler = evidence.handler.as_str().chars();
+    let handler: String = handler.filter(plain).take(64).collect();
     let name = format!(
         "{:020}-{:010}-{handler}{SUFFIX}",
         evidence.time,
@@ -213,15 +277,20 @@ pub fn read(path: &Path) -> Result<Evidence, Error> {
         path: path.to_owned(),
         why,
     };
-    let evidence: Evidence =
-        serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))?;
-    if evidence.format != FORMAT {
+    let of = |error: serde_json::Error| unreadable(error.to_string());
+    // The version comes before the fields: newer evidence may lack or add any of them.
+    let Head { format } = serde_json::from_slice(&content).map_err(of)?;
+    if format != VERSION {
         return Err(unreadable(format!(
-            "it has format {}, not {FORMAT}",
-            evidence.format
+            "it has format {format}, and this version knows {VERSION}: upgrade two-node-ha here"
         )));
     }
-    Ok(evidence)
+    serde_json::from_slice(&content).map_err(of)
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
 }
 
 /// What is not resolved yet and can be read, the oldest first.

@@ -4,17 +4,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use two_node_ha_drbd::Handler;
 use two_node_ha_evidence::{
-    Error, Evidence, FORMAT, KEEP, list, read, replace, unresolved, update, write,
+    Error, Evidence, KEEP, Noted, list, read, replace, unresolved, update, write,
 };
 
 fn evidence(time: u64) -> Evidence {
-    Evidence {
-        format: FORMAT,
-        handler: "split-brain".into(),
-        time,
-        ..Evidence::default()
-    }
+    Evidence::new(Handler::SplitBrain, time)
 }
 
 fn mode(path: &Path) -> u32 {
@@ -72,7 +68,7 @@ fn both_sides_logs_fit_into_a_file() {
     let entries = vec![u32::MAX; 16_384];
     let side = serde_json::json!({ "k8sd": entries.clone(), "k8s-dqlite": entries });
     let mut large = evidence(1);
-    large.sides = Some(serde_json::json!([side.clone(), side]));
+    large.sides = Some(Noted::Unknown(serde_json::json!([side.clone(), side])));
     let path = write(dir.path(), &large).unwrap();
     assert_eq!(read(&path).unwrap(), large);
 }

@@ -11,7 +11,7 @@
 //! asked by element and attribute name, as its schema (`crm_mon-*.rng`) is written. It has no
 //! unsafe code, no dependencies of weight, and refuses DTDs, so that entities cannot explode.
 
-mod bar;
+mod ban;
 mod cib;
 mod constraint;
 pub mod fence;
@@ -22,7 +22,7 @@ pub mod query;
 mod status;
 mod verdict;
 
-pub use bar::{bar, bar_against, parse_bar};
+pub use ban::{ban, ban_against, parse_ban};
 pub use cib::{Cib, CibNode, DrbdClone, parse_cib};
 pub use constraint::{FencingConstraint, parse_fencing_constraints};
 pub use node_state::{Join, NodeState};

@@ -14,6 +14,11 @@ use crate::report::Report;
 
 pub use crate::log::{End, Log, Standing, Voters};
 
+/// The version of a saved [`Observation`], which stands beside it as `format`; fields may be added without
+/// raising it. One without it is of version 1, in which `drbd.suspended` was `drbd.frozen`: the program
+/// before decides from one of today as if nothing were suspended.
+pub const VERSION: u32 = 2;
+
 /// Everything a decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Observation {
@@ -110,7 +115,7 @@ pub struct Health {
 /// What holds the volume's I/O back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Frozen {
+pub enum Suspended {
     /// DRBD has lost its peer, and no fence-peer handler has told it that it may go on.
     Fencing,
     /// Something else: in DRBD's words.
@@ -207,8 +212,8 @@ pub struct Drbd {
     /// The peer's role, while connected.
     pub peer_role: Role,
     /// What holds all I/O of the volume back, if anything does.
-    #[serde(default)]
-    pub frozen: Option<Frozen>,
+    #[serde(default, alias = "frozen")]
+    pub suspended: Option<Suspended>,
     /// Whether DRBD has given up looking for the peer (StandAlone).
     #[serde(default)]
     pub alone: bool,
@@ -347,4 +352,35 @@ pub enum Mount {
     ReadOnly,
     /// Something else: in words, what.
     Foreign(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world;
+    use two_node_ha_sample::contract::fixtures;
+
+    /// With every field that may be left out.
+    fn seen() -> Observation {
+        let mut o = world::booted();
+        o.drbd.suspended = Some(Suspended::Other("quorum is lost".into()));
+        o.shutting_down = true;
+        o.split_brain = Some(SplitBrain::Reported);
+        o.health.last = Some("no answer".into());
+        o.epoch = Known::Present(Epoch::first("haone"));
+        o.promotion = Asked::Answer(Promotion::Forbidden("drbd-fence-by-handler-r0".into()));
+        o
+    }
+
+    #[test]
+    fn an_observation_has_the_form_of_its_version_and_those_of_before_are_read() {
+        let here = fixtures(env!("CARGO_MANIFEST_DIR"));
+        let text = serde_json::to_string_pretty(&seen()).unwrap();
+        here.is_todays(VERSION, "observation.json", &text);
+        for version in 1..=VERSION {
+            let text = here.read(version, "observation.json");
+            let read: Observation = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, seen(), "version {version}");
+        }
+    }
 }

@@ -108,6 +108,37 @@ impl Step {
         }
     }
 
+    /// Whether it ends early when the role that it is taken for is wanted back: what waits for the peer,
+    /// for the snap or for the datastore, or copies. The others are short, or are the way down itself.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        match self {
+            Self::StopPeer
+            | Self::MoveOntoVolume
+            | Self::KeepOriginal(_)
+            | Self::FetchLogs
+            | Self::Recover(_)
+            | Self::Rejoin(_)
+            | Self::StartServices
+            | Self::ConfirmVoter => true,
+            Self::AskPeer
+            | Self::AskPacemaker
+            | Self::AskPromotion
+            | Self::RemoveConstraint(_)
+            | Self::AskFencePeer
+            | Self::ProtectMountPoint
+            | Self::StopServices
+            | Self::RememberEpoch(_)
+            | Self::KeepIdentity(_)
+            | Self::Leave(_)
+            | Self::Flip(..)
+            | Self::BeginEpoch
+            | Self::FencePeer
+            | Self::RenewEpoch(_)
+            | Self::ReportReleased => false,
+        }
+    }
+
     /// In words, for `STATUS=`, the journal and `plan`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -144,6 +144,6 @@ fn a_log_that_was_taken_as_a_base_has_nothing_more_than_the_volume() {
 
 #[test]
 fn the_constraint_of_a_resolution_bears_the_resources_name() {
-    let id = crate::split_brain::bar_id("r7");
+    let id = crate::split_brain::ban_id("r7");
     assert_eq!(id, "two-node-ha-split-brain-r7");
 }

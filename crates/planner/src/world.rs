@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use two_node_ha_config::{Config, Host, parse};
 
 use crate::Database;
+use crate::machine::Sight;
 use crate::observation::*;
 use crate::record::{Epoch, Journal};
 use crate::report::Report;
@@ -63,7 +64,7 @@ pub fn booted() -> Observation {
             connected: true,
             equal: true,
             peer_role: Role::Unknown,
-            frozen: None,
+            suspended: None,
             alone: false,
             seeking: true,
             summary: "Secondary UpToDate".into(),
@@ -173,7 +174,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
         Step::AskPromotion => o.promotion = Asked::Answer(Promotion::Allowed),
         Step::RemoveConstraint(_) => o.promotion = Asked::NotYet,
         Step::AskFencePeer => {
-            (o.drbd.frozen, o.drbd.alone) = (None, false);
+            (o.drbd.suspended, o.drbd.alone) = (None, false);
             o.own_disconnect = false;
         }
         Step::StopPeer => {
@@ -294,5 +295,30 @@ pub fn live(o: &mut Observation, peer: &Report) -> (Vec<Step>, Decision) {
         assert!(taken.len() < 40, "no end: {taken:?}");
         take(o, &step, peer);
         taken.push(step);
+    }
+}
+
+/// What the eyes see of a node of which this is known.
+#[must_use]
+pub fn sight(o: &Observation) -> Sight {
+    let o = o.clone();
+    Sight {
+        drbd: o.drbd,
+        mount: o.mount,
+        mount_point: o.mount_point,
+        request: o.request,
+        hold: (o.request != Request::None).then_some(1),
+        failover_unit: o.failover_unit,
+        shutting_down: o.shutting_down,
+        epoch: o.epoch,
+        volume_silent: o.volume_silent,
+        handler_at_work: o.fence_peer == FencePeer::AtWork,
+        own_disconnect: o.own_disconnect,
+        journal: o.journal,
+        databases: o.databases,
+        services: o.services,
+        token: o.token,
+        resolution: Known::Absent,
+        split_brain_reported: o.split_brain == Some(SplitBrain::Reported),
     }
 }

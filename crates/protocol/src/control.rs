@@ -8,6 +8,11 @@ use two_node_ha_planner::split_brain::Side;
 use two_node_ha_planner::split_brain::plan::Step as SplitStep;
 use two_node_ha_planner::{Decision, State};
 
+/// The version of what is said here. A request says it from version 2 on: in version 1 it is left out, so
+/// that commands and agents from before it was thought of are understood. Whoever waits for an upgraded
+/// agent with a command of before, or the other way round, is told so.
+pub const VERSION: u32 = 1;
+
 /// A command's request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
@@ -34,6 +39,44 @@ pub enum Request {
     Hold,
     /// From the failover unit, on the same connection or a new one: leave the volume.
     Release,
+}
+
+impl Request {
+    /// The request in a line.
+    ///
+    /// # Errors
+    /// In words for whoever has typed the command.
+    pub fn read(line: &str) -> Result<Self, String> {
+        let no_request = |error: serde_json::Error| format!("this is no request: {error}");
+        let mut value: serde_json::Value = serde_json::from_str(line).map_err(no_request)?;
+        let version = value
+            .as_object_mut()
+            .and_then(|fields| fields.remove("version"));
+        match version.map(|version| (version.as_u64(), version)) {
+            Some((None, version)) => Err(format!("this is no request: its version is {version}")),
+            Some((Some(version), _)) if version > u64::from(VERSION) => Err(format!(
+                "the command speaks version {version} with the agent, which knows {VERSION}: the agent \
+                 is of an older two-node-ha than the command; restart it, \
+                 `systemctl restart two-node-ha-k8s`"
+            )),
+            Some(_) | None => serde_json::from_value(value).map_err(no_request),
+        }
+    }
+}
+
+impl Response {
+    /// The answer in a line.
+    ///
+    /// # Errors
+    /// In words for whoever has typed the command.
+    pub fn read(line: &str) -> Result<Self, String> {
+        serde_json::from_str(line).map_err(|error| {
+            format!(
+                "the agent's answer makes no sense: {error}. Where two-node-ha was upgraded and the \
+                 agent runs since before, restart it: `systemctl restart two-node-ha-k8s`"
+            )
+        })
+    }
 }
 
 /// The agent's answers.
@@ -74,10 +117,17 @@ pub enum Response {
     },
 }
 
+impl Status {
+    /// The version of what `two-node-ha status --json` prints: 2 since `drbd.suspended`, DRBD's word, is
+    /// no more `drbd.frozen`. Both are read. A command of the version before shows a new agent's status
+    /// as ever, since it takes what holds the volume's I/O back from the words beside it.
+    pub const VERSION: u32 = 2;
+}
+
 /// How the agent stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// The version of this shape; fields may be added without raising it.
+    /// [`Status::VERSION`] of the agent; fields may be added without raising it.
     pub format: u32,
     /// This node.
     pub node: String,

@@ -11,7 +11,9 @@ use two_node_ha_planner::report::Report;
 use two_node_ha_planner::split_brain::Side;
 use two_node_ha_planner::split_brain::plan::Step as SplitStep;
 
-/// The protocol's version, raised when an older agent could misunderstand.
+/// The protocol's version, raised when an older agent could misunderstand. Each request says it, and an
+/// agent refuses every other than its own. What is added to an answer is passed over by an older agent;
+/// a new request it refuses, so that none is sent that its report does not show to be known.
 pub const VERSION: u32 = 1;
 
 /// A longer line is not from an agent.
@@ -82,6 +84,28 @@ pub enum Request {
 }
 
 impl Request {
+    /// The request in a line.
+    ///
+    /// # Errors
+    /// In words for the administrator of the node that asks.
+    pub fn read(line: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: Option<u32>,
+        }
+        let no_request = |error: serde_json::Error| format!("this is no request: {error}");
+        // The version comes before the fields: a newer request may be none that is known.
+        match serde_json::from_str(line).map_err(no_request)? {
+            Head {
+                version: Some(version),
+            } if version != VERSION => Err(format!(
+                "the peer speaks version {version} of the protocol, this node {VERSION}: install the \
+                 same two-node-ha on both"
+            )),
+            Head { .. } => serde_json::from_str(line).map_err(no_request),
+        }
+    }
+
     /// The version that the asker speaks.
     #[must_use]
     pub fn version(&self) -> u32 {
@@ -142,19 +166,4 @@ pub struct BundleFile {
     pub length: u64,
     /// Of its content, in hexadecimal.
     pub sha256: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_report_of_an_older_agent_is_understood_and_says_nothing_of_its_configuration() {
-        let old = r#"{"response":"report","node":"hatwo","state":"primary-running","epoch":2,
-            "voter":true,"datastore_running":true,"wants_voter":true,"original_voter":null}"#;
-        let Ok(Response::Report(report)) = serde_json::from_str(old) else {
-            panic!()
-        };
-        assert!(report.config.is_empty() && report.heard.is_none());
-    }
 }

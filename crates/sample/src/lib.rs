@@ -3,6 +3,8 @@
 //!
 //! The schema's own tests, and those of the generator, write theirs out: there it is the point.
 
+pub mod contract;
+
 macro_rules! nodes {
     () => {
         r#"

@@ -4,12 +4,9 @@
 //! data, what [`view`] reads in the CIB, and a decision without clock and I/O ([`mod@decide`]);
 //! [`run`] does what it says until it answers.
 
-mod decide;
 mod disks;
-mod reasons;
 mod run;
 mod unfence;
-mod view;
 
 #[cfg(test)]
 mod tests;
@@ -18,15 +15,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::Runner;
+use two_node_ha_drbd::Decision;
 use two_node_ha_pacemaker::lock;
 
 use self::run::Run;
-use self::view::Subject;
-use crate::answer::{Answer, Code, Fence, Level};
 use crate::finish::Call;
 use crate::journal::{Journal, Record};
 use crate::settings::Settings;
 use crate::world::World;
+use two_node_ha_fence::Subject;
+use two_node_ha_fence::answer::{Answer, Code, Fence, Level};
 
 /// Where the lock is.
 const RUN: &str = "/run/two-node-ha";
@@ -41,7 +39,7 @@ pub fn fence(call: &Call, settings: &Settings) -> Answer {
         Ok(subject) => subject,
         Err(why) => {
             let reason = format!("{why}: answered 1, nothing is claimed about the peer");
-            return Answer::new(Code::Fence(Fence::Broken), "unnamed", reason);
+            return Answer::new(Code::Fence(Fence::Broken), Decision::Unnamed, reason);
         }
     };
     let journal = Journal::open(&call.root);
@@ -88,7 +86,7 @@ fn locked(
         deadline / LOCK_SHARE,
     )
     .inspect_err(|why| {
-        let handler = call.request.handler.name();
+        let handler = call.request.handler.as_str();
         let text = format!(
             "{handler} of {} goes on without a lock: {why}",
             subject.resource

@@ -10,10 +10,10 @@ use two_node_ha_command::Runner;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-use super::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
 use super::disks;
-use super::view::{Standing, Subject, View};
-use crate::answer::Answer;
+use two_node_ha_fence::answer::Answer;
+use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::{Disks, Standing, Subject, View};
 
 /// The shortest and the longest pause between two looks.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
@@ -238,7 +238,7 @@ impl Run<'_> {
         }
     }
 
-    fn disks(&self) -> Result<disks::Disks, String> {
+    fn disks(&self) -> Result<Disks, String> {
         let resource = &self.subject.resource;
         disks::read(self.runner, resource, self.minors, self.within(LOOK))
     }

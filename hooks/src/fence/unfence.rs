@@ -6,13 +6,15 @@
 use std::time::Duration;
 
 use two_node_ha_command::Runner;
+use two_node_ha_drbd::Decision;
 use two_node_ha_pacemaker::fence::{self, ChangeError};
 use two_node_ha_pacemaker::{FencingConstraint, query};
 
-use super::disks::{self, Data, Disks};
-use super::view::Subject;
-use crate::answer::{Answer, Level};
+use super::disks;
 use crate::finish::chain;
+use two_node_ha_fence::Subject;
+use two_node_ha_fence::answer::{Answer, Level};
+use two_node_ha_fence::{Data, Disks};
 
 /// What one child may take.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -97,7 +99,7 @@ pub fn unfence(runner: &dyn Runner, subject: &Subject, minors: &[u32]) -> Answer
         gone.join(", ")
     );
     Answer {
-        decision: "unfenced",
+        decision: Decision::Unfenced,
         ..Answer::noted(Level::Notice, reason)
     }
 }

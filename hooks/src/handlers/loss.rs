@@ -7,7 +7,7 @@
 
 use two_node_ha_config::LossAction;
 
-use crate::answer::{Answer, Level};
+use two_node_ha_fence::answer::{Answer, Level};
 
 /// The backing device failed; DRBD's `on-io-error` decides whether it detaches.
 pub fn local_io_error(action: LossAction) -> Answer {

@@ -8,11 +8,11 @@ mod resync;
 mod split_brain;
 mod udev;
 
-use crate::answer::{Answer, Level};
 use crate::fence;
 use crate::finish::Call;
-use crate::handler::Handler;
 use crate::settings::Settings;
+use two_node_ha_drbd::Handler;
+use two_node_ha_fence::answer::{Answer, Level};
 
 /// Answers a request.
 pub fn answer(call: &Call, settings: &Settings) -> Answer {
@@ -34,7 +34,7 @@ pub fn answer(call: &Call, settings: &Settings) -> Answer {
         Handler::QuorumLost => loss::quorum(action),
         Handler::Disconnected => Answer::noted(Level::Notice, "a connection to the peer ended"),
         Handler::Udev => udev::uevent(request),
-        Handler::Unknown(_) => Answer::noted(
+        Handler::Unrecognised(_) => Answer::noted(
             Level::Warning,
             "this version does not know the handler; answered 0, as if it were not configured",
         ),

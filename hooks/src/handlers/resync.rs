@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use two_node_ha_config::{Config, NoCopyPolicy};
 use two_node_ha_copies::{After, Before, Copies, Limits, Moment, Refused};
-use two_node_ha_drbd::ReadOnly;
+use two_node_ha_drbd::{Decision, ReadOnly};
 
-use crate::answer::{Answer, Code, Level, Resync};
 use crate::finish::Call;
 use crate::settings::Settings;
+use two_node_ha_fence::answer::{Answer, Code, Level, Resync};
 
 /// What of the deadline is left for the answer itself: so long at most,
 const LAST: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub fn before_target(call: &Call, settings: &Settings) -> Answer {
     let before = copies.before_resync(&moment(call, config, until), Limits::until(until), refuse);
     match before {
         Before::Made(copy) => proceed(
-            "copied",
+            Decision::Copied,
             Level::Notice,
             format!(
                 "{ABOUT}; it is kept in the copy {} ({}, {} ms), which `two-node-ha copies` shows",
@@ -43,17 +43,17 @@ pub fn before_target(call: &Call, settings: &Settings) -> Answer {
             ),
         ),
         Before::Kept(copy, why) => proceed(
-            "copy-kept",
+            Decision::CopyKept,
             Level::Notice,
             format!("{ABOUT}; {why}: {}", copy.name),
         ),
         Before::Needless(why) => proceed(
-            "no-copy-needed",
+            Decision::NoCopyNeeded,
             Level::Notice,
             format!("{ABOUT}, and is not worth a copy: {why}"),
         ),
         Before::None(Refused::TurnedOff) => proceed(
-            "proceed",
+            Decision::Proceed,
             Level::Notice,
             format!("{ABOUT}; {}", Refused::TurnedOff),
         ),
@@ -65,7 +65,7 @@ pub fn before_target(call: &Call, settings: &Settings) -> Answer {
 fn without(policy: NoCopyPolicy, why: &str) -> Answer {
     match policy {
         NoCopyPolicy::Proceed => proceed(
-            "no-copy",
+            Decision::NoCopy,
             Level::Error,
             format!("{ABOUT} WITHOUT A COPY of it: {why}"),
         ),
@@ -75,19 +75,24 @@ fn without(policy: NoCopyPolicy, why: &str) -> Answer {
                  is refused and the connection dropped; the peer's data is the only current copy \
                  until it is not. See to that, then `drbdadm connect` the resource"
             );
-            Answer::new(Code::Resync(Resync::Refuse), "refuse", reason).at(Level::Error)
+            Answer::new(Code::Resync(Resync::Refuse), Decision::Refuse, reason).at(Level::Error)
         }
     }
 }
 
-fn proceed(decision: &'static str, level: Level, reason: String) -> Answer {
+fn proceed(decision: Decision, level: Level, reason: String) -> Answer {
     Answer::new(Code::Resync(Resync::Proceed), decision, reason).at(level)
 }
 
 /// The peer's data is about to be overwritten by this node's.
 pub fn before_source() -> Answer {
     let reason = "the peer's data is about to be overwritten by this node's";
-    Answer::new(Code::Resync(Resync::Proceed), "proceed", reason.to_owned()).at(Level::Info)
+    Answer::new(
+        Code::Resync(Resync::Proceed),
+        Decision::Proceed,
+        reason.to_owned(),
+    )
+    .at(Level::Info)
 }
 
 /// DRBD calls this also when the resync failed: only the state of the disk tells, and copies are

@@ -1,6 +1,6 @@
 //! Split brain: both sides have changed what the other does not know.
 
-use crate::answer::{Answer, Level};
+use two_node_ha_fence::answer::{Answer, Level};
 
 /// DRBD could not solve it and has cut the connection. Nothing is discarded here: only a person
 /// knows which side's writes are worth more.

@@ -1,8 +1,8 @@
 //! A uevent: a wake-up for the agent, no more. 8.4 sends one at attach and at role changes and
 //! none for anything else, so that the state is always read again.
 
-use crate::answer::{Answer, Level};
 use crate::request::Request;
+use two_node_ha_fence::answer::{Answer, Level};
 
 /// Records the action and the device.
 pub fn uevent(request: &Request) -> Answer {

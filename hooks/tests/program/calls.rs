@@ -41,7 +41,7 @@ fn every_handler_answers_its_neutral_code_and_leaves_one_event_and_one_record() 
         let [event] = &machine.events()[..] else {
             panic!("{name}: not one event")
         };
-        assert_eq!(event.handler, name);
+        assert_eq!(event.handler.as_str(), name);
         assert_eq!(event.resource.as_deref(), Some("r0"));
         assert_eq!(event.peer.as_deref(), Some("beta"));
         assert_eq!(
@@ -59,7 +59,7 @@ fn every_handler_answers_its_neutral_code_and_leaves_one_event_and_one_record() 
         assert_eq!(record["SYSLOG_IDENTIFIER"], "two-node-ha-hook");
         assert_eq!(record["TWO_NODE_HA_HANDLER"], name);
         assert_eq!(record["TWO_NODE_HA_EXIT_CODE"], code.to_string());
-        assert_eq!(record["TWO_NODE_HA_DECISION"], event.decision);
+        assert_eq!(record["TWO_NODE_HA_DECISION"], event.decision.as_str());
         assert_eq!(record["MESSAGE_ID"].len(), 32);
         assert!(!record.contains_key("TWO_NODE_HA_CONFIG"), "{record:?}");
     }
@@ -87,7 +87,7 @@ fn as_usermode_helper_a_minor_finds_its_resource_in_the_configuration() {
     assert_eq!(event.minors, [0]);
     assert_eq!(event.peer.as_deref(), Some("fd00::2"));
     // There is no such backing file.
-    assert_eq!(event.decision, "no-copy");
+    assert_eq!(event.decision.as_str(), "no-copy");
 
     machine.call(&["split-brain", "minor-0"], &env);
     assert_eq!(machine.events()[1].resource.as_deref(), Some("r0"));
@@ -128,7 +128,7 @@ fn the_name_that_it_is_called_by_is_the_handler() {
     let handlers: Vec<_> = machine
         .events()
         .into_iter()
-        .map(|event| event.handler)
+        .map(|event| event.handler.to_string())
         .collect();
     assert_eq!(handlers, ["fence-peer", "out-of-sync"]);
 }
@@ -324,7 +324,7 @@ fn a_handler_that_hangs_is_answered_for_at_its_deadline() {
         let [event] = &machine.events()[..] else {
             panic!("{handler}: not one event")
         };
-        assert_eq!(event.decision, "deadline");
+        assert_eq!(event.decision.as_str(), "deadline");
         assert_eq!(event.exit_code, code);
         let [record] = &machine.records()[..] else {
             panic!("{handler}: not one record")
@@ -373,7 +373,7 @@ fn a_handler_of_a_later_drbd_is_answered_zero_and_a_typing_mistake_is_refused() 
     let machine = Machine::configured(CONFIG);
     let output = machine.call(&["before-lunch", "r0"], &DRBDADM_84);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(machine.events()[0].handler, "before-lunch");
+    assert_eq!(machine.events()[0].handler.as_str(), "before-lunch");
     for args in [&["fence-pear"][..], &[], &["--frobnicate"]] {
         let output = machine.call(args, &[]);
         assert_eq!(output.status.code(), Some(64), "{args:?}");

@@ -5,41 +5,41 @@ use crate::cluster::Node;
 use crate::supervisor::protocol::Event;
 use crate::wait::{self, Seen};
 use anyhow::Result;
-use serde::Deserialize;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
+use two_node_ha_planner::State;
 
-/// The parts of `two-node-ha status --json` that tests look at.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Status {
-    /// Such as `primary-running`.
-    pub state: String,
-    /// Whether it has arrived there.
-    pub settled: bool,
-    /// Why.
-    #[serde(default)]
-    pub reasons: Vec<String>,
-    /// What is not as it should be, and what to type.
-    #[serde(default)]
-    pub warnings: Vec<String>,
-    /// When blocked: what to do.
-    #[serde(default)]
-    pub remedy: Option<String>,
-    /// The highest epoch known there.
-    #[serde(default)]
-    pub epoch: u64,
+/// `two-node-ha status --json`.
+#[derive(Debug, Clone)]
+pub struct Status(two_node_ha_protocol::control::Status);
+
+impl Deref for Status {
+    type Target = two_node_ha_protocol::control::Status;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Status {
+    /// From what the command has printed.
+    ///
+    /// # Errors
+    /// When it is no status.
+    pub fn read(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text).map(Self)
+    }
+
     /// The voter, confirmed to work.
     #[must_use]
     pub fn is_voter(&self) -> bool {
-        self.settled && self.state == "primary-running"
+        self.settled && self.state == State::PrimaryRunning
     }
 
     /// The spare.
     #[must_use]
     pub fn is_spare(&self) -> bool {
-        self.settled && self.state == "secondary-running"
+        self.settled && self.state == State::SecondaryRunning
     }
 
     /// In one line.
@@ -68,7 +68,7 @@ pub fn status(lab: &Lab, node: Node) -> Result<Status> {
         &["two-node-ha", "status", "--json"],
         Duration::from_secs(30),
     )?;
-    serde_json::from_str(&output.out).map_err(|_| {
+    Status::read(&output.out).map_err(|_| {
         anyhow::anyhow!(
             "{node}: two-node-ha status: {}{}",
             output.out.trim(),
@@ -108,7 +108,7 @@ pub fn wait_for(
                     Event::Exit(_) | Event::Lost(_) => {}
                 }
                 while let Some((line, rest)) = text.split_once('\n') {
-                    if let Ok(status) = serde_json::from_str::<Status>(line) {
+                    if let Ok(status) = Status::read(line) {
                         last = status.words();
                         if found.is_none() && wanted(&status) {
                             found = Some(status);

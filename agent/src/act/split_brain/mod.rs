@@ -1,5 +1,6 @@
-//! Taking one step of a resolution on this node. Each is idempotent, and rechecks its guard right
-//! before it gives anything up: the command that asks may have looked a while ago.
+//! Taking one step of a resolution on this node. Whether it is to be taken the machine has decided; each
+//! is idempotent, and rechecks its guard right before it gives anything up: what the machine's eyes do
+//! not see, such as the generation of the data, and what may have changed since.
 
 pub mod copy;
 #[cfg(test)]
@@ -7,15 +8,17 @@ mod tests;
 
 use std::time::Duration;
 
-use two_node_ha_command::{Call, Runner, succeed};
+use two_node_ha_command::{Call, Interrupt, Runner, succeed};
 use two_node_ha_config::Config;
-use two_node_ha_pacemaker::{bar, bar_against};
+use two_node_ha_pacemaker::{ban, ban_against};
 use two_node_ha_planner::observation::{Known, Mount, Role};
 use two_node_ha_planner::record::{CopyMade, Resolution};
-use two_node_ha_planner::split_brain::bar_id;
+use two_node_ha_planner::split_brain::admission::{Standing, compare};
+use two_node_ha_planner::split_brain::ban_id;
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::split_brain::side::{Cluster, Disk, Link, Side};
 
+use crate::act::Progress;
 use crate::files;
 use crate::observe::split_brain::{self as sides, Here};
 use crate::store::Record;
@@ -25,20 +28,12 @@ const COMMAND: Duration = Duration::from_secs(60);
 
 /// Makes the copy of this node's data.
 pub trait Copier: Send + Sync + std::fmt::Debug {
-    /// Copies the data underneath DRBD, while nothing writes it. Answers with the copy's name.
+    /// Copies the data underneath DRBD, while nothing writes it, unless `interrupt` is raised. Answers with
+    /// the copy's name.
     ///
     /// # Errors
     /// Why there is none, in words.
-    fn copy(&self) -> Result<String, String>;
-}
-
-/// How a step stands to what is noted on the node.
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    /// It is to be taken.
-    Due,
-    /// Another command has had it taken.
-    Taken,
+    fn copy(&self, interrupt: &Interrupt, progress: &mut Progress<'_>) -> Result<String, String>;
 }
 
 /// Whoever takes the steps here.
@@ -52,6 +47,8 @@ pub struct Hands<'a> {
     pub copier: &'a dyn Copier,
     /// Whether the failover unit holds the role here.
     pub held: bool,
+    /// Raised when the node has something else to do.
+    pub interrupt: &'a Interrupt,
 }
 
 impl Hands<'_> {
@@ -71,14 +68,20 @@ impl Hands<'_> {
     ///
     /// # Errors
     /// What kept it from being taken, in words with what to do.
-    pub fn take(&self, step: &Step, asked: &Resolution) -> Result<(), String> {
+    pub fn take(
+        &self,
+        step: &Step,
+        asked: &Resolution,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), String> {
         let side = self.look();
-        if self.compare(&side, step, asked)? == Standing::Taken {
-            return Ok(());
+        match compare(&side.resolution, step, asked, self.here.node)? {
+            Standing::Due => {}
+            Standing::Taken => return Ok(()),
         }
         match step {
             Step::Begin => self.begin(&side, asked),
-            Step::Bar => self.bar(&asked.loser),
+            Step::Ban => self.ban(&asked.loser),
             Step::Demote => {
                 self.noted(&side, asked)?;
                 if side.mount != Mount::None || side.held {
@@ -90,7 +93,7 @@ impl Hands<'_> {
                 self.noted(&side, asked)?;
                 self.drbdadm(&["disconnect"])
             }
-            Step::Copy => self.copy(&side, asked),
+            Step::Copy => self.copy(&side, asked, progress),
             Step::Discard => self.discard(&side, asked),
             Step::Connect => {
                 let noted = self.noted(&side, asked)?;
@@ -102,54 +105,10 @@ impl Hands<'_> {
                 }
                 Ok(())
             }
-            Step::Unbar => self.unbar(&asked.loser),
+            Step::Unban => self.unban(&asked.loser),
             Step::Finish => self.finish(&side, asked),
             Step::Forget(_) => Err("the agent forgets epochs itself".into()),
         }
-    }
-
-    /// Whether what is noted here is what the step was decided on. Another command may have turned the
-    /// resolution round since, or ended it and begun the next; the agent takes one step at a time, and
-    /// nobody else changes the record, so what is compared here holds until the step is taken.
-    fn compare(&self, side: &Side, step: &Step, asked: &Resolution) -> Result<Standing, String> {
-        let noted = match &side.resolution {
-            Known::Present(noted) => Some(noted),
-            Known::Absent => None,
-            Known::Unreadable(why) => return Err(why.clone()),
-        };
-        let mark = noted.map_or("", |noted| noted.mark.as_str());
-        let decided_on = match step {
-            // Twice: what was done since stays.
-            Step::Begin if !asked.mark.is_empty() && mark == asked.mark => {
-                return Ok(Standing::Taken);
-            }
-            Step::Begin => &asked.over,
-            // Another command has ended it.
-            Step::Finish if !asked.mark.is_empty() && noted.is_none() => {
-                return Ok(Standing::Taken);
-            }
-            Step::Bar
-            | Step::Demote
-            | Step::Disconnect
-            | Step::Copy
-            | Step::Forget(_)
-            | Step::Discard
-            | Step::Connect
-            | Step::Unbar
-            | Step::Finish => &asked.mark,
-        };
-        if mark == decided_on {
-            return Ok(Standing::Due);
-        }
-        let what = noted.map_or_else(
-            || "that there is no resolution any more".to_owned(),
-            |noted| format!("another resolution, which keeps {}", noted.winner),
-        );
-        Err(format!(
-            "{} has noted since {what}; nothing was changed. `two-node-ha split-brain show` tells how \
-             both nodes stand",
-            self.here.node
-        ))
     }
 
     fn begin(&self, side: &Side, asked: &Resolution) -> Result<(), String> {
@@ -218,10 +177,15 @@ impl Hands<'_> {
         Ok(noted)
     }
 
-    fn copy(&self, side: &Side, asked: &Resolution) -> Result<(), String> {
+    fn copy(
+        &self,
+        side: &Side,
+        asked: &Resolution,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), String> {
         let mut noted = self.quiet_loser(side, asked)?;
         let before = (side.generation.clone()?.current, side.writes.clone());
-        let name = self.copier.copy()?;
+        let name = self.copier.copy(self.interrupt, progress)?;
         let after = self.look();
         let after = (after.generation?.current, after.writes);
         if before != after {
@@ -282,11 +246,8 @@ impl Hands<'_> {
         }
         let resource = &self.config().pacemaker.failover_resource;
         if asked.winner == self.here.node && matches!(side.cluster, Cluster::Here { .. }) {
-            self.run(&Call::new("crm_resource", COMMAND).args([
-                "--cleanup",
-                "--resource",
-                resource,
-            ]))?;
+            let words = ["--cleanup", "--resource", resource];
+            self.pacemaker("crm_resource", words)?;
         }
         let copy = side.noted().and_then(|noted| noted.copy.clone());
         let copy = copy.map_or_else(String::new, |copy| format!("; copy {}", copy.name));
@@ -302,31 +263,31 @@ impl Hands<'_> {
         files::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
     }
 
-    fn bar(&self, loser: &str) -> Result<(), String> {
-        let xml = bar(
-            &bar_id(self.resource()),
+    fn ban(&self, loser: &str) -> Result<(), String> {
+        let xml = ban(
+            &ban_id(self.resource()),
             &self.config().pacemaker.drbd_clone,
             loser,
         );
-        self.run(&Call::new("cibadmin", COMMAND).args([
-            "--modify",
-            "--allow-create",
-            "--scope",
-            "constraints",
-            "--xml-text",
-            &xml,
-        ]))
+        let words = ["--modify", "--allow-create", "--scope", "constraints"];
+        self.pacemaker("cibadmin", words.into_iter().chain(["--xml-text", &xml]))
     }
 
-    fn unbar(&self, loser: &str) -> Result<(), String> {
-        let xml = bar_against(&bar_id(self.resource()), loser);
-        self.run(&Call::new("cibadmin", COMMAND).args([
-            "--delete",
-            "--scope",
-            "constraints",
-            "--xml-text",
-            &xml,
-        ]))
+    fn unban(&self, loser: &str) -> Result<(), String> {
+        let xml = ban_against(&ban_id(self.resource()), loser);
+        let words = ["--delete", "--scope", "constraints", "--xml-text", &xml];
+        self.pacemaker("cibadmin", words)
+    }
+
+    /// A program of Pacemaker's, which changes its records at once or not at all, and may be slow because
+    /// it waits for just this node.
+    fn pacemaker<'s>(
+        &self,
+        program: &str,
+        words: impl IntoIterator<Item = &'s str>,
+    ) -> Result<(), String> {
+        let call = Call::new(program, COMMAND).args(words);
+        self.run(&call.interrupted_by(self.interrupt))
     }
 
     /// `drbdadm COMMAND [OPTION] RESOURCE`: the same words for 8.4 and 9.

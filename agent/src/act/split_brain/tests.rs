@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
+use two_node_ha_command::Interrupt;
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::Config;
 use two_node_ha_planner::record::{CopyMade, Resolution};
 use two_node_ha_planner::split_brain::plan::Step;
 use two_node_ha_planner::world;
 
+use crate::act::Progress;
 use crate::act::split_brain::{Copier, Hands};
 use crate::observe::split_brain::Here;
 use crate::paths::Paths;
@@ -20,7 +22,7 @@ const GENERATION: &str = "AAAAAAAAAAAAAAAA:1111111111111110:0:4:1:1:0:0\n";
 struct Copies(Result<String, String>);
 
 impl Copier for Copies {
-    fn copy(&self) -> Result<String, String> {
+    fn copy(&self, _: &Interrupt, _: &mut Progress<'_>) -> Result<String, String> {
         self.0.clone()
     }
 }
@@ -78,8 +80,9 @@ impl Node {
             runner,
             copier: &self.copies,
             held: false,
+            interrupt: &Interrupt::default(),
         };
-        hands.take(step, asked)
+        hands.take(step, asked, &mut |_| {})
     }
 }
 
@@ -217,8 +220,8 @@ fn a_node_that_is_half_overwritten_goes_on_and_never_the_other_way_round() {
 fn pacemaker_is_asked_by_a_constraint_of_our_own_and_gets_it_taken_away() {
     let node = Node::new();
     let runner = quiet().answer("cibadmin", 0, "");
-    node.take(&runner, &Step::Bar).unwrap();
-    node.take(&runner, &Step::Unbar).unwrap();
+    node.take(&runner, &Step::Ban).unwrap();
+    node.take(&runner, &Step::Unban).unwrap();
     assert_eq!(
         changes(&runner),
         [
@@ -229,6 +232,20 @@ fn pacemaker_is_asked_by_a_constraint_of_our_own_and_gets_it_taken_away() {
              id=\"two-node-ha-split-brain-r0\" node=\"hatwo\"/>",
         ]
     );
+}
+
+#[test]
+fn a_pacemaker_that_does_not_answer_keeps_no_release_waiting() {
+    let node = Node::new();
+    for step in [Step::Ban, Step::Unban] {
+        let runner = quiet().answer_with("cibadmin", |call| {
+            assert!(call.interrupt.is_some());
+            Err(two_node_ha_command::Error::Interrupted {
+                call: call.to_string(),
+            })
+        });
+        node.take(&runner, &step).unwrap_err();
+    }
 }
 
 #[test]
@@ -270,13 +287,13 @@ fn a_step_that_was_decided_on_another_resolution_than_the_one_that_is_noted_by_n
     ] {
         for step in [
             Step::Begin,
-            Step::Bar,
+            Step::Ban,
             Step::Demote,
             Step::Disconnect,
             Step::Copy,
             Step::Discard,
             Step::Connect,
-            Step::Unbar,
+            Step::Unban,
             Step::Finish,
         ] {
             for old in ["older", ""] {

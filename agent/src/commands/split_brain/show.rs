@@ -24,6 +24,9 @@ pub struct Args {
     selection: Selection,
 }
 
+/// The version of what is printed as JSON; fields may be added without raising it.
+const VERSION: u32 = 1;
+
 /// What is printed as JSON.
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -64,7 +67,7 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         .collect();
     if args.json {
         let shown = Shown {
-            format: 1,
+            format: VERSION,
             sides,
             silent: silent.as_deref(),
             earlier: silent.is_some() && there.is_some(),
@@ -97,7 +100,7 @@ fn code(comparison: Option<&Comparison>, silent: bool) -> u8 {
 fn earlier(nodes: &Nodes) -> Option<Side> {
     let unresolved = two_node_ha_evidence::unresolved(&nodes.paths.evidence()).ok()?;
     unresolved.into_iter().rev().find_map(|(_, evidence)| {
-        let sides: Vec<Side> = serde_json::from_value(evidence.sides?).ok()?;
+        let sides: Vec<Side> = evidence.sides?.known()?;
         sides.into_iter().find(|side| side.node == nodes.there)
     })
 }
@@ -150,8 +153,8 @@ fn describe(sides: &[&Side], comparison: Option<&Comparison>) -> String {
     row("pacemaker", &|side| match &side.cluster {
         Cluster::Absent => "does not run".into(),
         Cluster::Silent(_) => "does not answer".into(),
-        Cluster::Here { barred: None } => "runs".into(),
-        Cluster::Here { barred: Some(node) } => format!("runs; does not promote {node}"),
+        Cluster::Here { banned: None } => "runs".into(),
+        Cluster::Here { banned: Some(node) } => format!("runs; does not promote {node}"),
     });
     row("evidence", &|side| match side.evidence.len() {
         0 => "none".into(),

@@ -2,7 +2,7 @@
 //! them at a time, and what runs on them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Host, parse};
 use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
 use two_node_ha_planner::Database;
@@ -21,7 +22,8 @@ use super::raft;
 use super::refuse::Refusing;
 use crate::act::Actor;
 use crate::daemon::shared::Shared;
-use crate::daemon::{Daemon, Event};
+use crate::daemon::work::{Job, Jobs, Worker};
+use crate::daemon::{Daemon, Doors, Event};
 use crate::files::effects::power;
 use crate::paths::Paths;
 use crate::store::journal_or_new;
@@ -66,13 +68,16 @@ pub struct Node {
     /// By service.
     pub running: RefCell<BTreeMap<String, Running>>,
     pub daemon: RefCell<Option<Daemon>>,
+    /// Its eyes and hands, which are borrowed while they are at work, and the jobs that wait for them.
+    pub worker: RefCell<Option<Worker>>,
+    pub jobs: Rc<RefCell<VecDeque<Job>>>,
     /// How long the agent has run: it goes on only where nothing happens before its time to look again.
     pub clock: Rc<Cell<Duration>>,
     pub shared: RefCell<Option<Arc<Shared>>>,
     pub events: RefCell<Option<Sender<Event>>>,
     /// Whether DRBD holds its writes back for an answer of fence-peer, and whether it has been
     /// disconnected (StandAlone).
-    pub frozen: Cell<bool>,
+    pub suspended: Cell<bool>,
     pub alone: Cell<bool>,
     /// The failover unit: its hold, and its end of the connection.
     pub held: RefCell<Option<(u64, UnixStream)>>,
@@ -96,6 +101,16 @@ pub struct Bench {
     pub dir: PathBuf,
 }
 
+/// Puts the jobs aside, so that the bench has them done one after the other on its own thread: the same
+/// in every run, with the agent's loop free meanwhile, as it is beside the real worker.
+struct Inline(Rc<RefCell<VecDeque<Job>>>);
+
+impl Jobs for Inline {
+    fn put(&mut self, job: Job) {
+        self.0.borrow_mut().push_back(job);
+    }
+}
+
 /// A bench that is cleared away at the end; what is on it knows each other, and would not go.
 pub struct Cleared {
     bench: Rc<Bench>,
@@ -116,6 +131,9 @@ impl Drop for Cleared {
             // In use where a test fails.
             if let Ok(mut daemon) = node.daemon.try_borrow_mut() {
                 *daemon = None;
+            }
+            if let Ok(mut worker) = node.worker.try_borrow_mut() {
+                *worker = None;
             }
         }
     }
@@ -184,6 +202,7 @@ impl Bench {
             sender.clone(),
         ));
         let door = || Box::new(Door::new(self, index));
+        let interrupt = Interrupt::default();
         let made = power::of_node(index, || {
             crate::files::private_directory(&node.paths.state())?;
             Ok::<_, std::io::Error>(())
@@ -197,14 +216,23 @@ impl Bench {
             systemd: door(),
             runner: door(),
             client: door(),
-            interrupt: shared.interrupt.clone(),
+            interrupt: interrupt.clone(),
             datastore: door(),
             journal: journal_or_new(&node.paths.journal(), node.name).unwrap(),
         };
         let clock = Rc::clone(&node.clock);
         let clock = Box::new(move || clock.get());
-        let daemon = Daemon::new(actor, Arc::clone(&shared), door(), events, clock);
+        let doors = Doors {
+            questions: door(),
+            jobs: Box::new(Inline(Rc::clone(&node.jobs))),
+            interrupt,
+            clock,
+        };
+        node.jobs.borrow_mut().clear();
+        let config = Arc::clone(&node.config);
+        let daemon = Daemon::new(config, Arc::clone(&shared), doors, events).unwrap();
         *node.daemon.borrow_mut() = Some(daemon);
+        *node.worker.borrow_mut() = Some(Worker::new(actor, Arc::clone(&shared)));
         *node.shared.borrow_mut() = Some(shared);
         *node.events.borrow_mut() = Some(sender);
     }
@@ -213,11 +241,11 @@ impl Bench {
     pub fn power_off(&self, index: usize) {
         let node = &self.nodes[index];
         node.on.set(false);
-        node.frozen.set(false);
+        node.suspended.set(false);
         node.alone.set(false);
         node.running.borrow_mut().clear();
         *node.held.borrow_mut() = None;
-        *node.daemon.borrow_mut() = None;
+        node.end_agent();
         *node.shared.borrow_mut() = None;
         *node.events.borrow_mut() = None;
         if self.volume_on.get() == Some(index) {
@@ -320,13 +348,27 @@ impl Node {
             on: Cell::new(false),
             running: RefCell::default(),
             daemon: RefCell::default(),
+            worker: RefCell::default(),
+            jobs: Rc::default(),
             clock: Rc::default(),
             shared: RefCell::default(),
             events: RefCell::default(),
-            frozen: Cell::new(false),
+            suspended: Cell::new(false),
             alone: Cell::new(false),
             held: RefCell::default(),
         }
+    }
+
+    /// The agent's process is gone.
+    pub fn end_agent(&self) {
+        *self.daemon.borrow_mut() = None;
+        *self.worker.borrow_mut() = None;
+        self.jobs.borrow_mut().clear();
+    }
+
+    /// Whether the agent is in the middle of a job.
+    pub fn at_work(&self) -> bool {
+        self.worker.try_borrow_mut().is_err()
     }
 
     pub fn state(&self, database: Database) -> PathBuf {

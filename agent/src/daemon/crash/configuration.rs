@@ -19,12 +19,12 @@ fn at_the_next_contact_both_nodes_warn_of_a_difference_and_no_longer_once_it_is_
     for (mount_point, differ) in [("/mnt/other", true), ("/mnt/drbd0", false)] {
         power::of_node(1, || {
             // The spare's agent is restarted with another file; the settled voter asks nobody.
-            let mut daemon = bench.nodes[1].daemon.borrow_mut();
-            let daemon = daemon.as_mut().unwrap();
-            let mut facts = two_node_ha_config::facts(&daemon.actor.config);
+            let mut facts = two_node_ha_config::facts(&bench.nodes[1].config);
             facts.insert("volume.mount_point".into(), mount_point.into());
-            daemon.machine = Machine::new("hatwo", "haone", facts);
-            daemon.look_now();
+            bench.with_daemon(1, |daemon| {
+                daemon.machine = Machine::new("hatwo", "haone", facts);
+            });
+            bench.look_now(1);
         });
         for _ in 0..3 {
             bench.turn_all(true).unwrap();

@@ -68,7 +68,7 @@ pub fn restore(bench: &Rc<Bench>, saved: &Saved) {
         .clone_from(&saved.acknowledged);
     for index in [0, 1] {
         let node = &bench.nodes[index];
-        *node.daemon.borrow_mut() = None;
+        node.end_agent();
         *node.shared.borrow_mut() = None;
         *node.held.borrow_mut() = None;
         node.on.set(saved.on[index]);

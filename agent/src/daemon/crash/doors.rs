@@ -222,7 +222,7 @@ impl Door {
             "disconnect" => {
                 self.call("drbdadm disconnect")?;
                 node.alone.set(true);
-                node.frozen.set(false);
+                node.suspended.set(false);
             }
             "connect" => {
                 self.call("drbdadm connect")?;
@@ -250,7 +250,7 @@ impl Door {
         } else {
             ["Connecting", lost[1], lost[2]]
         };
-        let suspended = if self.node().frozen.get() {
+        let suspended = if self.node().suspended.get() {
             "fencing"
         } else {
             "no"
@@ -293,8 +293,7 @@ impl Door {
                 if shared.report().is_none() {
                     return shared.answer(request.clone());
                 }
-                let mut daemon = other.daemon.borrow_mut();
-                match daemon.as_mut().unwrap().stop_for(node, *epoch) {
+                match self.bench.stop_for(index, node, *epoch) {
                     Ok(()) => Response::Stopped,
                     Err(reason) => Response::Refused { reason },
                 }
@@ -383,6 +382,10 @@ impl Questions for Door {
 
     fn wake_peer(&self) {
         let _ = self.ask_other(&Request::Wake { version: VERSION });
+    }
+
+    fn complete_evidence(&self) {
+        panic!("nobody has found a split brain");
     }
 }
 

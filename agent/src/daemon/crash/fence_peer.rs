@@ -14,10 +14,10 @@ use crate::files::effects::Change;
 use crate::files::effects::power;
 
 /// The voter of two nodes whose peer has lost its power, with its writes held back.
-fn frozen() -> Cleared {
+fn suspended() -> Cleared {
     let bench = after(&[BOTH_ON_FIRST]);
     bench.power_off(1);
-    bench.nodes[0].frozen.set(true);
+    bench.nodes[0].suspended.set(true);
     bench
 }
 
@@ -60,7 +60,7 @@ fn an_agent_that_is_killed_between_the_two_halves_is_followed_by_one_that_connec
     let mut between = 0;
     for other_steps in [false, true] {
         for nth in 1.. {
-            let bench = frozen();
+            let bench = suspended();
             let changes = kill_before(nth);
             go_on(&bench);
             let alive = changes.get() < nth;
@@ -69,8 +69,8 @@ fn an_agent_that_is_killed_between_the_two_halves_is_followed_by_one_that_connec
             next_agent(&bench);
             if other_steps {
                 // Each writes into the journal what it is.
-                let mut daemon = bench.nodes[0].daemon.borrow_mut();
-                let actor = &mut daemon.as_mut().unwrap().actor;
+                let mut worker = bench.nodes[0].worker.borrow_mut();
+                let actor = &mut worker.as_mut().unwrap().actor;
                 power::of_node(0, || {
                     for step in [Step::RememberEpoch(1), Step::ConfirmVoter] {
                         actor.take(&step, &mut |_| {}).unwrap();
@@ -83,7 +83,7 @@ fn an_agent_that_is_killed_between_the_two_halves_is_followed_by_one_that_connec
                 !node.alone.get(),
                 "killed before change {nth}, other steps {other_steps}: DRBD stays alone"
             );
-            assert!(!node.frozen.get(), "killed before change {nth}");
+            assert!(!node.suspended.get(), "killed before change {nth}");
             assert!(!is_noted(&bench), "killed before change {nth}");
             if alive {
                 assert!(nth > 4, "a step of {nth} changes");
@@ -96,10 +96,10 @@ fn an_agent_that_is_killed_between_the_two_halves_is_followed_by_one_that_connec
 
 #[test]
 fn what_an_administrator_has_disconnected_stays_disconnected_whatever_the_agent_did_before() {
-    let bench = frozen();
+    let bench = suspended();
     go_on(&bench);
     let node = &bench.nodes[0];
-    assert!(!node.alone.get() && !node.frozen.get());
+    assert!(!node.alone.get() && !node.suspended.get());
     node.alone.set(true);
     go_on(&bench);
     next_agent(&bench);
@@ -109,11 +109,11 @@ fn what_an_administrator_has_disconnected_stays_disconnected_whatever_the_agent_
 
 #[test]
 fn a_mark_of_a_disconnecting_that_never_came_is_taken_back_before_somebody_else_disconnects() {
-    let bench = frozen();
+    let bench = suspended();
     let node = &bench.nodes[0];
     std::fs::write(node.paths.own_disconnect(), "").unwrap();
     // Somebody has resumed the writes.
-    node.frozen.set(false);
+    node.suspended.set(false);
     next_agent(&bench);
     go_on(&bench);
     assert!(!is_noted(&bench));

@@ -81,8 +81,8 @@ fn a_full_disk_makes_no_working_voter_unhealthy_and_begins_no_epoch() {
     let bench = after(&[BOTH_ON_FIRST]);
     plug_in(&bench, Loss::Nothing, BTreeSet::new());
     refuse::begin(&bench, 0, Fault::Full, PLACES[1], 1);
-    let mut daemon = bench.nodes[0].daemon.borrow_mut();
-    let actor = &mut daemon.as_mut().unwrap().actor;
+    let mut worker = bench.nodes[0].worker.borrow_mut();
+    let actor = &mut worker.as_mut().unwrap().actor;
     power::of_node(0, || {
         let confirmed = actor.take(&Step::ConfirmVoter, &mut |_| {});
         assert_eq!(confirmed.unwrap(), Outcome::VoterConfirmed);
@@ -96,9 +96,10 @@ fn a_full_disk_of_this_node_is_not_taken_for_a_silent_peer_which_would_be_fenced
     let bench = handed_over();
     plug_in(&bench, Loss::Nothing, BTreeSet::new());
     refuse::begin(&bench, 0, Fault::Full, PLACES[0], 1);
-    let mut daemon = bench.nodes[0].daemon.borrow_mut();
-    let daemon = daemon.as_mut().unwrap();
-    let fetched = power::of_node(0, || daemon.work_on(&Task::Take(Step::FetchLogs)));
+    let mut worker = bench.nodes[0].worker.borrow_mut();
+    let worker = worker.as_mut().unwrap();
+    let fetch = Task::Take(Step::FetchLogs);
+    let fetched = power::of_node(0, || worker.task(&fetch, &mut |_| {}));
     let failure = fetched.unwrap_err();
     // What is made of the one and of the other kind is the machine's test.
     assert_ne!(failure.kind, Kind::Peer, "{failure:?}");

@@ -154,23 +154,21 @@ impl Bench {
         let node = &self.nodes[index];
         power::of_node(index, || {
             // One that is paused is in the middle of its turn.
-            let Ok(mut daemon) = node.daemon.try_borrow_mut() else {
+            if node.at_work() {
                 return;
-            };
-            let Some(daemon) = daemon.as_mut() else {
-                return;
-            };
+            }
             // Questions are answered at once, as events.
             for _ in 0..10 {
-                daemon.look_now();
-                if power::off().is_some() || !daemon.knows_something_new() {
+                self.look_now(index);
+                if power::off().is_some() || !self.knows_something_new(index) {
                     break;
                 }
             }
-            if let Some(at) = daemon.machine.wakes_at().filter(|_| later) {
+            let wakes = self.with_daemon(index, |daemon| daemon.machine.wakes_at());
+            if let Some(at) = wakes.flatten().filter(|_| later) {
                 if power::off().is_none() {
                     node.clock.set(node.clock.get().max(at));
-                    daemon.turn();
+                    self.drive(index);
                 }
             }
         });
@@ -179,14 +177,78 @@ impl Bench {
         Ok(())
     }
 
+    /// The agent's loop, where there is an agent.
+    fn with_daemon<T>(&self, index: usize, of: impl FnOnce(&mut super::Daemon) -> T) -> Option<T> {
+        let mut daemon = self.nodes[index].daemon.borrow_mut();
+        daemon.as_mut().map(of)
+    }
+
+    /// The loop hears what has happened, and does what is to be done at once: also while the worker is at
+    /// a job.
+    fn listen(&self, index: usize) {
+        self.with_daemon(index, super::Daemon::turn);
+    }
+
+    /// Loop and worker take turns until there is nothing to do but wait.
+    fn drive(&self, index: usize) {
+        let node = &self.nodes[index];
+        loop {
+            self.listen(index);
+            let Some(job) = node.jobs.borrow_mut().pop_front() else {
+                return;
+            };
+            let done = node
+                .worker
+                .borrow_mut()
+                .as_mut()
+                .and_then(|worker| worker.work(&job, &mut |_| {}));
+            if let Some(done) = done {
+                self.with_daemon(index, |daemon| {
+                    // What happened before it ended is heard before that.
+                    daemon.drain_events();
+                    daemon.handle(Event::Done(done));
+                });
+            }
+        }
+    }
+
+    /// A turn, as after something that happened.
+    fn look_now(&self, index: usize) {
+        self.with_daemon(index, |daemon| daemon.handle(Happened::Changed.into()));
+        self.drive(index);
+    }
+
+    /// The peer is about to be the voter: goes on until it is answered.
+    fn stop_for(&self, index: usize, node: &str, epoch: u64) -> Result<(), String> {
+        let (reply, answer) = channel();
+        let event = Event::StopSpare {
+            node: node.to_owned(),
+            epoch,
+            reply,
+        };
+        self.with_daemon(index, |daemon| daemon.handle(event));
+        self.drive(index);
+        answer.try_recv().expect("nobody answers")
+    }
+
+    /// Whether an event waits; it is then heard.
+    fn knows_something_new(&self, index: usize) -> bool {
+        let heard = self.with_daemon(index, |daemon| {
+            let mut any = false;
+            while let Ok(event) = daemon.events.try_recv() {
+                daemon.handle(event);
+                any = true;
+            }
+            any
+        });
+        heard.unwrap_or_default()
+    }
+
     fn arrived(&self) -> bool {
         (0..2).all(|index| {
             let shared = self.nodes[index].shared.borrow();
             let status = shared.as_ref().and_then(|shared| shared.status());
-            let quiet = match self.nodes[index].daemon.borrow_mut().as_mut() {
-                Some(daemon) => !daemon.knows_something_new(),
-                None => true,
-            };
+            let quiet = !self.knows_something_new(index);
             quiet && status.is_none_or(|status| status.settled)
         })
     }
@@ -386,49 +448,14 @@ fn a_takeover_by_the_former_spare_survives_a_cut_anywhere() {
 #[test]
 fn a_step_that_its_guard_refused_is_not_remembered_as_one_that_was_begun() {
     let bench = after(&[BOTH_ON_FIRST]);
-    let mut daemon = bench.nodes[0].daemon.borrow_mut();
-    let actor = &mut daemon.as_mut().unwrap().actor;
-    // Nothing is frozen here.
+    let mut worker = bench.nodes[0].worker.borrow_mut();
+    let actor = &mut worker.as_mut().unwrap().actor;
+    // Nothing is suspended here.
     let refused = power::of_node(0, || actor.take(&Step::AskFencePeer, &mut |_| {}));
     assert!(
         matches!(refused, Err(crate::act::Error::Guard(_))),
         "{refused:?}"
     );
     let journal = journal_or_new(&actor.paths.journal(), "haone").unwrap();
-    assert_eq!(journal.in_progress, None);
-}
-
-impl super::Daemon {
-    /// A turn, as after something that happened.
-    fn look_now(&mut self) {
-        self.handle(Happened::Changed.into());
-        self.turn();
-    }
-
-    /// The peer is about to be the voter: goes on until it is answered.
-    fn stop_for(&mut self, node: &str, epoch: u64) -> Result<(), String> {
-        let (reply, answer) = channel();
-        self.handle(Event::StopSpare {
-            node: node.to_owned(),
-            epoch,
-            reply,
-        });
-        while let Some(action) = self.machine.poll((self.clock)()) {
-            self.perform(action);
-            if let Ok(answer) = answer.try_recv() {
-                return answer;
-            }
-        }
-        panic!("nobody answers");
-    }
-
-    /// Whether an event waits; it is then heard.
-    fn knows_something_new(&mut self) -> bool {
-        let mut any = false;
-        while let Ok(event) = self.events.try_recv() {
-            self.handle(event);
-            any = true;
-        }
-        any
-    }
+    assert_eq!(journal.in_progress(), None);
 }

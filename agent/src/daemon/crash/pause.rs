@@ -141,6 +141,8 @@ impl Bench {
         }
         self.others_go_on(paused);
         PAUSED.set(None);
+        // The loop goes on as soon as the worker does.
+        self.listen(paused);
         killed
     }
 }
@@ -167,7 +169,7 @@ fn pause_at(bench: &Rc<Bench>, nth: u64, world: World) -> Rc<Cell<Option<bool>>>
         }
         seen.set(seen.get() + 1);
         // A change of the power switch's, or of a node that answers the other, has nobody to pause.
-        if seen.get() < nth || bench.nodes[index].daemon.try_borrow_mut().is_ok() {
+        if seen.get() < nth || !bench.nodes[index].at_work() {
             return Ok(());
         }
         busy.set(true);
@@ -203,7 +205,7 @@ pub fn pause_everywhere(bench: &Rc<Bench>, act: Goal, world: World) {
         paused += 1;
         if struck.get() == Some(true) {
             killed += 1;
-            *bench.nodes[hit].daemon.borrow_mut() = None;
+            bench.nodes[hit].end_agent();
             // Its connection ended with it.
             *bench.nodes[hit].held.borrow_mut() = None;
             bench.start_agent(hit);

@@ -53,6 +53,7 @@ fn release_at(bench: &Rc<Bench>, holder: usize, nth: u64) -> Rc<Since> {
         if seen.changes.get() == nth {
             seen.released.set(true);
             node.shared.borrow().as_ref().unwrap().release(id);
+            bench.listen(holder);
         }
         Ok(())
     })));

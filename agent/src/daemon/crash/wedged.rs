@@ -3,6 +3,7 @@
 
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
+use two_node_ha_planner::machine::Event as Happened;
 
 use super::bench::{Bench, NAMES};
 use super::{BOTH_ON_FIRST, after, invariants};
@@ -12,15 +13,17 @@ use crate::files::effects::power;
 fn missed(bench: &Bench, index: usize, times: u32) -> State {
     let node = &bench.nodes[index];
     power::of_node(index, || {
-        let mut daemon = node.daemon.borrow_mut();
-        let daemon = daemon.as_mut().unwrap();
-        for _ in 0..times {
-            let round = daemon.health.round();
-            daemon
-                .health
-                .answered(round, Err("nothing within 5.0 s".into()));
-        }
-        daemon.look_now();
+        bench.with_daemon(index, |daemon| {
+            for _ in 0..times {
+                let miss = Happened::DatastoreAnswered {
+                    round: daemon.health.round().unwrap(),
+                    answer: Err("nothing within 5.0 s".into()),
+                    elsewhere: false,
+                };
+                daemon.handle(miss.into());
+            }
+        });
+        bench.look_now(index);
     });
     bench.hear(index);
     let shared = node.shared.borrow();

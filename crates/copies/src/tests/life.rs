@@ -341,3 +341,28 @@ fn a_copy_of_another_size_is_not_put_back() {
     assert!(matches!(error, Error::NotNow(_)), "{error}");
     assert_eq!(fs::read(&node.copies.backing).unwrap()[0], 1);
 }
+
+/// Wants no copy any more as soon as it has begun.
+struct Over;
+
+impl crate::Progress for Over {
+    fn step(&mut self, _: u64, _: u64) {}
+
+    fn is_over(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_copy_that_is_wanted_no_more_ends_and_leaves_nothing() {
+    let node = Node::new(1);
+    match node
+        .copies
+        .make(Why::SplitBrain, Limits::default(), &mut Over)
+    {
+        Err(Refused::GivenUp) => assert_eq!(node.copies.list().unwrap().copies, []),
+        // By reflink it was made before anybody could be asked.
+        Ok(copy) => assert_eq!(copy.record.method, Method::Reflink),
+        Err(refused) => panic!("{refused}"),
+    }
+}

@@ -8,11 +8,12 @@ use two_node_ha_config::Facts;
 use crate::database::Database;
 use crate::decision::Decision;
 use crate::observation::{
-    Directories, Drbd, Health, Known, Mount, MountPoint, Observation, PeerNode, Promotion, Request,
-    Services, SplitBrain,
+    Directories, Drbd, Known, Mount, MountPoint, Observation, PeerNode, Promotion, Request,
+    Services,
 };
-use crate::record::{Epoch, Journal, Owned};
+use crate::record::{Epoch, Journal, Owned, Resolution};
 use crate::report::Report;
+use crate::split_brain::plan as resolve;
 use crate::step::Step;
 
 /// A moment: how long ago the agent started, by a clock that never goes back.
@@ -54,13 +55,49 @@ pub enum Event {
         /// The epoch that the volume has there.
         epoch: u64,
     },
-    /// The epochs above this one are given up by the operator's word.
-    Forget {
+    /// A step of a split brain's resolution is asked for, by the operator's command here or through the
+    /// peer.
+    Resolve {
         /// Who waits for the answer.
         ticket: Ticket,
-        /// The highest that stays.
-        epoch: u64,
+        /// The step.
+        step: resolve::Step,
+        /// The resolution that it is a step of, as the command has seen it.
+        resolution: Box<Resolution>,
     },
+    /// What Pacemaker asks has changed to this: a hold has begun, is to be released, or has ended.
+    Asks(Request),
+    /// A read of the datastore, made as [`Action::Watch`] says, came back.
+    DatastoreAnswered {
+        /// The round of [`Watch::Running`] in which it began.
+        round: u64,
+        /// Why there was no answer, if there was none.
+        answer: Result<(), String>,
+        /// It answered, and raft says that the voter is another node.
+        elsewhere: bool,
+    },
+    /// A handler of DRBD's was called, and has left word of it.
+    Handler {
+        /// What [`Action::Heard`] comes back with.
+        ticket: Ticket,
+        /// Its name.
+        handler: String,
+        /// What it wants of the agent.
+        wants: Wants,
+        /// How long ago it was called.
+        age: Duration,
+    },
+}
+
+/// What a handler of DRBD's wants of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wants {
+    /// That it is known.
+    Nothing,
+    /// That both nodes add to the evidence of a split brain what a handler cannot have.
+    Evidence,
+    /// That Pacemaker takes the primary away from this node, which has lost something.
+    Demotion,
 }
 
 /// What the eyes see: an [`Observation`] without what the machine knows by itself.
@@ -86,7 +123,7 @@ pub struct Sight {
     pub volume_silent: bool,
     /// Whether a handler of DRBD's is at work.
     pub handler_at_work: bool,
-    /// See [`Observation`].
+    /// Whether there is a mark of a disconnecting by this node's agent, whatever has become of that.
     pub own_disconnect: bool,
     /// See [`Observation`].
     pub journal: Journal,
@@ -96,10 +133,11 @@ pub struct Sight {
     pub services: Services,
     /// See [`Observation`].
     pub token: bool,
-    /// How the reads of the datastore went that are made as [`Action::Watch`] says.
-    pub health: Health,
-    /// See [`Observation`].
-    pub split_brain: Option<SplitBrain>,
+    /// The resolution of a split brain that this node has noted.
+    pub resolution: Known<Resolution>,
+    /// Whether DRBD has reported a split brain that nobody has resolved; not looked for while it is
+    /// connected.
+    pub split_brain_reported: bool,
 }
 
 /// What the hands are to do.
@@ -109,8 +147,25 @@ pub enum Task {
     Take(Step),
     /// Stop the databases, for a peer that is about to be the voter.
     StopForPeer,
-    /// Forget the epochs above this one.
-    Forget(u64),
+    /// Take a step of a split brain's resolution.
+    Resolve(resolve::Step, Box<Resolution>),
+    /// Have Pacemaker take the primary away from this node, as this handler wants.
+    Demote(String),
+}
+
+impl Task {
+    /// In words, with the node that it is done on.
+    #[must_use]
+    pub fn describe(&self, node: &str) -> String {
+        match self {
+            Self::Take(step) => step.describe(),
+            Self::StopForPeer => "stop the k8s services for the peer".into(),
+            Self::Resolve(step, resolution) => step.describe(node, &resolution.loser),
+            Self::Demote(handler) => {
+                format!("have Pacemaker take the primary away from {node}, as {handler} wants")
+            }
+        }
+    }
 }
 
 /// What a task told, beyond having been done.
@@ -169,7 +224,22 @@ pub enum Watch {
     /// taken. A read that is under way does not count either.
     Excused,
     /// It runs and has to answer.
-    Running,
+    Running {
+        /// To come back with each answer.
+        round: u64,
+        /// Which answers are worth waking anybody for.
+        news: News,
+    },
+}
+
+/// Which answers of the datastore change anything. Only these are told: an answer like all before it
+/// wakes nobody, so that a settled agent sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum News {
+    /// The last read was answered: only a miss, or an answer while raft names another voter.
+    Misses,
+    /// Misses are being counted: any answer.
+    Any,
 }
 
 /// What the failover unit is told.
@@ -191,7 +261,7 @@ pub struct Standing {
     /// What it makes of it.
     pub decision: Decision,
     /// What is being done right now.
-    pub doing: Option<Step>,
+    pub doing: Option<Task>,
     /// What the peer may rely on.
     pub report: Report,
     /// Whether the peer has told its configuration.
@@ -207,6 +277,10 @@ pub enum Remark {
     WasFenced(String),
     /// The peer is about to be the voter, and this node stops for it.
     StopsForPeer,
+    /// What this handler told of is too long ago to take the primary away for it.
+    TooLate(String),
+    /// This node is not primary any more: there is nothing to take away, as this handler wants.
+    NotPrimary(String),
 }
 
 /// What is to be done now. Those that need no answer are done in their order, before anything else.
@@ -216,6 +290,8 @@ pub enum Action {
     Look,
     /// Do it, and answer by [`Machine::done`](super::Machine::done).
     Do(Task),
+    /// What is being done is wanted no more: whatever of it can end early is to end.
+    Interrupt,
     /// Ask the peer; the answer is [`Event::PeerAnswered`].
     AskPeer,
     /// Ask Pacemaker about the peer; the answer is [`Event::PacemakerAnswered`].
@@ -231,6 +307,13 @@ pub enum Action {
     Tell(ToHolder),
     /// Keep in mind whose the volume is. It need not succeed.
     NoteVolume(Owned),
+    /// Take the mark of this node's own disconnecting away: DRBD looks for its peer again. It need not
+    /// succeed.
+    ForgetOwnDisconnect,
+    /// Add to the evidence of a split brain what both agents say. Nothing waits for it.
+    CompleteEvidence,
+    /// The word that a handler has left, by its ticket, is done with.
+    Heard(Ticket),
     /// How the datastore is read from now on.
     Watch(Watch),
     /// Show this to everybody who asks.

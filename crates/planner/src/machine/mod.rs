@@ -10,7 +10,10 @@
 //! the next look sees it.
 
 mod event;
+mod handlers;
 mod knowledge;
+mod orders;
+mod reads;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -23,14 +26,20 @@ use std::time::Duration;
 use two_node_ha_config::Facts;
 
 pub use event::{
-    Action, Event, Failure, Kind, Moment, Outcome, Remark, Sight, Standing, Task, Ticket, ToHolder,
-    Watch,
+    Action, Event, Failure, Kind, Moment, News, Outcome, Remark, Sight, Standing, Task, Ticket,
+    ToHolder, Wants, Watch,
 };
+use handlers::Called;
+pub use handlers::FRESH;
 use knowledge::{Compared, Knowledge};
-pub use turn::may_stop_for;
+use orders::Order;
+pub use orders::may_stop_for;
+use reads::Reads;
 
 use crate::decision::{Decision, State};
 use crate::observation::{Asked, Observation, Request};
+use crate::record::Resolution;
+use crate::split_brain::plan as resolve;
 use crate::step::Step;
 
 /// The first retry comes after this, each later one after twice the time, up to the longest.
@@ -52,22 +61,38 @@ enum Work {
     },
     /// The databases stop for the peer.
     StopForPeer(Ticket),
-    /// Epochs are forgotten.
-    Forget(Ticket),
+    /// A step of a split brain's resolution.
+    Resolve {
+        ticket: Ticket,
+        step: resolve::Step,
+        resolution: Box<Resolution>,
+    },
+    /// Pacemaker is asked to take the primary away.
+    Demote(String),
 }
 
-/// What somebody waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Order {
-    StopSpare {
-        ticket: Ticket,
-        node: String,
-        epoch: u64,
-    },
-    Forget {
-        ticket: Ticket,
-        epoch: u64,
-    },
+impl Work {
+    /// Whether it is to end early, now that Pacemaker asks this.
+    fn gives_way_to(&self, request: Request) -> bool {
+        match self {
+            Self::Step { step, .. } => request != Request::Hold && step.gives_way(),
+            // The way down itself.
+            Self::StopForPeer(_) => false,
+            // A copy takes as long as the volume is large, and this node may be about to be the voter.
+            Self::Resolve { step, .. } => {
+                step.gives_way() && (request != Request::Hold || *step == resolve::Step::Copy)
+            }
+            Self::Demote(_) => request == Request::Release,
+        }
+    }
+
+    /// Whether it is to end early for a peer that is about to be the voter.
+    fn gives_way_to_the_peer(&self) -> bool {
+        match self {
+            Self::Resolve { step, .. } => *step == resolve::Step::Copy,
+            Self::Step { .. } | Self::StopForPeer(_) | Self::Demote(_) => false,
+        }
+    }
 }
 
 /// Where the turn is.
@@ -92,12 +117,16 @@ pub struct Machine {
     turn: Turn,
     /// Whether something happened since the eyes began to look.
     again: bool,
+    /// What Pacemaker has come to ask since then.
+    asks: Option<Request>,
     /// What was seen and decided before the last step of this turn. A step that changes nothing that can
     /// be seen would be taken for ever.
     before: Option<Box<(Observation, Decision)>>,
     /// Whether the last step of this turn has failed: then one more look, so that the status says so.
     failed: bool,
     waiting: VecDeque<Order>,
+    /// The handlers that want this node demoted.
+    called: VecDeque<Called>,
     out: VecDeque<Action>,
     /// What Pacemaker asked when it was last looked at, and by which hold.
     request: Request,
@@ -108,7 +137,7 @@ pub struct Machine {
     promised: bool,
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
-    watch: Watch,
+    reads: Reads,
     /// Why this node has had its peer fenced, if it has.
     fenced: Option<String>,
     /// What the peer has said of having this node fenced.
@@ -118,8 +147,8 @@ pub struct Machine {
     own_disk: Option<String>,
     /// Why the last attempt to be the voter failed; gone with the hold.
     failure: Option<String>,
-    /// The step that has failed since this node was last where it should be, and what is said of it.
-    stumbled: Option<(Step, String)>,
+    /// What has failed since this node was last where it should be, and what is said of it.
+    stumbled: Option<(Task, String)>,
     /// When to look again although nothing happened; `None` when settled.
     retry: Option<Moment>,
     /// How long until the retry after the next one.
@@ -141,16 +170,18 @@ impl Machine {
             knowledge: Knowledge::default(),
             turn: Turn::Due,
             again: false,
+            asks: None,
             before: None,
             failed: false,
             waiting: VecDeque::new(),
+            called: VecDeque::new(),
             out: VecDeque::new(),
             request: Request::None,
             hold: None,
             state: None,
             promised: false,
             confirmed: false,
-            watch: Watch::None,
+            reads: Reads::default(),
             fenced: None,
             heard_of_fencing: None,
             own_disk: None,
@@ -172,7 +203,10 @@ impl Machine {
     pub fn handle(&mut self, event: Event, now: Moment) {
         match event {
             Event::Changed => {}
-            Event::LinkChanged => self.knowledge.forget_promotion(),
+            Event::LinkChanged => {
+                self.knowledge.forget_promotion();
+                self.patience = SHORTEST_RETRY;
+            }
             Event::PeerWoke => {
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;
@@ -199,15 +233,54 @@ impl Machine {
             } => {
                 // Whatever becomes of it: until it is answered nothing is promised.
                 self.retract();
+                self.patience = SHORTEST_RETRY;
+                if matches!(&self.turn, Turn::Working(work) if work.gives_way_to_the_peer()) {
+                    self.out.push_back(Action::Interrupt);
+                }
                 self.waiting.push_back(Order::StopSpare {
                     ticket,
                     node,
                     epoch,
                 });
             }
-            Event::Forget { ticket, epoch } => {
-                self.waiting.push_back(Order::Forget { ticket, epoch });
+            Event::Resolve {
+                ticket,
+                step,
+                resolution,
+            } => {
+                self.patience = SHORTEST_RETRY;
+                self.waiting.push_back(Order::Resolve {
+                    ticket,
+                    step,
+                    resolution,
+                });
             }
+            Event::Asks(request) => {
+                self.patience = SHORTEST_RETRY;
+                match &self.turn {
+                    // What the eyes are about to tell may be of before.
+                    Turn::Looking => self.asks = Some(request),
+                    Turn::Working(work) if work.gives_way_to(request) => {
+                        self.out.push_back(Action::Interrupt);
+                    }
+                    Turn::Working(_) | Turn::Over | Turn::Due => {}
+                }
+            }
+            Event::DatastoreAnswered {
+                round,
+                answer,
+                elsewhere,
+            } => {
+                if !self.datastore_answered(round, answer) && !elsewhere {
+                    return;
+                }
+            }
+            Event::Handler {
+                ticket,
+                handler,
+                wants,
+                age,
+            } => self.called(ticket, handler, wants, (age, now)),
         }
         match self.turn {
             Turn::Over => self.turn = Turn::Due,
@@ -234,6 +307,7 @@ impl Machine {
             Turn::Due => {
                 self.turn = Turn::Looking;
                 self.again = false;
+                self.asks = None;
                 Some(Action::Look)
             }
         }
@@ -247,6 +321,12 @@ impl Machine {
             Turn::Over => self.retry,
             Turn::Due | Turn::Looking | Turn::Working(_) => None,
         }
+    }
+
+    /// Whether there is nothing to do until something happens, or it is time to look again.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.turn == Turn::Over
     }
 
     /// Nothing happened for a while, and the node has not arrived: what was learnt may be old. What a

@@ -22,6 +22,11 @@ impl Machine {
             true => NOW.saturating_sub(silent_timeout),
             false => NOW,
         });
+        for called in &mut self.called {
+            called.until = NOW + super::FRESH;
+            called.at = if called.at > now { RETRY } else { NOW };
+        }
+        self.reads.round = 0;
         // Only said, and decides nothing.
         self.fenced = None;
         self.heard_of_fencing = None;
@@ -31,10 +36,5 @@ impl Machine {
     /// Whether it counts the time that its peer has been silent, and that is not long yet.
     pub fn counts_silence(&self) -> bool {
         self.knowledge.silent_since == Some(NOW)
-    }
-
-    /// Whether there is nothing to do until something happens.
-    pub fn rests(&self) -> bool {
-        self.turn == super::Turn::Over
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use two_node_ha_config::Config;
 
 use super::event::{
-    Action, Failure, Kind, Moment, Outcome, Remark, Sight, Standing, Task, ToHolder, Watch,
+    Action, Failure, Kind, Moment, Outcome, Remark, Sight, Standing, Task, ToHolder,
 };
-use super::{Machine, Order, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
+use super::reads::Count;
+use super::{Machine, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Frozen, Health, Known, Observation, Request, Services,
+    Asked, Directories, FencePeer, Known, Observation, Request, Services, SplitBrain, Suspended,
 };
 use crate::plan::plan;
 use crate::record::Owned;
@@ -23,11 +24,22 @@ impl Machine {
         if self.turn != Turn::Looking {
             return;
         }
+        if self.asks.take().is_some_and(|asks| asks != sight.request) {
+            // Pacemaker has changed its mind since: nothing is begun for what it asked before.
+            self.turn = Turn::Due;
+            return;
+        }
+        let noted = sight.resolution.clone();
         let o = self.observation(sight, config, now);
-        if let Some(order) = self.waiting.pop_front() {
-            if self.begin(order, &o) {
+        while let Some(order) = self.waiting.pop_front() {
+            if let Some(work) = self.begin(order, &o, &noted) {
+                self.begun(work, &o, config);
                 return;
             }
+        }
+        if let Some(work) = self.demotion(&o, now) {
+            self.begun(work, &o, config);
+            return;
         }
         let decision = plan(&o, config);
         let same = |before: &(Observation, Decision)| before.0 == o && before.1 == decision;
@@ -39,10 +51,13 @@ impl Machine {
             self.over();
             return;
         }
-        if self.state != Some(decision.state) {
+        if self.before.take().is_some() && !self.failed {
+            // A step was taken, and something that can be seen is different: only that, and what comes
+            // from outside, is progress. A state that changes is not: it may change to and fro with
+            // each try of a step that its guard refuses.
             self.patience = SHORTEST_RETRY;
-            self.state = Some(decision.state);
         }
+        self.state = Some(decision.state);
         let is_voter = decision.state == State::PrimaryRunning;
         let was_voter = self.promised;
         self.publish(&o, &decision, None);
@@ -76,7 +91,8 @@ impl Machine {
                 reasons,
             } => match result {
                 Ok(outcome) => {
-                    self.stumbled.take_if(|(stumbled, _)| *stumbled == step);
+                    let taken = Task::Take(step);
+                    self.stumbled.take_if(|(stumbled, _)| *stumbled == taken);
                     self.learn(outcome, &reasons);
                 }
                 Err(failure) if self.disk_refused(&step, request, &failure) => {}
@@ -85,22 +101,25 @@ impl Machine {
                     self.failed = true;
                 }
             },
-            Work::StopForPeer(ticket) => {
-                match &result {
-                    Ok(_) => self.out.push_back(Action::DatabasesStopped),
-                    Err(failure) => {
-                        self.stumbled = Some((Step::StopServices, failure.why.clone()));
-                    }
+            Work::StopForPeer(ticket) => self.stopped_for_peer(ticket, result),
+            Work::Resolve {
+                ticket,
+                step,
+                resolution,
+            } => self.resolved((ticket, step, resolution), result),
+            Work::Demote(handler) => match result {
+                Ok(_) => {
+                    let demoted = Task::Demote(handler);
+                    self.stumbled.take_if(|(stumbled, _)| *stumbled == demoted);
+                    self.demoted();
                 }
-                let answer = result.map(drop).map_err(|failure| failure.why);
-                self.out.push_back(Action::Answer(ticket, answer));
-            }
-            Work::Forget(ticket) => {
-                // What the peer said before may be of a given up epoch.
-                self.knowledge.forget();
-                let answer = result.map(drop).map_err(|failure| failure.why);
-                self.out.push_back(Action::Answer(ticket, answer));
-            }
+                Err(failure) => {
+                    if failure.kind != Kind::Interruption {
+                        self.stumbled = Some((Task::Demote(handler), failure.why));
+                    }
+                    self.not_demoted(now);
+                }
+            },
         }
     }
 
@@ -110,32 +129,16 @@ impl Machine {
         self.failed = false;
     }
 
-    /// Whether the hands have something to do for whoever waits.
-    fn begin(&mut self, order: Order, o: &Observation) -> bool {
-        let (work, task) = match order {
-            Order::StopSpare {
-                ticket,
-                node,
-                epoch,
-            } => {
-                if let Err(why) = may_stop_for(
-                    (&self.node, o.request),
-                    (&node, epoch),
-                    o.journal.highest_epoch,
-                ) {
-                    self.out.push_back(Action::Answer(ticket, Err(why)));
-                    return false;
-                }
-                self.out.push_back(Action::Say(Remark::StopsForPeer));
-                self.confirmed = false;
-                // Its last report is from before: only a new one may start the spare again.
-                self.knowledge.forget();
-                (Work::StopForPeer(ticket), Task::StopForPeer)
+    /// The hands begin something that no plan has named.
+    fn begun(&mut self, (work, task): (Work, Task), o: &Observation, config: &Config) {
+        match &task {
+            // Nothing is promised until it is answered.
+            Task::StopForPeer => {}
+            Task::Take(_) | Task::Resolve(..) | Task::Demote(_) => {
+                self.publish(o, &plan(o, config), Some(task.clone()));
             }
-            Order::Forget { ticket, epoch } => (Work::Forget(ticket), Task::Forget(epoch)),
-        };
+        }
         self.work(work, task);
-        true
     }
 
     /// Takes the first step that is not only a question.
@@ -166,7 +169,7 @@ impl Machine {
     }
 
     fn take(&mut self, step: Step, o: Observation, decision: Decision) {
-        self.publish(&o, &decision, Some(step.clone()));
+        self.publish(&o, &decision, Some(Task::Take(step.clone())));
         if matches!(step, Step::StopServices | Step::StartServices) {
             self.confirmed = false;
             self.retract();
@@ -182,17 +185,11 @@ impl Machine {
 
     fn work(&mut self, work: Work, task: Task) {
         // What it does may keep the datastore from answering. The next look ends this.
-        if self.watch == Watch::Running {
-            self.watch(Watch::Excused);
+        if self.reads.count == Count::Running {
+            self.watch(Count::Excused);
         }
         self.turn = Turn::Working(work);
         self.out.push_back(Action::Do(task));
-    }
-
-    fn watch(&mut self, watch: Watch) {
-        if std::mem::replace(&mut self.watch, watch) != watch {
-            self.out.push_back(Action::Watch(watch));
-        }
     }
 
     fn learn(&mut self, outcome: Outcome, reasons: &[String]) {
@@ -247,7 +244,7 @@ impl Machine {
                 self.knowledge.report = Asked::Silent(failure.error);
             }
             (_, Kind::Peer | Kind::Disk | Kind::Other) => {
-                self.stumbled = Some((step.clone(), failure.why.clone()));
+                self.stumbled = Some((Task::Take(step.clone()), failure.why.clone()));
                 if request == Request::Hold {
                     self.failure = Some(failure.why.clone());
                     self.tell(ToHolder::Unhealthy(failure.why));
@@ -257,12 +254,12 @@ impl Machine {
     }
 
     fn schedule(&mut self, o: &Observation, decision: &Decision, now: Moment) {
-        if decision.settled {
+        if decision.settled && self.called.is_empty() {
             self.retry = None;
             self.patience = SHORTEST_RETRY;
             self.stumbled = None;
         } else {
-            if o.drbd.frozen.is_some() {
+            if o.drbd.suspended.is_some() {
                 self.patience = SUSPENDED_RETRY;
             }
             self.retry_later(now);
@@ -287,8 +284,8 @@ impl Machine {
             databases,
             services,
             token,
-            health,
-            split_brain,
+            resolution,
+            split_brain_reported,
         } = sight;
         let another_hold = std::mem::replace(&mut self.hold, hold) != hold;
         if std::mem::replace(&mut self.request, request) != request {
@@ -296,6 +293,7 @@ impl Machine {
             // have died.
             self.knowledge.forget();
             self.own_disk = None;
+            self.patience = SHORTEST_RETRY;
         }
         if another_hold || request != Request::Hold {
             // A failure belongs to the hold that it ended, and so does the patience with a peer. The next
@@ -310,13 +308,22 @@ impl Machine {
             self.knowledge.forget_promotion();
         }
         self.watch(if !self.confirmed || request != Request::Hold {
-            Watch::None
-        } else if drbd.frozen.is_some() || volume_silent {
-            Watch::Excused
+            Count::None
+        } else if drbd.suspended.is_some() || volume_silent {
+            Count::Excused
         } else {
-            Watch::Running
+            Count::Running
         });
-        let waits = drbd.frozen == Some(Frozen::Fencing);
+        if own_disconnect && drbd.seeking {
+            self.out.push_back(Action::ForgetOwnDisconnect);
+        }
+        let split_brain = match resolution {
+            Known::Present(resolution) => Some(SplitBrain::Resolving(resolution.winner)),
+            Known::Absent | Known::Unreadable(_) => {
+                (split_brain_reported && !drbd.connected).then_some(SplitBrain::Reported)
+            }
+        };
+        let waits = drbd.suspended == Some(Suspended::Fencing);
         self.knowledge.drbd_waits(waits);
         let fence_peer = if !waits {
             FencePeer::Quiet
@@ -344,6 +351,7 @@ impl Machine {
         Observation {
             node: self.node.clone(),
             peer: self.peer.clone(),
+            own_disconnect: own_disconnect && drbd.alone,
             drbd,
             mount,
             mount_point,
@@ -353,16 +361,12 @@ impl Machine {
             epoch,
             volume_silent,
             fence_peer,
-            own_disconnect,
             journal,
             databases,
             services,
             token,
             confirmed: self.confirmed,
-            health: match self.watch {
-                Watch::None => Health::default(),
-                Watch::Excused | Watch::Running => health,
-            },
+            health: self.reads.health.clone(),
             peer_report: knowledge.report.clone(),
             peer_node: knowledge.node.clone(),
             promotion: knowledge.promotion.clone(),
@@ -378,7 +382,7 @@ impl Machine {
         }
     }
 
-    fn publish(&mut self, o: &Observation, decision: &Decision, doing: Option<Step>) {
+    fn publish(&mut self, o: &Observation, decision: &Decision, doing: Option<Task>) {
         let voter = decision.state == State::PrimaryRunning;
         self.promised = voter;
         let report = Report {
@@ -402,30 +406,6 @@ impl Machine {
             peer_tells_configuration: self.knowledge.configuration.heard.is_some(),
         })));
     }
-}
-
-/// Whether the databases of `here`, of which Pacemaker asks `request` and which knows the epoch
-/// `highest`, stop because `node` is about to be the voter of a volume of `epoch`.
-///
-/// # Errors
-/// Why not, in words.
-pub fn may_stop_for(
-    (here, request): (&str, Request),
-    (node, epoch): (&str, u64),
-    highest: u64,
-) -> Result<(), String> {
-    if request == Request::Hold {
-        return Err(format!(
-            "Pacemaker has given the voter role to {here} and not to {node}"
-        ));
-    }
-    if epoch < highest {
-        return Err(format!(
-            "{node} has epoch {epoch}, and {here} knows epoch {highest}: the volume there is an older \
-             copy"
-        ));
-    }
-    Ok(())
 }
 
 /// What both databases' first day directories say together: voter of both, spare of both, or nothing

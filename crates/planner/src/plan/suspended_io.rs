@@ -8,21 +8,22 @@
 //! before, so nothing is asserted here that it has not seen.
 
 use super::{Decision, State, Step, voter};
-use crate::observation::{Asked, FencePeer, Frozen, Observation, PeerNode};
+use crate::observation::{Asked, FencePeer, Known, Observation, PeerNode, Suspended};
 
 /// What there is to do while it stands still; nothing when it does not.
 pub(super) fn plan(o: &Observation) -> Option<Decision> {
-    let state = if voter::running(o) {
-        State::PrimaryRunning
-    } else {
-        State::Recovering
+    // A voter whose role was handed over off the volume is none, whether or not its writes stand still:
+    // the peer must not be told that it may rely on it.
+    let state = match &o.epoch {
+        Known::Present(epoch) if voter::of_epoch(o, epoch) => State::PrimaryRunning,
+        Known::Present(_) | Known::Absent | Known::Unreadable(_) => State::Recovering,
     };
     if let Some(decision) = interrupted(o, state) {
         return Some(decision);
     }
-    match &o.drbd.frozen {
-        Some(Frozen::Fencing) => Some(fencing(o, state)),
-        Some(Frozen::Other(why)) => Some(
+    match &o.drbd.suspended {
+        Some(Suspended::Fencing) => Some(fencing(o, state)),
+        Some(Suspended::Other(why)) => Some(
             Decision::wait(state, format!("every write stands still: {why}")).warning(format!(
                 "every write stands still: {why}. `drbdadm status` and `journalctl -k` tell more; \
                  `drbdadm resume-io` ends what `drbdadm suspend-io` has begun"
@@ -40,7 +41,7 @@ pub(super) fn plan(o: &Observation) -> Option<Decision> {
 
 /// Whether the volume must be left alone for now.
 pub(super) fn is(o: &Observation) -> bool {
-    o.drbd.frozen.is_some() || o.volume_silent
+    o.drbd.suspended.is_some() || o.volume_silent
 }
 
 /// The agent ended between the two halves of the step. Whatever this node is by now, its copy is behind

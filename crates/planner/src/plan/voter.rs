@@ -214,7 +214,7 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     let astray = evidence::astray(o, epoch);
-    if mine && epoch.complete() && running(o) && !astray {
+    if of_epoch(o, epoch) {
         if let Some(decision) = health::plan(o) {
             return decision;
         }
@@ -308,6 +308,11 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         Some(why) => decision.because(why),
         None => decision,
     }
+}
+
+/// The voter of this epoch is this node's, runs here, and no log says that another node votes.
+pub(super) fn of_epoch(o: &Observation, epoch: &Epoch) -> bool {
+    epoch.owner == o.node && epoch.complete() && running(o) && !evidence::astray(o, epoch)
 }
 
 pub(super) fn running(o: &Observation) -> bool {

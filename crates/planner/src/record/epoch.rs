@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use two_node_ha_dqlite::Position;
 
-use super::{Astray, FORMAT};
+use super::{Astray, Versioned};
 use crate::Database;
 
 /// How far one database has come in an epoch.
@@ -49,6 +49,11 @@ pub struct Epoch {
     pub taken: BTreeMap<Database, Astray>,
 }
 
+impl Versioned for Epoch {
+    /// Fields were added without raising it; the first program that knew it reads what this one writes.
+    const VERSION: u32 = 1;
+}
+
 impl Epoch {
     /// The first epoch: `owner` has moved its databases onto the volume.
     #[must_use]
@@ -79,7 +84,7 @@ impl Epoch {
 
     fn new(epoch: u64, owner: &str, phase: Phase) -> Self {
         Self {
-            format: FORMAT,
+            format: Self::VERSION,
             epoch,
             owner: owner.to_owned(),
             databases: Database::ALL.into_iter().map(|d| (d, phase)).collect(),

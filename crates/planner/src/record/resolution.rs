@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FORMAT;
+use super::Versioned;
 
 /// The record itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,12 +45,17 @@ pub struct CopyMade {
     pub writes: Option<String>,
 }
 
+impl Versioned for Resolution {
+    /// Fields were added without raising it; the first program that knew it reads what this one writes.
+    const VERSION: u32 = 1;
+}
+
 impl Resolution {
     /// A resolution that begins.
     #[must_use]
     pub fn new(winner: &str, loser: &str, without_copy: bool) -> Self {
         Self {
-            format: FORMAT,
+            format: Self::VERSION,
             mark: String::new(),
             over: String::new(),
             winner: winner.to_owned(),

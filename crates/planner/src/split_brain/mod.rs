@@ -5,6 +5,7 @@
 //! resolution, and the agent takes it on the node that it is about. The command that resolves
 //! (`two-node-ha split-brain resolve`) only asks and tells: nothing is lost with it.
 
+pub mod admission;
 pub mod advice;
 pub mod generation;
 pub mod plan;
@@ -17,6 +18,6 @@ pub use side::{Cluster, Log, Side};
 
 /// Id of the constraint that keeps Pacemaker from promoting the loser.
 #[must_use]
-pub fn bar_id(resource: &str) -> String {
+pub fn ban_id(resource: &str) -> String {
     format!("two-node-ha-split-brain-{resource}")
 }

@@ -48,7 +48,9 @@ pub enum Step {
     /// Note the resolution.
     Begin,
     /// Keep Pacemaker from promoting the loser.
-    Bar,
+    // As the agents of the version before call it, which may be the peer's. So with `unban`.
+    #[serde(rename = "bar")]
+    Ban,
     /// Make DRBD secondary, where no Pacemaker does it.
     Demote,
     /// Cut DRBD's connection.
@@ -62,18 +64,35 @@ pub enum Step {
     /// Connect.
     Connect,
     /// Let Pacemaker promote again.
-    Unbar,
+    #[serde(rename = "unbar")]
+    Unban,
     /// Let Pacemaker try again what failed in between; forget the resolution.
     Finish,
 }
 
 impl Step {
+    /// Whether it ends early, and can be taken again, when the role is wanted back on the node: what may
+    /// take long, or wait for a program that does not answer, and leaves nothing half done.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        match self {
+            Self::Ban | Self::Copy | Self::Unban | Self::Finish => true,
+            // DRBD's state, and records.
+            Self::Begin
+            | Self::Demote
+            | Self::Disconnect
+            | Self::Forget(_)
+            | Self::Discard
+            | Self::Connect => false,
+        }
+    }
+
     /// In words, with the node that takes it.
     #[must_use]
     pub fn describe(&self, node: &str, loser: &str) -> String {
         match self {
             Self::Begin => format!("note on {node} that the data of {loser} is given up"),
-            Self::Bar => format!("keep Pacemaker from promoting {loser}"),
+            Self::Ban => format!("keep Pacemaker from promoting {loser}"),
             Self::Demote => format!("make DRBD secondary on {node}"),
             Self::Disconnect => format!("disconnect DRBD on {node}"),
             Self::Copy => format!("copy the data of {node}"),
@@ -82,7 +101,7 @@ impl Step {
             }
             Self::Discard => format!("connect DRBD on {node}, discarding its data"),
             Self::Connect => format!("connect DRBD on {node}"),
-            Self::Unbar => format!("let Pacemaker promote {loser} again"),
+            Self::Unban => format!("let Pacemaker promote {loser} again"),
             Self::Finish => format!("end the resolution on {node}"),
         }
     }
@@ -222,7 +241,7 @@ fn not_now(winner: &Side, loser: &Side) -> Option<Next> {
     if connected(winner) || connected(loser) {
         // What an earlier resolution left goes once both copies are equal.
         let left = |side: &Side| {
-            side.noted().is_some() || matches!(side.cluster, Cluster::Here { barred: Some(_) })
+            side.noted().is_some() || matches!(side.cluster, Cluster::Here { banned: Some(_) })
         };
         return Some(if left(winner) || left(loser) {
             Next::Wait("DRBD has connected the nodes by itself".into())
@@ -299,7 +318,7 @@ fn is_stale(noted: &Resolution, loser: &Side) -> bool {
             .is_some_and(|copy| other(Some(copy.generation)) || copy.writes != loser.writes)
 }
 
-/// Until the loser is barred, and nothing of it is on the volume.
+/// Until the loser is banned, and nothing of it is on the volume.
 fn quiet(winner: &Side, loser: &Side) -> Option<Next> {
     for (on, side) in [(On::Loser, loser), (On::Winner, winner)] {
         match &side.cluster {
@@ -310,8 +329,8 @@ fn quiet(winner: &Side, loser: &Side) -> Option<Next> {
                     side.node
                 )));
             }
-            Cluster::Here { .. } if !side.bars(&loser.node) => {
-                return Some(Next::Take(on, Step::Bar));
+            Cluster::Here { .. } if !side.bans(&loser.node) => {
+                return Some(Next::Take(on, Step::Ban));
             }
             Cluster::Here { .. } => {}
         }
@@ -389,9 +408,9 @@ fn discarded(winner: &Side, loser: &Side) -> Next {
 /// Both copies are equal: clears away what the resolution left.
 fn finish(winner: &Side, loser: &Side) -> Next {
     for (on, side) in [(On::Loser, loser), (On::Winner, winner)] {
-        let barred = matches!(&side.cluster, Cluster::Here { barred: Some(_) });
-        if barred {
-            return Next::Take(on, Step::Unbar);
+        let banned = matches!(&side.cluster, Cluster::Here { banned: Some(_) });
+        if banned {
+            return Next::Take(on, Step::Unban);
         }
     }
     for (on, side) in [(On::Winner, winner), (On::Loser, loser)] {

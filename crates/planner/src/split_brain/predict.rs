@@ -8,10 +8,10 @@ use crate::record::{CopyMade, Resolution};
 
 /// Does to the sides what the step does to the nodes.
 pub fn take(winner: &mut Side, loser: &mut Side, on: On, step: &Step, asked: &Resolution) {
-    let cluster = |side: &mut Side, barred: Option<&str>| {
+    let cluster = |side: &mut Side, banned: Option<&str>| {
         if let Cluster::Here { .. } = side.cluster {
             side.cluster = Cluster::Here {
-                barred: barred.map(str::to_owned),
+                banned: banned.map(str::to_owned),
             };
         }
     };
@@ -24,7 +24,7 @@ pub fn take(winner: &mut Side, loser: &mut Side, on: On, step: &Step, asked: &Re
             let fresh = Resolution::new(&asked.winner, &asked.loser, asked.without_copy);
             side.resolution = Known::Present(fresh.marked(&asked.mark));
         }
-        Step::Bar => {
+        Step::Ban => {
             cluster(winner, Some(&asked.loser));
             cluster(loser, Some(&asked.loser));
         }
@@ -50,7 +50,7 @@ pub fn take(winner: &mut Side, loser: &mut Side, on: On, step: &Step, asked: &Re
             side.link = Link::Connecting;
         }
         Step::Connect => side.link = Link::Connecting,
-        Step::Unbar => {
+        Step::Unban => {
             cluster(winner, None);
             cluster(loser, None);
         }

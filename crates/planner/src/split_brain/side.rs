@@ -87,7 +87,9 @@ pub enum Cluster {
     /// It runs.
     Here {
         /// The node that our constraint keeps from being promoted.
-        barred: Option<String>,
+        // As the agents of the version before call it.
+        #[serde(rename = "barred")]
+        banned: Option<String>,
     },
 }
 
@@ -119,7 +121,7 @@ impl Side {
 
     /// Whether the constraint stands in the cluster that this node is in.
     #[must_use]
-    pub fn bars(&self, node: &str) -> bool {
-        matches!(&self.cluster, Cluster::Here { barred: Some(barred) } if barred == node)
+    pub fn bans(&self, node: &str) -> bool {
+        matches!(&self.cluster, Cluster::Here { banned: Some(banned) } if banned == node)
     }
 }

@@ -3,16 +3,19 @@
 //! A machine is a value, and there are far fewer of them than there are worlds: each is kept once, and
 //! what it makes of the same input is worked out once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::handler;
 use super::model::*;
 use super::sight::Eye;
 use crate::State;
 use crate::machine::timeless::{NOW, RETRY};
-use crate::machine::{Action, Event, Failure, Kind, Machine, Outcome, Task, Ticket, ToHolder};
+use crate::machine::{
+    Action, Event, Failure, Kind, Machine, Outcome, Task, Ticket, ToHolder, Wants,
+};
 use crate::observation as seen;
 use crate::report::Report;
 use two_node_ha_config::Config;
@@ -40,6 +43,8 @@ pub enum Input {
     },
     Changed,
     LinkChanged,
+    Asks(seen::Request),
+    Called,
     PeerWoke,
     Report(u64),
     Silence,
@@ -69,6 +74,8 @@ pub enum Output {
     Retract,
     Stopped,
     Answer(Ticket, bool),
+    Interrupt,
+    Heard,
 }
 
 /// A table of values by their fingerprint.
@@ -113,6 +120,8 @@ pub struct Agents {
     pub mutant: Mutant,
     pub machines: Table<Machine>,
     pub reports: Table<Report>,
+    /// Which state a node was seen to come to, from which.
+    pub ways: Mutex<BTreeSet<(&'static str, &'static str)>>,
 }
 
 /// A machine's answers that one thread has worked out.
@@ -124,6 +133,7 @@ pub struct Driver<'a> {
     pub agents: &'a Agents,
     memo: Memo,
     waits: HashMap<u64, Waits>,
+    pub decisions: HashMap<handler::Case, handler::Deed>,
 }
 
 /// What a machine that rests waits for.
@@ -147,6 +157,7 @@ impl Agents {
             mutant,
             machines: Table::new(),
             reports: Table::new(),
+            ways: Mutex::default(),
         }
     }
 
@@ -161,6 +172,7 @@ impl<'a> Driver<'a> {
             agents,
             memo: Memo::new(),
             waits: HashMap::new(),
+            decisions: HashMap::new(),
         }
     }
 
@@ -228,6 +240,13 @@ impl Agents {
             Input::Start(_) | Input::Wake { .. } => {}
             Input::Changed => tell(Event::Changed),
             Input::LinkChanged => tell(Event::LinkChanged),
+            Input::Asks(request) => tell(Event::Asks(request)),
+            Input::Called => tell(Event::Handler {
+                ticket: 1,
+                handler: "local-io-error".into(),
+                wants: Wants::Demotion,
+                age: Duration::ZERO,
+            }),
             Input::PeerWoke => tell(Event::PeerWoke),
             Input::Report(id) => {
                 let report = Report::clone(&self.reports.get(id));
@@ -283,7 +302,11 @@ impl Agents {
             Action::Look => Output::Look,
             Action::Do(Task::Take(step)) => Output::Do(Deed::of(&step)),
             Action::Do(Task::StopForPeer) => Output::Do(Deed::StopForPeer),
-            Action::Do(Task::Forget(_)) => panic!("nobody gives anything up"),
+            Action::Do(Task::Resolve(..)) => panic!("nobody resolves anything"),
+            Action::Do(Task::Demote(_)) => Output::Do(Deed::Demote),
+            Action::Interrupt => Output::Interrupt,
+            Action::Heard(_) => Output::Heard,
+            Action::CompleteEvidence | Action::ForgetOwnDisconnect => return None,
             Action::AskPeer => Output::AskPeer,
             Action::AskPacemaker => Output::AskPacemaker,
             Action::AskPromotion { .. } => Output::AskPromotion,
@@ -329,6 +352,16 @@ impl Agents {
         match output {
             Output::Look => {}
             Output::Do(deed) => node.hand = Hand::Asked(deed),
+            Output::Interrupt => {
+                node.hand = match node.hand {
+                    Hand::Asked(deed) => Hand::Interrupted(deed, None),
+                    Hand::Ready(deed, mark) => Hand::Interrupted(deed, Some(mark)),
+                    Hand::Waits(_) => Hand::Interrupted(Deed::StopPeer, None),
+                    // Too late.
+                    hand @ (Hand::Idle | Hand::Answered(_) | Hand::Interrupted(..)) => hand,
+                }
+            }
+            Output::Heard => node.called = Called::No,
             Output::AskPeer => node.ask_peer = Question::Asked,
             Output::AskPacemaker => node.ask_pacemaker = true,
             Output::AskPromotion => node.ask_promotion = Some(false),
@@ -347,7 +380,7 @@ impl Agents {
                     node.connected = false;
                     node.failed = true;
                     node.stage = Stage::Stopping;
-                    node.unheard = 1;
+                    node.unheard = ASKS;
                 }
             }
             Output::Released => {
@@ -357,7 +390,17 @@ impl Agents {
                 }
             }
             Output::Note(epoch, owner) => node.volume_seen = (epoch, owner),
-            Output::Publish(report) => node.report = report,
+            Output::Publish(report) => {
+                let before = std::mem::replace(&mut node.report, report);
+                let state = |id: u64| match id {
+                    0 => "boot",
+                    id => self.reports.get(id).state.name(),
+                };
+                let way = (state(before), state(report));
+                if way.0 != way.1 {
+                    self.ways.lock().unwrap().insert(way);
+                }
+            }
             Output::Retract => self.retract(world, n),
             Output::Stopped => self.change_report(world, n, |r| r.datastore_running = false),
             Output::Answer(ticket, yes) => {

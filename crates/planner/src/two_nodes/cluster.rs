@@ -1,7 +1,9 @@
 //! Pacemaker, DRBD, the failover unit and the messages, as far as they matter to the two agents.
 
 use super::agents::{Driver, Input, Mutant};
+use super::handler::Handler;
 use super::model::*;
+use super::sight::Eye;
 use super::step::{Broken, Did, Next};
 use crate::State;
 
@@ -14,7 +16,7 @@ impl Driver<'_> {
             self.messages(world, n, &mut next);
             self.unit(world, n, &mut next);
             pacemaker(world, n, &mut next);
-            handler(world, n, &mut next);
+            self.handler(world, n, &mut next);
             self.node(world, n, &mut next);
         }
         drbd(world, &mut next);
@@ -53,15 +55,20 @@ impl Driver<'_> {
             driver.tell(&mut then, n, input);
             next.push(Next::of(did, then));
         };
-        match node.unheard {
-            0 => {}
-            1 => told(Did::Hears(n), |node| node.unheard = 0, Input::Changed, self),
-            _ => told(
-                Did::Hears(n),
-                |node| node.unheard = 0,
-                Input::LinkChanged,
-                self,
-            ),
+        // One after the other; what Pacemaker asks is not kept waiting by the rest.
+        if node.unheard & ASKS != 0 {
+            let asks = Input::Asks(Eye::of(world, n).request());
+            told(Did::Hears(n), |node| node.unheard &= !ASKS, asks, self);
+        } else if node.unheard & LINK != 0 {
+            let link = Input::LinkChanged;
+            told(Did::Hears(n), |node| node.unheard = 0, link, self);
+        } else if node.unheard != 0 {
+            let changed = Input::Changed;
+            told(Did::Hears(n), |node| node.unheard = 0, changed, self);
+        }
+        if node.called == Called::Left {
+            let heard = |node: &mut Node| node.called = Called::Heard;
+            told(Did::Called(n), heard, Input::Called, self);
         }
         if node.woken {
             told(
@@ -206,63 +213,10 @@ impl Driver<'_> {
             next.push(Next::of(Did::Writes(n), then));
         }
     }
-
-    /// A fault, where it can happen.
-    fn fault(&mut self, world: &World, did: Did) -> Option<Next> {
-        let mut then = *world;
-        then.faults -= 1;
-        let runs = |n: N| world.nodes[n].alive();
-        match did {
-            Did::PowerCut(n) if world.nodes[n].on => then.power_off(n),
-            Did::AgentKilled(n) if runs(n) => then.agent_dies(n, Agent::Dead),
-            Did::AgentGone(n) if runs(n) && world.nodes[other(n)].agent != Agent::Gone => {
-                then.agent_dies(n, Agent::Gone);
-            }
-            Did::Paused(n) if runs(n) => then.nodes[n].agent = Agent::Paused,
-            Did::LinkLost if world.cable => {
-                then.cable = false;
-                then.unlink();
-            }
-            Did::Partition if world.network => {
-                then.cable = false;
-                then.network = false;
-                then.unlink();
-            }
-            // k8s-dqlite is asked to stop, and hands its role over to a spare that runs.
-            Did::Sigterm(n) => {
-                let p = other(n);
-                let (node, peer) = (&world.nodes[n], &world.nodes[p]);
-                let spare = peer.services
-                    && !peer.leads[DQLITE]
-                    && peer.spare_epoch[DQLITE] == node.volume.epoch;
-                if !(world.reaches() && spare && node.leads[DQLITE] && world.serves(n).is_some()) {
-                    return None;
-                }
-                then.write(n, |v| v.log.push(Entry::BothVote, n, v.epoch));
-                let volume = &then.nodes[n].volume;
-                let (mut log, epoch) = (volume.log, volume.epoch);
-                log.push(Entry::AloneVotes, p, epoch);
-                then.nodes[p].spare_log = log;
-            }
-            Did::Full(n) if world.nodes[n].on && !world.nodes[n].full => then.nodes[n].full = true,
-            Did::Move(n) => {
-                let from = &world.nodes[other(n)];
-                if !(from.wanted && world.linked && world.syncing.is_none() && may_go_up(world, n))
-                {
-                    return None;
-                }
-                then.nodes[n].wanted = true;
-                then.nodes[other(n)].wanted = false;
-            }
-            _ => return None,
-        }
-        Some(Next::of(did, then))
-    }
 }
 
 /// Whoever runs hears later of what is different on its node.
 fn hear(before: &World, world: &mut World) {
-    use super::sight::Eye;
     for n in [0, 1] {
         if !matches!(world.nodes[n].agent, Agent::Runs | Agent::Paused) || !world.nodes[n].on {
             continue;
@@ -273,16 +227,19 @@ fn hear(before: &World, world: &mut World) {
             continue;
         }
         let node = &mut world.nodes[n];
+        if is.request() != was.request() {
+            node.unheard |= ASKS;
+        }
         if is.link_differs(&was) {
-            node.unheard = 2;
-        } else if is != was {
-            node.unheard = node.unheard.max(1);
+            node.unheard = node.unheard & ASKS | LINK;
+        } else if is != was && node.unheard & LINK == 0 && is.request() == was.request() {
+            node.unheard |= CHANGED;
         }
     }
 }
 
 /// Whether Pacemaker could promote there, but for where the peer stands.
-fn may_go_up(world: &World, n: N) -> bool {
+pub fn may_go_up(world: &World, n: N) -> bool {
     let node = &world.nodes[n];
     node.on
         && node.quorate
@@ -346,13 +303,14 @@ fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
             {
                 return;
             }
-            now.stage = Stage::Primary;
-            if !world.linked {
-                // Inside `drbdadm primary`: fence-peer has to say that the peer cannot be promoted.
-                let mark = then.mark();
-                then.constrain(n, Some(Constraint { allows: n, mark }));
+            if world.linked {
+                now.stage = Stage::Primary;
+                next.push(Next::of(Did::Promoted(n), then));
+            } else if node.handler == Handler::Quiet {
+                // `drbdadm primary` waits until fence-peer has said that the peer cannot be promoted.
+                now.handler = Handler::called(true);
+                next.push(Next::of(Did::Promotes(n), then));
             }
-            next.push(Next::of(Did::Promoted(n), then));
         }
         (Stage::Primary, true) => {
             now.stage = Stage::Mounted;
@@ -377,7 +335,9 @@ fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
         (Stage::Mounted, false) => {
             let pinned = match node.hand {
                 Hand::Ready(deed, _) => deed.pins(),
-                Hand::Idle | Hand::Asked(_) | Hand::Waits(_) | Hand::Answered(_) => false,
+                Hand::Interrupted(deed, Some(_)) => deed.pins(),
+                Hand::Interrupted(_, None) | Hand::Idle | Hand::Asked(_) => false,
+                Hand::Waits(_) | Hand::Answered(_) => false,
             };
             now.stage = Stage::Primary;
             let beneath = node.services && node.leads[DQLITE];
@@ -398,55 +358,11 @@ fn pacemaker(world: &World, n: N, next: &mut Vec<Next>) {
         (Stage::Primary, false) => {
             now.stage = Stage::Secondary;
             now.suspended = false;
-            now.handler = Handler::Quiet;
+            now.handler = now.handler.overtaken();
             next.push(Next::of(Did::Demoted(n), then));
         }
         (Stage::Secondary, _) | (Stage::Mounted | Stage::Starting | Stage::Up, true) => {}
         (Stage::Stopping, _) => {}
-    }
-}
-
-/// fence-peer, while the primary has lost its peer: what it claims rests on a constraint with a mark of
-/// its own, and on something newer than that.
-fn handler(world: &World, n: N, next: &mut Vec<Next>) {
-    let node = &world.nodes[n];
-    let mut then = *world;
-    if !node.on || node.handler == Handler::Quiet {
-        return;
-    }
-    let mut gives_up = |mut then: World| {
-        if let (Handler::Marked(mark), Some(constraint)) = (node.handler, node.constraint) {
-            if constraint.mark == mark {
-                then.constrain(n, None);
-            }
-        }
-        then.nodes[n].handler = Handler::Quiet;
-        next.push(Next::of(Did::GivesUp(n), then));
-    };
-    if node.knows == Knows::Lost && world.fencing {
-        gives_up(then);
-        return;
-    }
-    if node.constraint.is_some_and(|c| c.allows != n) {
-        gives_up(then);
-        return;
-    }
-    let own = match node.handler {
-        Handler::Marked(mark) => node.constraint.is_some_and(|c| c.mark == mark && mark != 0),
-        Handler::Quiet | Handler::Called => false,
-    };
-    if own {
-        // The peer's controller has answered, or it is known to be down.
-        if world.cib(n) {
-            then.nodes[n].handler = Handler::Quiet;
-            then.nodes[n].suspended = false;
-            next.push(Next::of(Did::Claims(n), then));
-        }
-    } else if world.cib(n) {
-        let mark = then.mark();
-        then.constrain(n, Some(Constraint { allows: n, mark }));
-        then.nodes[n].handler = Handler::Marked(mark);
-        next.push(Next::of(Did::Constrains(n), then));
     }
 }
 
@@ -496,7 +412,8 @@ fn drbd(world: &World, next: &mut Vec<Next>) {
             }
             for node in &mut then.nodes {
                 node.suspended = false;
-                node.handler = Handler::Quiet;
+                node.certain = true;
+                node.handler = node.handler.overtaken();
             }
         }
         next.push(Next::of(Did::Linked, then));

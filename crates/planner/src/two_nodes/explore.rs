@@ -67,7 +67,8 @@ fn is_late(did: Did) -> bool {
         did,
         Did::LooksAgain(_)
             | Did::Boots(_)
-            | Did::GivesUp(_)
+            | Did::HandlerRunsOut(_)
+            | Did::HandlerUnanswered(..)
             | Did::FailureForgotten(_)
             | Did::LosesPatience(_)
             | Did::StartTimesOut(_)
@@ -81,17 +82,24 @@ fn is_late(did: Did) -> bool {
 fn turn(did: Did) -> (u8, u64) {
     let turn = match did {
         Did::Hears(_) | Did::Woken(_) | Did::ReportComes(_) | Did::SilenceComes(_) => 0,
+        Did::Called(_) => 0,
         Did::AskIsRead(_) | Did::AskIsLost(_) => 1,
         Did::PacemakerAnswers(_) | Did::PromotionAnswered(_) | Did::AgentStarts(_) => 1,
         Did::Connects(_) | Did::Began(..) | Did::Done(..) | Did::Failed(..) => 2,
-        Did::AskedToStop(_) | Did::Constrains(_) | Did::Claims(_) => 2,
+        Did::GaveWay(..) | Did::AskedToStop(_) => 2,
+        Did::HandlerLooks(_) | Did::Handler(..) => 2,
         Did::Misses(_) | Did::Fences(_) | Did::Joined | Did::Linked | Did::Synced => 3,
         Did::WayDown(_) | Did::UnitFails(_) | Did::StopTimesOut(_) => 4,
-        Did::Promoted(_) | Did::Mounted(_) | Did::UnitStarts(_) | Did::UnitStops(_) => 4,
+        Did::Promotes(_)
+        | Did::Promoted(_)
+        | Did::Mounted(_)
+        | Did::UnitStarts(_)
+        | Did::UnitStops(_) => 4,
         Did::Unmounted(_) | Did::Demoted(_) | Did::Wanted(_) => 4,
         Did::LooksAgain(_)
         | Did::Boots(_)
-        | Did::GivesUp(_)
+        | Did::HandlerRunsOut(_)
+        | Did::HandlerUnanswered(..)
         | Did::FailureForgotten(_)
         | Did::LosesPatience(_)
         | Did::StartTimesOut(_)
@@ -101,6 +109,7 @@ fn turn(did: Did) -> (u8, u64) {
         Did::Writes(_) => 6,
         Did::PowerCut(_) | Did::AgentKilled(_) | Did::AgentGone(_) | Did::Paused(_) => 7,
         Did::LinkLost | Did::Partition | Did::Sigterm(_) | Did::Full(_) | Did::Move(_) => 7,
+        Did::LosesSomething(_) | Did::AnswerIsLost(_) | Did::AskedAgain(_) => 7,
     };
     (turn, fingerprint(&did))
 }
@@ -162,7 +171,7 @@ impl Search<'_> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
         let mut drivers: Vec<_> = (0..threads).map(|_| Driver::new(self.agents)).collect();
         let mut level = vec![first];
-        let (mut depth, mut runs) = (0, 0);
+        let (mut depth, mut runs, mut before, mut thinned) = (0, 0, 0, false);
         let mut found = None;
         while !level.is_empty()
             && depth < self.depth
@@ -170,6 +179,9 @@ impl Search<'_> {
             && count() < self.most
             && began.elapsed() < self.within
         {
+            let grown = level.len() as f64 / before.max(1) as f64;
+            before = level.len();
+            thinned |= self.thin(&mut level, count(), grown);
             let part = level.len().div_ceil(threads).max(1);
             let parts: Vec<Level> = std::thread::scope(|scope| {
                 let work = drivers
@@ -212,12 +224,27 @@ impl Search<'_> {
         Explored {
             worlds: count(),
             depth,
-            all: level.is_empty(),
+            all: level.is_empty() && !thinned,
             machines: self.agents.machines.len(),
             runs,
             took: began.elapsed(),
             found,
         }
+    }
+
+    /// Keeps so much of a level that what it leads to is about what is still to be explored: one world in
+    /// so many, by their fingerprints, so that each run keeps the same. A level is a few times as large as
+    /// the one before, and a last one in full would take more memory than there is. Whether it was thinned.
+    fn thin(&self, level: &mut Vec<World>, explored: usize, grown: f64) -> bool {
+        const PARTS: u64 = 1000;
+        let left = self.most.saturating_sub(explored) as f64;
+        let expected = level.len() as f64 * grown.max(1.0);
+        if expected <= left * 1.5 {
+            return false;
+        }
+        let keep = (left / expected * PARTS as f64).ceil() as u64;
+        level.retain(|world| fingerprint(world) / PARTS % PARTS < keep);
+        true
     }
 
     /// What may happen next in this search.

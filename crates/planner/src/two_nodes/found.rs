@@ -85,7 +85,7 @@ fn swept(mutant: Mutant) -> (Agents, World) {
     for node in &mut start.nodes {
         node.constraint = Some(Constraint { allows: 0, mark: 1 });
     }
-    start.nodes[0].unheard = 2;
+    start.nodes[0].unheard = LINK;
     start.faults = 2;
     start.delays = 2;
     start.writes = 1;

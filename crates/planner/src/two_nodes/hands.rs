@@ -2,6 +2,7 @@
 //! between everything else may happen, as if the agent had been paused.
 
 use super::agents::{Driver, Input, Mutant};
+use super::handler::Handler;
 use super::model::*;
 use super::sight::{record, standing};
 use super::step::{Broken, Did, Next};
@@ -41,6 +42,14 @@ impl Driver<'_> {
                 }
             }
             Hand::Ready(deed, mark) => self.effect(world, n, deed, mark, next),
+            Hand::Interrupted(deed, passed) => {
+                let mut then = *world;
+                self.fail(&mut then, n, Kind::Interruption);
+                next.push(Next::of(Did::GaveWay(n, deed), then));
+                if let Some(mark) = passed {
+                    self.effect(world, n, deed, mark, next);
+                }
+            }
             Hand::Waits(_) => {
                 // The answer may never come.
                 let peer = &world.nodes[other(n)];
@@ -84,6 +93,8 @@ impl Driver<'_> {
         }
         match deed {
             Deed::StopServices | Deed::StopForPeer | Deed::Remember(_) | Deed::Confirm => Ok(0),
+            // The hand looks itself, and has nothing to do where the role is gone by then.
+            Deed::Demote => Ok(0),
             Deed::RemoveConstraint => {
                 let Some(constraint) = node.constraint else {
                     return Ok(0);
@@ -194,6 +205,16 @@ impl Driver<'_> {
                     failure = Some(Kind::Interruption);
                 }
             }
+            Deed::Demote if !world.cib(n) => return,
+            Deed::Demote => {
+                if world.nodes[n].primary() {
+                    // A ban: Pacemaker takes the role away, and tries here again only later.
+                    node.failed = true;
+                    if node.held() {
+                        node.stage = Stage::Stopping;
+                    }
+                }
+            }
             Deed::RemoveConstraint if !world.cib(n) => return,
             Deed::RemoveConstraint => {
                 let stands = node.constraint.map(|c| c.mark);
@@ -209,7 +230,7 @@ impl Driver<'_> {
                 if world.linked || !node.suspended {
                     failure = Some(Kind::Guard);
                 } else {
-                    node.handler = Handler::Called;
+                    node.handler = Handler::called(false);
                     outcome = Outcome::FencePeerAsked;
                 }
             }

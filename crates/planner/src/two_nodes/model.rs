@@ -1,7 +1,10 @@
 //! What lies between the two machines, as plain values: disks, logs, roles, Pacemaker's view, and what
 //! the hands are at.
 
-use crate::{Database, Step, Target};
+use super::handler::Handler;
+use crate::Database;
+
+pub use super::deed::Deed;
 
 /// One of the two nodes: 0 is haone, 1 is hatwo.
 pub type N = usize;
@@ -154,15 +157,6 @@ pub enum Agent {
     Gone,
 }
 
-/// fence-peer on a node whose writes are suspended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Handler {
-    Quiet,
-    Called,
-    /// The constraint stands with this mark of its own.
-    Marked(u8),
-}
-
 /// A question that takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Question {
@@ -172,105 +166,6 @@ pub enum Question {
     Report(u64),
     /// No answer is on its way.
     Silence,
-}
-
-/// A task of the hands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Deed {
-    RemoveConstraint,
-    AskFencePeer,
-    StopPeer,
-    StopServices,
-    Remember(u8),
-    Leave(usize),
-    Flip(usize, bool),
-    BeginEpoch,
-    FencePeer,
-    FetchLogs,
-    Renew(u8),
-    Recover(usize),
-    Rejoin(u8),
-    StartServices,
-    Confirm,
-    StopForPeer,
-}
-
-impl Deed {
-    pub fn of(step: &Step) -> Self {
-        let small = |epoch: &u64| u8::try_from(*epoch).expect("the model's epochs are few");
-        match step {
-            Step::RemoveConstraint(_) => Self::RemoveConstraint,
-            Step::AskFencePeer => Self::AskFencePeer,
-            Step::StopPeer => Self::StopPeer,
-            Step::StopServices => Self::StopServices,
-            Step::RememberEpoch(epoch) => Self::Remember(small(epoch)),
-            Step::Leave(database) => Self::Leave(index(*database)),
-            Step::Flip(database, target) => Self::Flip(index(*database), *target == Target::Volume),
-            Step::BeginEpoch => Self::BeginEpoch,
-            Step::FencePeer => Self::FencePeer,
-            Step::FetchLogs => Self::FetchLogs,
-            Step::RenewEpoch(epoch) => Self::Renew(small(epoch)),
-            Step::Recover(database) => Self::Recover(index(*database)),
-            Step::Rejoin(epoch) => Self::Rejoin(small(epoch)),
-            Step::StartServices => Self::StartServices,
-            Step::ConfirmVoter => Self::Confirm,
-            Step::AskPeer
-            | Step::AskPacemaker
-            | Step::AskPromotion
-            | Step::ReportReleased
-            | Step::ProtectMountPoint
-            | Step::MoveOntoVolume
-            | Step::KeepIdentity(_)
-            | Step::KeepOriginal(_) => panic!("the model has no {step:?}"),
-        }
-    }
-
-    /// Whether the volume stays mounted while it is under way (the agent is killed first).
-    pub fn pins(self) -> bool {
-        match self {
-            Self::BeginEpoch
-            | Self::FetchLogs
-            | Self::Renew(_)
-            | Self::Recover(_)
-            | Self::Leave(_)
-            | Self::Flip(_, true)
-            | Self::StartServices => true,
-            Self::RemoveConstraint
-            | Self::AskFencePeer
-            | Self::StopPeer
-            | Self::StopServices
-            | Self::Remember(_)
-            | Self::Flip(_, false)
-            | Self::FencePeer
-            | Self::Rejoin(_)
-            | Self::Confirm
-            | Self::StopForPeer => false,
-        }
-    }
-
-    /// Whether it needs the journal, as [`Step::needs_the_journal`] says.
-    pub fn needs_the_journal(self) -> bool {
-        let database = |d: usize| Database::ALL[d];
-        let step = match self {
-            Self::RemoveConstraint => Step::RemoveConstraint(String::new()),
-            Self::AskFencePeer => Step::AskFencePeer,
-            Self::StopPeer => Step::StopPeer,
-            Self::StopServices | Self::StopForPeer => Step::StopServices,
-            Self::Remember(epoch) => Step::RememberEpoch(epoch.into()),
-            Self::Leave(d) => Step::Leave(database(d)),
-            Self::Flip(d, true) => Step::Flip(database(d), Target::Volume),
-            Self::Flip(d, false) => Step::Flip(database(d), Target::Spare),
-            Self::BeginEpoch => Step::BeginEpoch,
-            Self::FencePeer => Step::FencePeer,
-            Self::FetchLogs => Step::FetchLogs,
-            Self::Renew(epoch) => Step::RenewEpoch(epoch.into()),
-            Self::Recover(d) => Step::Recover(database(d)),
-            Self::Rejoin(epoch) => Step::Rejoin(epoch.into()),
-            Self::StartServices => Step::StartServices,
-            Self::Confirm => Step::ConfirmVoter,
-        };
-        step.needs_the_journal()
-    }
 }
 
 /// The place of a database in [`Database::ALL`].
@@ -296,6 +191,23 @@ pub enum Hand {
     Waits(u8),
     /// It has answered.
     Answered(bool),
+    /// What it is at is wanted no more; with the mark of one whose guard has passed. It may end early, or
+    /// be done before it hears of that.
+    Interrupted(Deed, Option<u8>),
+}
+
+/// Something, something about the link, and what Pacemaker asks.
+pub const CHANGED: u8 = 1;
+pub const LINK: u8 = 2;
+pub const ASKS: u8 = 4;
+
+/// The word that a handler has left. It stays until the machine is done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Called {
+    No,
+    Left,
+    /// The machine has heard of it.
+    Heard,
 }
 
 /// One node.
@@ -306,8 +218,10 @@ pub struct Node {
     /// The machine, by its id.
     pub machine: u64,
     pub hand: Hand,
-    /// Something happened that the machine has not heard of: nothing, something, something about the link.
+    /// What happened that the machine has not heard of: [`CHANGED`], [`LINK`], [`ASKS`], together.
     pub unheard: u8,
+    /// A handler of DRBD's wants this node demoted, and has left word of it.
+    pub called: Called,
     pub woken: bool,
     /// The report that the peer may rely on, by its id; 0 where there is none yet.
     pub report: u64,
@@ -331,6 +245,9 @@ pub struct Node {
     pub suspended: bool,
     /// The resync onto this copy has not ended.
     pub partial: bool,
+    /// DRBD calls this copy up to date: it has known the other's since the boot, or was told that there is
+    /// none better.
+    pub certain: bool,
     pub volume: Volume,
     /// Something was written here that the other copy lacks.
     pub ahead: bool,
@@ -393,7 +310,7 @@ pub struct World {
 }
 
 /// A mark that no constraint has any more.
-const GONE: u8 = 9;
+pub const GONE: u8 = 9;
 
 impl World {
     /// Whether one node's agent and Pacemaker can reach the other's machine.
@@ -453,20 +370,19 @@ impl World {
     /// differs in nothing else is explored once.
     pub fn canonical(mut self) -> Self {
         let [a, b] = self.nodes.map(|n| n.constraint.map_or(0, |c| c.mark));
-        let name = |mark: u8| match mark {
-            0 => 0,
-            mark if mark == a => 1,
-            mark if mark == b => 2,
-            _ => GONE,
+        let stands = |mark: u8| match mark {
+            0 => Some(0),
+            mark if mark == a => Some(1),
+            mark if mark == b => Some(2),
+            _ => None,
         };
+        let name = |mark: u8| stands(mark).unwrap_or(GONE);
         for node in &mut self.nodes {
             if let Some(constraint) = &mut node.constraint {
                 constraint.mark = name(constraint.mark);
             }
-            if let Handler::Marked(mark) = &mut node.handler {
-                *mark = name(*mark);
-            }
-            if let Hand::Ready(_, mark) = &mut node.hand {
+            node.handler.rename(stands);
+            if let Hand::Ready(_, mark) | Hand::Interrupted(_, Some(mark)) = &mut node.hand {
                 *mark = name(*mark);
             }
         }
@@ -481,6 +397,10 @@ impl World {
         node.machine = 0;
         node.hand = Hand::Idle;
         node.unheard = 0;
+        if node.called == Called::Heard {
+            // The next agent finds it.
+            node.called = Called::Left;
+        }
         node.woken = false;
         node.report = 0;
         node.ask_peer = Question::None;
@@ -507,6 +427,7 @@ impl World {
         node.knows = Knows::Lost;
         node.quorate = false;
         node.handler = Handler::Quiet;
+        node.certain = false;
         node.suspended = false;
         node.token = false;
         node.services = false;
@@ -522,7 +443,7 @@ impl World {
         for node in &mut self.nodes {
             if node.primary() {
                 node.suspended = self.fencing;
-                node.handler = Handler::Called;
+                node.handler = Handler::called(false);
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use two_node_ha_dqlite::Position;
 
 use super::agents::Mutant;
+use super::handler::Handler;
 use super::model::*;
 use crate::Database;
 use crate::machine::Sight;
@@ -69,6 +70,11 @@ impl Eye {
         }
     }
 
+    /// What Pacemaker asks.
+    pub fn request(&self) -> seen::Request {
+        self.request
+    }
+
     /// Whether something about the link differs, of which the machine is told as that.
     pub fn link_differs(&self, before: &Self) -> bool {
         let link = |eye: &Self| (eye.linked, eye.equal, eye.handler);
@@ -105,7 +111,7 @@ impl Eye {
                     true => role(self.peer_primary),
                     false => seen::Role::Unknown,
                 },
-                frozen: self.suspended.then_some(seen::Frozen::Fencing),
+                suspended: self.suspended.then_some(seen::Suspended::Fencing),
                 alone: self.split,
                 seeking: !self.split,
                 summary: "as the model has it".into(),
@@ -136,8 +142,8 @@ impl Eye {
                 false => seen::Services::Stopped,
             },
             token: self.token,
-            health: seen::Health::default(),
-            split_brain: self.split.then_some(seen::SplitBrain::Reported),
+            resolution: seen::Known::Absent,
+            split_brain_reported: self.split,
         }
     }
 

@@ -1,5 +1,6 @@
 //! One step of the world: what happened, what came of it, and what must never come of it.
 
+use super::handler;
 use super::model::*;
 
 /// What must not be.
@@ -24,6 +25,8 @@ pub enum Did {
     Began(N, Deed),
     Done(N, Deed),
     Failed(N, Deed),
+    GaveWay(N, Deed),
+    Called(N),
     AskedToStop(N),
     Hears(N),
     Woken(N),
@@ -57,9 +60,11 @@ pub enum Did {
     CablesBack,
     Linked,
     Synced,
-    Constrains(N),
-    Claims(N),
-    GivesUp(N),
+    Promotes(N),
+    HandlerLooks(N),
+    HandlerRunsOut(N),
+    Handler(N, handler::Deed),
+    HandlerUnanswered(N, handler::Deed),
     Writes(N),
     Freed(N),
     // The faults.
@@ -72,6 +77,9 @@ pub enum Did {
     Sigterm(N),
     Full(N),
     Move(N),
+    LosesSomething(N),
+    AnswerIsLost(N),
+    AskedAgain(N),
 }
 
 impl Did {
@@ -88,6 +96,9 @@ impl Did {
                 | Self::Sigterm(_)
                 | Self::Full(_)
                 | Self::Move(_)
+                | Self::LosesSomething(_)
+                | Self::AnswerIsLost(_)
+                | Self::AskedAgain(_)
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::agents::Agents;
+use super::handler;
 use super::model::*;
 use super::step::{Broken, Did, Next};
 use crate::Database;
@@ -167,6 +168,11 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
     let (n, words) = match did {
         Did::Began(..) | Did::Hears(_) | Did::Woken(_) | Did::LooksAgain(_) => return (None, None),
         Did::AskIsRead(_) | Did::PromotionAnswered(_) | Did::Connects(_) => return (None, None),
+        Did::Called(_) => return (None, None),
+        Did::GaveWay(n, deed) => (
+            n,
+            format!("agent: gave way, and did not {}", deed_words(deed)),
+        ),
         Did::SilenceComes(_) | Did::ReportComes(_) => return (None, None),
         Did::Done(n, deed) => (n, format!("agent: done: {}", deed_words(deed))),
         Did::Failed(n, deed) => (n, format!("agent: cannot {}", deed_words(deed))),
@@ -194,9 +200,11 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
         Did::Boots(n) => (n, "BOOTS".into()),
         Did::AgentStarts(n) => (n, "agent: starts".into()),
         Did::Resumes(n) => (n, "agent: goes on after a pause".into()),
-        Did::Constrains(n) => (n, format!("fence-peer: {} must not be promoted", peer(n))),
-        Did::Claims(n) => (n, format!("fence-peer: answers that {} is out", peer(n))),
-        Did::GivesUp(n) => (n, "fence-peer: can claim nothing".into()),
+        Did::Promotes(n) => (n, "Pacemaker: promotes DRBD, which calls fence-peer".into()),
+        Did::HandlerLooks(_) => return (None, None),
+        Did::HandlerUnanswered(n, _) => (n, "fence-peer: the cluster does not answer".into()),
+        Did::HandlerRunsOut(n) => (n, "fence-peer: has no time left".into()),
+        Did::Handler(n, deed) => return (Some(n), handler_words(deed, peer(n))),
         Did::Writes(n) => (n, "A WRITE IS ACKNOWLEDGED".into()),
         Did::Freed(n) => (n, "the disk has room again".into()),
         Did::PowerCut(n) => (n, "LOSES ITS POWER".into()),
@@ -206,6 +214,15 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
         Did::Sigterm(n) => (n, "k8s-dqlite IS ASKED TO STOP (SIGTERM)".into()),
         Did::Full(n) => (n, "THE DISK IS FULL".into()),
         Did::Move(n) => (n, "THE OPERATOR MOVES THE VOTER HERE".into()),
+        Did::LosesSomething(n) => (n, "DRBD's handler: THE DISK HAS FAILED, demote".into()),
+        Did::AnswerIsLost(n) => (n, format!("agent: THE ANSWER OF {} IS LOST", peer(n))),
+        Did::AskedAgain(n) => (
+            n,
+            format!(
+                "agent: AN OLD REQUEST TO STOP COMES FROM {} ONCE MORE",
+                peer(n)
+            ),
+        ),
         Did::Joined => return (None, Some("both are in the cluster".into())),
         Did::CablesBack => return (None, Some("the cables are back".into())),
         Did::Linked => return (None, Some("DRBD sees both copies".into())),
@@ -216,6 +233,21 @@ fn words(did: Did) -> (Option<N>, Option<String>) {
     (Some(n), Some(words))
 }
 
+/// What fence-peer does, where it is worth a line.
+fn handler_words(deed: handler::Deed, peer: &str) -> Option<String> {
+    use handler::Deed;
+    let words = match deed {
+        Deed::Wait | Deed::AskPeer | Deed::AskFencer => return None,
+        Deed::Place => format!("{peer} must not be promoted"),
+        Deed::Renew => "relies on the constraint that stands".into(),
+        Deed::Remove => "takes the constraint away: the link is back".into(),
+        Deed::TakeBack => "takes its constraint back".into(),
+        Deed::Claim => format!("answers that {peer} is out"),
+        Deed::ClaimNothing => "can claim nothing".into(),
+    };
+    Some(format!("fence-peer: {words}"))
+}
+
 fn deed_words(deed: Deed) -> String {
     let name = |d: usize| Database::ALL[d].name();
     match deed {
@@ -223,6 +255,7 @@ fn deed_words(deed: Deed) -> String {
         Deed::AskFencePeer => "have DRBD ask fence-peer again".into(),
         Deed::StopPeer => "have the peer stop its databases".into(),
         Deed::StopServices => "stop the k8s services".into(),
+        Deed::Demote => "have Pacemaker take the primary away".into(),
         Deed::StopForPeer => "stop the k8s services for the peer".into(),
         Deed::Remember(epoch) => format!("remember epoch {epoch}"),
         Deed::Leave(d) => format!("lead {} off the volume", name(d)),

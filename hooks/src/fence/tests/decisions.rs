@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::FencingMode;
-use two_node_ha_drbd::DiskState;
+use two_node_ha_drbd::{Decision, DiskState};
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode, parse_cib};
 
-use super::super::decide::{Cluster, Done, Next, Situation, decide};
-use super::super::disks::{self, Data, Disks};
-use super::super::view::{Known, Standing, Subject, View};
-use crate::answer::{Answer, Level};
+use super::super::disks;
+use two_node_ha_fence::answer::{Answer, Level};
+use two_node_ha_fence::decide::{Cluster, Done, Next, Situation, decide};
+use two_node_ha_fence::{Data, Disks};
+use two_node_ha_fence::{Known, Standing, Subject, View};
 
 /// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
 struct Case {
@@ -82,7 +83,7 @@ impl Case {
     }
 
     /// The decision of the answer, and its reason.
-    fn answers(self) -> (&'static str, String) {
+    fn answers(self) -> (Decision, String) {
         let answer = self.answer();
         (answer.decision, answer.reason)
     }
@@ -99,7 +100,7 @@ fn a_pacemaker_that_does_not_run_is_given_the_time_of_a_restart_and_one_that_run
         ..case(view())
     };
     assert!(matches!(silent(false, 4).decide(), Next::Wait(_)));
-    assert_eq!(silent(false, 5).answers().0, "no-cluster");
+    assert_eq!(silent(false, 5).answers().0, Decision::NoCluster);
     assert!(matches!(silent(true, 60).decide(), Next::Wait(_)));
 }
 
@@ -109,10 +110,10 @@ fn where_pacemaker_has_no_clone_or_no_node_of_a_name_nothing_is_placed_and_the_n
         ours: None,
         ..view()
     };
-    assert_eq!(case(no_clone).answers().0, "no-clone");
+    assert_eq!(case(no_clone).answers().0, Decision::NoClone);
     for (knows, name) in [(Known::NotMe, "alpha"), (Known::NotPeer, "beta")] {
         let (decision, reason) = case(View { knows, ..view() }).answers();
-        assert_eq!(decision, "no-node");
+        assert_eq!(decision, Decision::NoNode);
         assert!(reason.contains(name), "{reason}");
     }
 }
@@ -131,9 +132,9 @@ fn data_that_may_be_old_needs_a_constraint_that_stood_before_and_stands_now() {
     };
     let mine = || Standing::Mine(constraint());
     // Placed by this very call, it says nothing about whose data is newer; nor does one that is gone.
-    assert_eq!(down(mine(), false).answers().0, "stale");
-    assert_eq!(down(Standing::Absent, true).answers().0, "stale");
-    assert_eq!(down(Standing::Absent, false).answers().0, "stale");
+    assert_eq!(down(mine(), false).answers().0, Decision::Stale);
+    assert_eq!(down(Standing::Absent, true).answers().0, Decision::Stale);
+    assert_eq!(down(Standing::Absent, false).answers().0, Decision::Stale);
     assert_eq!(down(mine(), true).decide(), Next::Renew);
 }
 
@@ -163,7 +164,7 @@ fn at_the_end_nothing_is_renewed_or_assumed_where_no_constraint_stands() {
     let mut case = case(view());
     case.subject.mode = FencingMode::Constraint;
     case.last = true;
-    assert_eq!(case.answers().0, "undecided");
+    assert_eq!(case.answers().0, Decision::Undecided);
 }
 
 #[test]
@@ -203,7 +204,10 @@ fn a_peer_that_is_back_keeps_no_constraint_but_one_that_is_worth_more_than_this_
     };
     assert_eq!(back(DiskState::UpToDate, false).decide(), Next::Remove);
     assert_eq!(back(DiskState::Consistent, true).decide(), Next::Remove);
-    assert_eq!(back(DiskState::Consistent, false).answers().0, "not-needed");
+    assert_eq!(
+        back(DiskState::Consistent, false).answers().0,
+        Decision::NotNeeded
+    );
 }
 
 #[test]

@@ -14,10 +14,10 @@ use two_node_ha_config::FencingMode::{self, Constraint, Stonith};
 use two_node_ha_drbd::DiskState;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use crate::answer::{Code, Fence};
-use crate::fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
-use crate::fence::disks::Disks;
-use crate::fence::view::{Known, Standing, Subject, View};
+use two_node_ha_fence::Disks;
+use two_node_ha_fence::answer::{Code, Fence};
+use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::{Known, Standing, Subject, View};
 
 /// How often the link drops, and how often each of the two that delete begins.
 const DROPS: u8 = 2;
@@ -487,7 +487,7 @@ fn explore(rules: Rules) -> (usize, usize, Vec<Rc<World>>) {
 
 #[test]
 fn no_claim_loses_its_constraint_wherever_sweep_unfence_and_handlers_are_stopped() {
-    // One that gives up after it has asked twice takes six turns, and only where it is frozen.
+    // One that gives up after it has asked twice takes six turns, and only where it is suspended.
     for (mode, peer, turns, last) in [
         (Stonith, PeerNode::Online, 6, 3),
         (Stonith, PeerNode::CleanOffline, 5, 2),

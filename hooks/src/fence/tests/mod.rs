@@ -12,10 +12,10 @@ use two_node_ha_config::FencingMode::{Constraint, None as NoFencing, Stonith};
 
 use self::table::{ALPHA, BETA};
 use self::world::{Peer, World, cut};
-use crate::answer::Level;
+use two_node_ha_fence::answer::Level;
 
 #[test]
-fn a_frozen_primary_is_critical_and_alerted() {
+fn a_suspended_primary_is_critical_and_alerted() {
     let played = World {
         peer: Peer::Lost,
         ..cut()

@@ -27,7 +27,7 @@ pub fn check(rows: &[Row]) {
                     "{name} (DRBD {generation}, spelling {spelling}): {}",
                     played.answer.reason
                 );
-                assert_eq!(played.answer.decision, *decision, "{at}");
+                assert_eq!(played.answer.decision.as_str(), *decision, "{at}");
                 assert_eq!(played.answer.code.number(), *code, "{at}");
                 assert_eq!(played.deeds, *deeds, "{at}");
                 let left = left.map(|l| l.iter().map(ToString::to_string).collect::<Vec<_>>());

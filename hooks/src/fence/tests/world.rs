@@ -11,10 +11,10 @@ use two_node_ha_command::scripted::Scripted;
 use two_node_ha_config::FencingMode::{self, Stonith};
 use two_node_ha_pacemaker::{Cib, FencingConstraint, parse_cib};
 
-use crate::answer::Answer;
-use crate::fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
 use crate::fence::disks;
-use crate::fence::view::{Standing, Subject, View};
+use two_node_ha_fence::answer::Answer;
+use two_node_ha_fence::decide::{Cluster, Done, Fencing, Next, Removal, Situation, decide};
+use two_node_ha_fence::{Standing, Subject, View};
 
 const CIB: &str = include_str!("../../../../crates/pacemaker/tests/fixtures/cib.2.1.5.xml");
 const CLONE: &str = "drbd_master_slave";

@@ -362,7 +362,7 @@ fn a_constraint_that_cannot_be_renewed_supports_no_answer() {
 
 #[test]
 fn the_bar_of_a_resolution_that_was_turned_round_is_not_taken_away_by_the_one_before() {
-    use two_node_ha_pacemaker::{bar, bar_against};
+    use two_node_ha_pacemaker::{ban, ban_against};
     let id = "two-node-ha-split-brain-r0";
     let node = Node::new("stonith", "20s");
     let stands = || {
@@ -375,10 +375,10 @@ fn the_bar_of_a_resolution_that_was_turned_round_is_not_taken_away_by_the_one_be
         assert!(node.cibadmin(&args));
     };
     let place = ["--modify", "--allow-create"];
-    change(&place, &bar(id, "drbd_master_slave", "beta"));
-    change(&place, &bar(id, "drbd_master_slave", "alpha"));
-    change(&["--delete"], &bar_against(id, "beta"));
+    change(&place, &ban(id, "drbd_master_slave", "beta"));
+    change(&place, &ban(id, "drbd_master_slave", "alpha"));
+    change(&["--delete"], &ban_against(id, "beta"));
     assert!(stands());
-    change(&["--delete"], &bar_against(id, "alpha"));
+    change(&["--delete"], &ban_against(id, "alpha"));
     assert!(!stands());
 }

@@ -117,7 +117,7 @@ impl Node {
         let status = self.command(handler).status().unwrap();
         let event = self.machine.events().pop().unwrap();
         assert_eq!(Some(event.exit_code), status.code());
-        (status.code(), event.decision, event.reason)
+        (status.code(), event.decision.to_string(), event.reason)
     }
 
     /// The real cibadmin.

@@ -6,10 +6,11 @@ use crate::demo::writer::Writer;
 use crate::progress;
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_drbd::Decision;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "constraint-only",
-    proves: "without fencing, mode \"constraint\" lets a primary whose peer died write on at once, and bars the peer until it is in sync",
+    proves: "without fencing, mode \"constraint\" lets a primary whose peer died write on at once, and bans the peer until it is in sync",
     run,
 };
 
@@ -35,7 +36,7 @@ fn without_the_spare(stage: &mut Stage) -> Result<()> {
     eprintln!("writes stood still for {}", progress::seconds(stood));
     let said = link::answered(lab, voter, "fence-peer to answer", cut)?;
     ensure!(
-        (said.decision.as_str(), said.code.as_str()) == ("assumed", "5"),
+        (&said.decision, said.code.as_str()) == (&Decision::Assumed, "5"),
         "fence-peer on {voter} has answered {} ({})",
         said.code,
         said.decision

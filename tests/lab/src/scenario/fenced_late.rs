@@ -7,10 +7,11 @@ use crate::demo::writer::Writer;
 use crate::progress;
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_planner::State;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "fenced-late",
-    proves: "a primary that fence-peer has left frozen says so, and goes on once its peer is known to be down",
+    proves: "a primary that fence-peer has left suspended says so, and goes on once its peer is known to be down",
     run,
 };
 
@@ -25,19 +26,19 @@ fn run(stage: &mut Stage) -> Result<()> {
         let cut = SystemTime::now();
         lab.cut(spare)?;
         fencing::gave_up(lab, voter, cut)?;
-        let frozen = agent::wait_for(lab, voter, "a frozen voter", SETTLE, |status| {
+        let suspended = agent::wait_for(lab, voter, "a suspended voter", SETTLE, |status| {
             status.warnings.iter().any(|w| w.contains("stands still"))
         })?;
         ensure!(
-            !frozen.settled && frozen.state == "primary-running",
+            !suspended.settled && suspended.state == State::PrimaryRunning,
             "{voter} is {} although its writes stand still",
-            frozen.state
+            suspended.state
         );
         let confirm = format!("stonith_admin --confirm {spare}");
         ensure!(
-            frozen.warnings.iter().any(|w| w.contains(&confirm)),
+            suspended.warnings.iter().any(|w| w.contains(&confirm)),
             "nobody is told what to type: {:?}",
-            frozen.warnings
+            suspended.warnings
         );
         if let Some(ack) = writer.first_after(cut) {
             anyhow::bail!("{} was written while nobody knew of {spare}", ack.key);

@@ -5,6 +5,7 @@ use crate::client::Lab;
 use crate::cluster::{NODES, Node};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_drbd::Decision;
 
 const DEADLINE: &str = "fence_peer_deadline = \"20s\"";
 
@@ -59,7 +60,7 @@ fn mend(lab: &Lab, voter: Node) -> Result<()> {
 pub fn gave_up(lab: &Lab, node: Node, since: SystemTime) -> Result<()> {
     let said = link::answered(lab, node, "fence-peer to give up", since)?;
     ensure!(
-        (said.decision.as_str(), said.code.as_str()) == ("undecided", "1"),
+        (&said.decision, said.code.as_str()) == (&Decision::Undecided, "1"),
         "fence-peer on {node} has answered {} ({})",
         said.code,
         said.decision

@@ -8,6 +8,7 @@ use crate::cluster::Node;
 use crate::demo::writer::Writer;
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_drbd::Decision;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "handler-hangs",
@@ -65,7 +66,10 @@ fn trouble(lab: &Lab, voter: Node, what: &str, body: &str) -> Result<()> {
     link::heal(lab, voter.peer())?;
     let said = answered?.decision;
     ensure!(
-        ["deadline", "undecided", "no-cluster"].contains(&said.as_str()),
+        matches!(
+            said,
+            Decision::Deadline | Decision::Undecided | Decision::NoCluster
+        ),
         "a cibadmin that {what}: the handler has claimed something: {said}"
     );
     Ok(())

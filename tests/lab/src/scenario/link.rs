@@ -6,6 +6,7 @@ use crate::cluster::{NODES, Node};
 use crate::wait::{self, Seen};
 use anyhow::{Context, Result, ensure};
 use std::time::{SystemTime, UNIX_EPOCH};
+use two_node_ha_drbd::Decision;
 
 /// In the node's kernel: what goes to and comes from DRBD's port is dropped, as by a pulled cable.
 /// (Its nf_tables has no table for IP.)
@@ -86,8 +87,8 @@ pub fn none_left(lab: &Lab, node: Node) -> Result<()> {
 
 /// What fence-peer has answered.
 pub struct Answered {
-    /// Its decision, such as `fenced`.
-    pub decision: String,
+    /// Its decision.
+    pub decision: Decision,
     /// Its exit code.
     pub code: String,
     /// When it said so, in seconds since 1970 by the node's clock.
@@ -102,7 +103,10 @@ impl Answered {
     /// When it has answered something else.
     pub fn let_it_go_on(&self, node: Node) -> Result<()> {
         ensure!(
-            [("fenced", "7"), ("excluded", "4")].contains(&(&self.decision, &self.code)),
+            matches!(
+                (&self.decision, self.code.as_str()),
+                (Decision::Fenced, "7") | (Decision::Excluded, "4")
+            ),
             "fence-peer on {node} has answered {} ({})",
             self.code,
             self.decision
@@ -171,13 +175,13 @@ fn last_answer(lab: &Lab, node: Node, what: &str, from: impl Fn() -> String) -> 
             .filter_map(|record| {
                 let field = |name: &str| record[name].as_str().map(str::to_owned);
                 Some(Answered {
-                    decision: field("TWO_NODE_HA_DECISION")?,
+                    decision: Decision::parse(&field("TWO_NODE_HA_DECISION")?),
                     code: field("TWO_NODE_HA_EXIT_CODE")?,
                     at: field("__REALTIME_TIMESTAMP")?.parse::<f64>().ok()? / 1e6,
                 })
             })
             // One that is not needed any more was asked for a link that has come back since.
-            .rfind(|answered| !["waiting", "not-needed"].contains(&answered.decision.as_str()));
+            .rfind(|answered| answered.decision != Decision::NotNeeded);
         Ok(last.map_or_else(
             || Seen::NotYet("it has said nothing".to_owned()),
             Seen::Ready,

@@ -11,6 +11,7 @@ use crate::progress;
 use crate::wait::{self, Seen};
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_drbd::Decision;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "link-flaps",
@@ -48,7 +49,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     );
     let decision = link::answered(lab, voter, "fence-peer to answer", since)?.decision;
     ensure!(
-        decision == "excluded",
+        decision == Decision::Excluded,
         "fence-peer on {voter} has answered: {decision}"
     );
     link::heal(lab, spare)?;

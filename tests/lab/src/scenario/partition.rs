@@ -9,6 +9,7 @@ use crate::up;
 use crate::wait::{self, Seen};
 use anyhow::{Result, ensure};
 use std::time::{Duration, SystemTime};
+use two_node_ha_planner::State;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "partition",
@@ -40,7 +41,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     up::boot(lab, &[loser])?;
     let state = agent::status(lab, loser)?;
     ensure!(
-        state.state == "secondary-wait" && !state.settled,
+        state.state == State::SecondaryWait && !state.settled,
         "{loser} cannot know of a voter, and is {}: {}",
         state.state,
         state.reasons.join("; ")

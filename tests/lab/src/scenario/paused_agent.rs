@@ -152,7 +152,7 @@ fn script(count: u32, seed: u64) -> String {
         hesitate() {{ local ms; printf -v ms '%04d' $((RANDOM % $1)); nap "${{ms:0:1}}.${{ms:1}}"; }}
         cut() {{
             {CUT}
-            # Frozen (s) until the handler has answered.
+            # Suspended (s) until the handler has answered.
             until_ 'ro:Primary/Unknown ds:UpToDate/Outdated . r'
         }}
         heal() {{ {HEAL}; until_ 'cs:Connected .* ds:UpToDate/UpToDate'; }}

@@ -239,7 +239,7 @@ fn a_volume_that_stands_still_holds_the_way_down_up_only_while_it_is_mounted_her
     let mut o = voter();
     o.request = Request::Release;
     (o.services, o.token, o.confirmed) = (Services::Stopped, false, false);
-    o.drbd.frozen = Some(Frozen::Fencing);
+    o.drbd.suspended = Some(Suspended::Fencing);
     waits(&decide(&o), State::Draining, "stands still");
     o.mount = Mount::None;
     let steps = decide(&o).steps;

@@ -303,3 +303,15 @@ fn a_spare_whose_log_names_the_other_node_is_started() {
     datastore(&mut o).spare_log = Log::Ends(end(90, false, true));
     assert_eq!(decide(&o).steps, [Step::StartServices]);
 }
+
+#[test]
+fn a_voter_whose_role_was_handed_over_is_none_to_the_peer_although_its_writes_stand_still() {
+    for (elsewhere, state) in [(false, State::PrimaryRunning), (true, State::Recovering)] {
+        let mut o = voter();
+        datastore(&mut o).volume_log = Log::Ends(end(51, true, elsewhere));
+        o.drbd.suspended = Some(Suspended::Fencing);
+        (o.drbd.connected, o.drbd.equal) = (false, false);
+        o.fence_peer = FencePeer::AtWork;
+        assert_eq!(decide(&o).state, state);
+    }
+}

@@ -309,7 +309,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                 )?;
                 let voter = o.request == Request::Hold && o.drbd.role == Role::Primary;
                 ensure(
-                    o.own_disconnect || voter && o.drbd.frozen == Some(Frozen::Fencing),
+                    o.own_disconnect || voter && o.drbd.suspended == Some(Suspended::Fencing),
                     "and is disconnected only where fencing holds a voter's writes back",
                 )?;
                 ensure(
@@ -476,14 +476,14 @@ fn a_constraint_is_taken_away_where_the_copies_are_the_same_and_there_is_nothing
 }
 
 /// Every way in which the volume can stand still, and what is known about it.
-fn frozen(o: &Observation, mut check: impl FnMut(&Observation)) {
+fn suspended(o: &Observation, mut check: impl FnMut(&Observation)) {
     let mut o = o.clone();
-    for (frozen, silent) in [
-        (Some(Frozen::Fencing), true),
-        (Some(Frozen::Other("x".into())), true),
+    for (suspended, silent) in [
+        (Some(Suspended::Fencing), true),
+        (Some(Suspended::Other("x".into())), true),
         (None, true),
     ] {
-        (o.drbd.frozen, o.volume_silent) = (frozen, silent);
+        (o.drbd.suspended, o.volume_silent) = (suspended, silent);
         for (connected, alone, own) in [
             (true, false, false),
             (false, false, false),
@@ -529,7 +529,7 @@ fn while_the_volume_stands_still_nothing_of_it_is_touched_and_drbd_asks_again_on
         if !first || !ends || !volume {
             return;
         }
-        frozen(o, |o| {
+        suspended(o, |o| {
             let decision = plan(o, &config);
             if let Err(broken) = invariants(o, &config, &decision) {
                 panic!("{broken}\n{o:#?}\n{decision:#?}");
@@ -545,7 +545,7 @@ fn while_the_volume_stands_still_nothing_of_it_is_touched_and_drbd_asks_again_on
             }
             assert!(!decision.settled, "{o:#?}");
             let ask = decision.steps == [Step::AskFencePeer];
-            let unanswered = o.drbd.frozen == Some(Frozen::Fencing)
+            let unanswered = o.drbd.suspended == Some(Suspended::Fencing)
                 && !o.drbd.connected
                 && !o.drbd.alone
                 && o.fence_peer == FencePeer::Quiet

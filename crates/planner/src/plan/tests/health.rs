@@ -64,16 +64,16 @@ fn a_voter_whose_datastore_does_not_answer_fails_after_three_misses_in_a_row_and
 }
 
 #[test]
-fn misses_do_not_count_while_writes_are_frozen() {
+fn misses_do_not_count_while_writes_are_suspended() {
     let mut o = voter();
-    for (misses, frozen, silent) in [
-        (7, Some(Frozen::Fencing), true),
-        (7, Some(Frozen::Other("quorum is lost".into())), true),
+    for (misses, suspended, silent) in [
+        (7, Some(Suspended::Fencing), true),
+        (7, Some(Suspended::Other("quorum is lost".into())), true),
         (7, None, true),
         (2, None, true),
     ] {
         o.health = missed(misses);
-        (o.drbd.frozen, o.volume_silent) = (frozen, silent);
+        (o.drbd.suspended, o.volume_silent) = (suspended, silent);
         let decision = decide(&o);
         assert!(!fails(&decision), "{decision:#?}");
         let told = |warning: &String| warning.contains("datastore did not answer");

@@ -381,20 +381,20 @@ fn a_spare_has_not_arrived_before_its_copy_of_the_volume_is_up_to_date() {
 }
 
 /// haone, the voter of epoch 1, whose peer has gone; fence-peer has not let it go on.
-fn frozen_voter() -> Observation {
+fn suspended_voter() -> Observation {
     let mut o = booted();
     given_the_volume(&mut o, Known::Present(Epoch::first("haone")));
     o.journal.highest_epoch = 1;
     (o.services, o.token, o.confirmed) = (Services::Running, true, true);
     each(&mut o, |d| d.leads = Leads::ToVolume);
     (o.drbd.equal, o.drbd.connected) = (false, false);
-    (o.drbd.frozen, o.volume_silent) = (Some(Frozen::Fencing), true);
+    (o.drbd.suspended, o.volume_silent) = (Some(Suspended::Fencing), true);
     o
 }
 
 #[test]
 fn a_voter_whose_writes_stand_still_says_so_and_goes_on_once_its_peer_is_down() {
-    let mut o = frozen_voter();
+    let mut o = suspended_voter();
     o.fence_peer = FencePeer::AtWork;
     let decision = decide(&o);
     assert_eq!(decision.state, State::PrimaryRunning);
@@ -420,13 +420,13 @@ fn a_voter_whose_writes_stand_still_says_so_and_goes_on_once_its_peer_is_down() 
 
 #[test]
 fn a_connection_that_was_to_be_made_again_when_the_agent_ended_is_made_and_no_other() {
-    let mut o = frozen_voter();
-    (o.drbd.frozen, o.volume_silent, o.drbd.alone) = (None, false, true);
+    let mut o = suspended_voter();
+    (o.drbd.suspended, o.volume_silent, o.drbd.alone) = (None, false, true);
     assert!(decide(&o).settled);
     // What the journal says may be of another boot, or be overwritten since.
-    o.journal.in_progress = Some(Step::AskFencePeer.describe());
+    o.journal.note(Some(&Step::AskFencePeer));
     assert!(decide(&o).settled);
-    o.journal.in_progress = Some(Step::StartServices.describe());
+    o.journal.note(Some(&Step::StartServices));
     o.own_disconnect = true;
     assert_eq!(decide(&o).steps, [Step::AskFencePeer]);
     // The role may have moved on meanwhile.

@@ -23,7 +23,7 @@ pub fn side(node: &str, number: u64) -> Side {
         writes: Some("0".into()),
         mount: Mount::None,
         held: false,
-        cluster: Cluster::Here { barred: None },
+        cluster: Cluster::Here { banned: None },
         volume: Some(Owned {
             epoch: number,
             owner: node.into(),

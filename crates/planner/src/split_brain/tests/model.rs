@@ -26,7 +26,7 @@ const MOST_MISHAPS: u8 = 2;
 
 fn starts() -> Vec<World> {
     let mut all = Vec::new();
-    let clusters = [Cluster::Absent, Cluster::Here { barred: None }];
+    let clusters = [Cluster::Absent, Cluster::Here { banned: None }];
     for cluster in &clusters {
         for roles in 0..4 {
             for links in 0..4 {
@@ -90,8 +90,8 @@ fn write(side: &mut Side) {
     }
 }
 
-fn barred(side: &Side) -> bool {
-    matches!(side.cluster, Cluster::Here { barred: Some(_) })
+fn banned(side: &Side) -> bool {
+    matches!(side.cluster, Cluster::Here { banned: Some(_) })
 }
 
 /// What must hold right before a step is taken.
@@ -112,20 +112,20 @@ fn check(world: &World, on: On, step: &Step, order: &Order) {
         }
         Step::Copy => assert!(!loser.busy() && loser.link == Link::StandAlone, "{loser:?}"),
         Step::Demote => assert_eq!((&loser.mount, loser.held), (&Mount::None, false)),
-        Step::Unbar => assert!(
+        Step::Unban => assert!(
             loser.disk == Disk::UpToDate && loser.link == Link::Connected,
             "the loser could be promoted on what is being overwritten: {loser:?}"
         ),
         Step::Begin
-        | Step::Bar
+        | Step::Ban
         | Step::Disconnect
         | Step::Forget(_)
         | Step::Connect
         | Step::Finish => {}
     }
-    if !barred(loser) && matches!(loser.cluster, Cluster::Here { .. }) {
+    if !banned(loser) && matches!(loser.cluster, Cluster::Here { .. }) {
         assert!(
-            matches!(step, Step::Begin | Step::Bar | Step::Finish),
+            matches!(step, Step::Begin | Step::Ban | Step::Finish),
             "{step:?} without the constraint"
         );
     }
@@ -186,7 +186,7 @@ fn successors(world: &World, order: &Order) -> Vec<World> {
     });
     // Pacemaker promotes the loser where nothing forbids it, and it writes.
     mishap(&mut all, &|other| {
-        let may = matches!(other.loser.cluster, Cluster::Here { barred: None })
+        let may = matches!(other.loser.cluster, Cluster::Here { banned: None })
             && other.loser.disk == Disk::UpToDate
             && other.loser.link == Link::StandAlone
             && other.loser.role == Role::Secondary;
@@ -274,7 +274,7 @@ fn at_the_end_nothing_of_the_resolution_is_left_and_the_winners_data_is_on_both(
         let World { winner, loser, .. } = world;
         assert_eq!(winner.generation, loser.generation);
         for side in [winner, loser] {
-            assert!(!barred(side), "{side:?}");
+            assert!(!banned(side), "{side:?}");
             assert_eq!(side.resolution, Known::Absent);
             assert!(side.evidence.is_empty());
             assert!(

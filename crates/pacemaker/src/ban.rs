@@ -5,7 +5,7 @@ use crate::parse::{Error, document};
 /// The constraint as XML. It has no rule: it is what `crm_resource --ban --promoted` makes, under a
 /// name that no `crm_resource --clear` takes for its own.
 #[must_use]
-pub fn bar(id: &str, promotable: &str, node: &str) -> String {
+pub fn ban(id: &str, promotable: &str, node: &str) -> String {
     format!(
         "<rsc_location id=\"{}\" rsc=\"{}\" role=\"Promoted\" node=\"{}\" score=\"-INFINITY\"/>",
         escaped(id),
@@ -17,7 +17,7 @@ pub fn bar(id: &str, promotable: &str, node: &str) -> String {
 /// What deletes it, as long as it is about this node: Pacemaker compares every attribute that is
 /// named. One that has been turned round to the other node meanwhile stays.
 #[must_use]
-pub fn bar_against(id: &str, node: &str) -> String {
+pub fn ban_against(id: &str, node: &str) -> String {
     format!(
         "<rsc_location id=\"{}\" node=\"{}\"/>",
         escaped(id),
@@ -30,7 +30,7 @@ pub fn bar_against(id: &str, node: &str) -> String {
 ///
 /// # Errors
 /// When the text is not XML, or neither of the two.
-pub fn parse_bar(xml: &str, id: &str) -> Result<Option<String>, Error> {
+pub fn parse_ban(xml: &str, id: &str) -> Result<Option<String>, Error> {
     let document = document(xml)?;
     let section = document
         .root_element()
@@ -57,18 +57,18 @@ mod tests {
     fn the_constraint_is_found_again_by_its_id_and_no_other_is_taken_for_it() {
         let xml = format!(
             "<cib><configuration><constraints>{}{}</constraints></configuration></cib>",
-            bar("two-node-ha-split-brain-r0", "drbd_master_slave", "hatwo"),
-            bar(
+            ban("two-node-ha-split-brain-r0", "drbd_master_slave", "hatwo"),
+            ban(
                 "cli-ban-drbd_master_slave-on-haone",
                 "drbd_master_slave",
                 "haone"
             ),
         );
-        let of = |id: &str| parse_bar(&xml, id).unwrap();
+        let of = |id: &str| parse_ban(&xml, id).unwrap();
         assert_eq!(of("two-node-ha-split-brain-r0").as_deref(), Some("hatwo"));
         assert_eq!(of("two-node-ha-split-brain-r1"), None);
-        assert_eq!(parse_bar("<constraints/>", "x").unwrap(), None);
-        assert!(parse_bar("<other/>", "x").is_err());
-        assert!(parse_bar("nonsense", "x").is_err());
+        assert_eq!(parse_ban("<constraints/>", "x").unwrap(), None);
+        assert!(parse_ban("<other/>", "x").is_err());
+        assert!(parse_ban("nonsense", "x").is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! answer what means something else to DRBD: fence-peer has no way to say 0.
 
 use two_node_ha_config::LossAction;
+use two_node_ha_drbd::Decision;
 
 /// fence-peer's exit codes (`drbd_nl.c`, `conn_try_outdate_peer`).
 ///
@@ -9,7 +10,7 @@ use two_node_ha_config::LossAction;
 /// be a constraint of the peer's, and a stale one would then cost this node its good data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
-    /// Everything else is "broken": nothing is claimed about the peer, and I/O stays frozen under
+    /// Everything else is "broken": nothing is claimed about the peer, and I/O stays suspended under
     /// resource-and-stonith.
     Broken = 1,
     /// The peer's data is unusable.
@@ -77,7 +78,7 @@ pub struct Answer {
     /// What the kernel is told.
     pub code: Code,
     /// One word for programs.
-    pub decision: &'static str,
+    pub decision: Decision,
     /// Why, and what to do next.
     pub reason: String,
     /// How loud.
@@ -90,7 +91,7 @@ pub struct Answer {
 
 impl Answer {
     /// An answer, recorded as an error unless [`Answer::level`] says otherwise.
-    pub fn new(code: Code, decision: &'static str, reason: String) -> Self {
+    pub fn new(code: Code, decision: Decision, reason: String) -> Self {
         Self {
             code,
             decision,
@@ -105,19 +106,19 @@ impl Answer {
     pub fn noted(level: Level, reason: impl Into<String>) -> Self {
         Self {
             level,
-            ..Self::new(Code::Ignored, "recorded", reason.into())
+            ..Self::new(Code::Ignored, Decision::Recorded, reason.into())
         }
     }
 
     /// An answer to the tidings of a loss, with what they set in motion.
     pub fn lost(level: Level, action: LossAction, what: &str) -> Self {
         let (decision, follows) = match action {
-            LossAction::None => ("recorded", ""),
+            LossAction::None => (Decision::Recorded, ""),
             LossAction::Demote => (
-                "demote",
+                Decision::Demote,
                 ". The agent asks Pacemaker to take the primary away from this node",
             ),
-            LossAction::Reboot => ("reboot", ". This node is being reset now"),
+            LossAction::Reboot => (Decision::Reboot, ". This node is being reset now"),
         };
         Self {
             level,

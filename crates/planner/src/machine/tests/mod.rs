@@ -1,5 +1,11 @@
 //! What the machine does with what happens, in the order in which it happens.
 
+mod handlers;
+mod orders;
+mod pacemaker;
+mod reads;
+mod resolution;
+
 use std::time::Duration;
 
 use two_node_ha_config::facts;
@@ -8,36 +14,12 @@ use super::*;
 use crate::Database;
 use crate::observation::*;
 use crate::record::{Epoch, Phase};
-use crate::world::{booted, config, each, given_the_volume, report};
+use crate::world::{booted, config, each, given_the_volume, report, sight};
 
 const NOW: Moment = Duration::ZERO;
 
 fn machine() -> Machine {
     Machine::new("haone", "hatwo", facts(&config()))
-}
-
-/// What the eyes see of an observation.
-fn sight(o: &Observation) -> Sight {
-    let o = o.clone();
-    Sight {
-        drbd: o.drbd,
-        mount: o.mount,
-        mount_point: o.mount_point,
-        request: o.request,
-        hold: (o.request != Request::None).then_some(1),
-        failover_unit: o.failover_unit,
-        shutting_down: o.shutting_down,
-        epoch: o.epoch,
-        volume_silent: o.volume_silent,
-        handler_at_work: o.fence_peer == FencePeer::AtWork,
-        own_disconnect: o.own_disconnect,
-        journal: o.journal,
-        databases: o.databases,
-        services: o.services,
-        token: o.token,
-        health: o.health,
-        split_brain: o.split_brain,
-    }
 }
 
 /// Everything up to the next thing that the eyes or hands have to do, which comes last, if there is one.
@@ -117,11 +99,27 @@ fn spare() -> (Machine, Observation) {
     (machine, o)
 }
 
+/// The round and the news of reads that begin to count.
+fn watches(actions: &[Action]) -> Option<(u64, News)> {
+    actions.iter().find_map(|action| match action {
+        Action::Watch(Watch::Running { round, news }) => Some((*round, *news)),
+        _ => None,
+    })
+}
+
 fn did(actions: &[Action]) -> Option<&Task> {
     match actions.last() {
         Some(Action::Do(task)) => Some(task),
         _ => None,
     }
+}
+
+fn standings(actions: &[Action]) -> Vec<super::Standing> {
+    let standing = |action: &Action| match action {
+        Action::Publish(standing) => Some(super::Standing::clone(standing)),
+        _ => None,
+    };
+    actions.iter().filter_map(standing).collect()
 }
 
 fn answers(actions: &[Action]) -> Vec<(Ticket, Result<(), String>)> {
@@ -138,63 +136,6 @@ fn stop_for(node: &str, epoch: u64) -> Event {
         node: node.into(),
         epoch,
     }
-}
-
-#[test]
-fn a_spare_stops_for_the_peer_answers_when_it_has_and_forgets_what_the_peer_said_before() {
-    let (mut machine, mut o) = spare();
-    machine.handle(stop_for("hatwo", 2), NOW);
-    let first = looks(&mut machine, &o, NOW);
-    assert!(first.contains(&Action::Retract), "{first:?}");
-    assert_eq!(did(&first), Some(&Task::StopForPeer));
-    assert!(answers(&first).is_empty(), "before it is done");
-    machine.done(Ok(Outcome::Done), NOW);
-    (o.services, o.token) = (Services::Stopped, false);
-    let then = actions(&mut machine, NOW);
-    let stopped = then.iter().position(|a| *a == Action::DatabasesStopped);
-    let answered = then.iter().position(|a| *a == Action::Answer(7, Ok(())));
-    assert!(stopped.is_some() && stopped < answered, "{then:?}");
-    assert_eq!(then.last(), Some(&Action::Look));
-    machine.seen(sight(&o), &config(), NOW);
-    // Only a new report may start the spare again.
-    let then = actions(&mut machine, NOW);
-    assert!(then.contains(&Action::AskPeer), "{then:?}");
-    assert_eq!(did(&then), None, "{then:?}");
-}
-
-#[test]
-fn nobody_stops_for_a_peer_while_pacemaker_has_given_the_role_to_this_node_or_for_an_older_volume()
-{
-    for (held, epoch, words) in [(true, 2, "and not to hatwo"), (false, 1, "an older copy")] {
-        let (mut machine, mut o) = spare();
-        if held {
-            o = voter();
-        }
-        machine.handle(stop_for("hatwo", epoch), NOW);
-        let then = looks(&mut machine, &o, NOW);
-        assert_ne!(did(&then), Some(&Task::StopForPeer));
-        let [(7, Err(why))] = &answers(&then)[..] else {
-            panic!("{then:?}");
-        };
-        assert!(why.contains(words), "{why}");
-    }
-}
-
-#[test]
-fn a_stop_for_the_peer_that_fails_is_told_to_the_peer_and_shown() {
-    let (mut machine, o) = spare();
-    machine.handle(stop_for("hatwo", 2), NOW);
-    looks(&mut machine, &o, NOW);
-    machine.done(Err(failure(Kind::Other)), NOW);
-    let then = actions(&mut machine, NOW);
-    assert_eq!(answers(&then), [(7, Err("could not: no".into()))]);
-    assert!(!then.contains(&Action::DatabasesStopped));
-    machine.seen(sight(&o), &config(), NOW);
-    let shown = actions(&mut machine, NOW).into_iter().any(|action| {
-        matches!(action, Action::Publish(standing)
-            if standing.observation.stumbled.as_deref() == Some("could not: no"))
-    });
-    assert!(shown);
 }
 
 #[test]
@@ -228,16 +169,62 @@ fn what_happens_while_the_eyes_look_is_looked_at_again() {
 }
 
 #[test]
+fn a_mark_of_an_own_disconnecting_goes_once_drbd_looks_for_its_peer_and_means_nothing_then() {
+    for (alone, seeking, forgotten) in [
+        (true, false, false),
+        (false, false, false),
+        (false, true, true),
+    ] {
+        let mut machine = machine();
+        let mut o = voter();
+        (o.drbd.alone, o.drbd.seeking, o.own_disconnect) = (alone, seeking, true);
+        let then = looks(&mut machine, &o, NOW);
+        assert_eq!(then.contains(&Action::ForgetOwnDisconnect), forgotten);
+        let shown = standings(&then).pop().unwrap().observation;
+        assert_eq!(shown.own_disconnect, alone);
+    }
+}
+
+#[test]
+fn a_step_that_its_guard_refuses_is_tried_each_time_later_although_the_state_changes_to_and_fro() {
+    let mut machine = machine();
+    let (mut now, mut waits) = (NOW, Vec::new());
+    let mut o = voter();
+    for turn in 0..8 {
+        // Recovering, primary-prep, and so on.
+        o.drbd.role = match turn % 2 {
+            0 => Role::Primary,
+            _ => Role::Unknown,
+        };
+        let then = looks(&mut machine, &o, now);
+        if turn % 2 == 0 {
+            assert_eq!(did(&then), Some(&Task::Take(Step::ConfirmVoter)));
+            machine.done(Err(failure(Kind::Guard)), now);
+            looks(&mut machine, &o, now);
+        }
+        let at = machine.wakes_at().unwrap();
+        waits.push((at - now).as_secs());
+        now = at;
+    }
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(waits.last(), Some(&LONGEST_RETRY.as_secs()), "{waits:?}");
+    // A step that is taken, and seen to have been, is progress.
+    o.drbd.role = Role::Primary;
+    looks(&mut machine, &o, now);
+    machine.done(Ok(Outcome::VoterConfirmed), now);
+    o.drbd.up_to_date = false;
+    looks(&mut machine, &o, now);
+    assert_eq!(machine.patience, SHORTEST_RETRY);
+}
+
+#[test]
 fn a_step_begins_with_the_reads_of_the_datastore_excused_and_the_next_look_ends_that() {
     let mut machine = machine();
     let mut o = voter();
     looks(&mut machine, &o, NOW);
     machine.done(Ok(Outcome::VoterConfirmed), NOW);
     let confirmed = looks(&mut machine, &o, NOW);
-    assert!(
-        confirmed.contains(&Action::Watch(Watch::Running)),
-        "{confirmed:?}"
-    );
+    assert!(watches(&confirmed).is_some(), "{confirmed:?}");
     // The handler's constraint is to be taken away.
     let round = machine.knowledge.round;
     let answer = Ok(Promotion::PeerForbidden("x".into()));
@@ -250,13 +237,14 @@ fn a_step_begins_with_the_reads_of_the_datastore_excused_and_the_next_look_ends_
     assert!(step.contains(&Action::Watch(Watch::Excused)), "{step:?}");
     machine.done(Ok(Outcome::ConstraintRemoved), NOW);
     let then = looks(&mut machine, &o, NOW);
-    assert!(then.contains(&Action::Watch(Watch::Running)), "{then:?}");
+    assert!(watches(&then).is_some(), "{then:?}");
     // And without a voter nothing is read, and what was counted is of no account.
     o.services = Services::Partly;
-    o.health.misses = 3;
+    machine.reads.health.misses = 3;
     machine.handle(Event::Changed, NOW);
     let then = looks(&mut machine, &o, NOW);
     assert!(then.contains(&Action::Watch(Watch::None)), "{then:?}");
+    assert_eq!(machine.reads.health, Health::default());
 }
 
 #[test]

@@ -14,18 +14,18 @@
 //!   Without that memory a peer that is cleanly down is 4. Both mean the same to DRBD.
 //! - 5 is an opinion and no evidence. It takes `fencing.mode = "constraint"`.
 //! - Nothing that is waited for is waited for longer than the deadline: the answer then is 1, and
-//!   I/O that is frozen stays so.
+//!   I/O that is suspended stays so.
 
 use std::time::Duration;
 
 use two_node_ha_config::FencingMode;
-use two_node_ha_drbd::DiskState;
+use two_node_ha_drbd::{Decision, DiskState};
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::disks::{Data, Disks};
-use super::reasons;
-use super::view::{Known, Standing, Subject, View};
 use crate::answer::{Answer, Code, Fence, Level};
+use crate::disks::{Data, Disks};
+use crate::reasons;
+use crate::view::{Known, Standing, Subject, View};
 
 /// How long a Pacemaker that does not run here is waited for: it may be restarting.
 const RESTART: Duration = Duration::from_secs(5);
@@ -87,7 +87,7 @@ pub struct Done {
 }
 
 /// What became of taking the constraint away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Removal {
     /// It was not tried.
     #[default]
@@ -132,7 +132,11 @@ pub enum Next {
 /// Decides.
 pub fn decide(s: &Situation<'_>) -> Next {
     if s.subject.mode == FencingMode::None {
-        return broken("policy", Level::Error, reasons::no_fencing(s.subject));
+        return broken(
+            Decision::Policy,
+            Level::Error,
+            reasons::no_fencing(s.subject),
+        );
     }
     let disks = match s.disks {
         Ok(disks) => disks,
@@ -167,22 +171,31 @@ fn of_disks(s: &Situation<'_>, disks: &Disks) -> Option<Next> {
         return Some(if stands(s) && s.done.removal == Removal::NotTried {
             Next::Remove
         } else {
-            broken("not-needed", Level::Notice, reasons::not_needed(s))
+            broken(Decision::NotNeeded, Level::Notice, reasons::not_needed(s))
         });
     }
     if disks.local.is_empty() {
-        return Some(broken("not-up", Level::Error, reasons::not_up(subject)));
+        return Some(broken(
+            Decision::NotUp,
+            Level::Error,
+            reasons::not_up(subject),
+        ));
     }
     if disks.peer_all(&[DiskState::Inconsistent]) {
         let reason = reasons::known(subject, "Inconsistent");
-        return Some(answer(Fence::Inconsistent, "inconsistent", reason));
+        return Some(answer(Fence::Inconsistent, Decision::Inconsistent, reason));
     }
     if disks.peer_all(&[DiskState::Inconsistent, DiskState::Outdated]) {
         let reason = reasons::known(subject, "Outdated");
-        return Some(answer(Fence::Outdated, "outdated", reason));
+        return Some(answer(Fence::Outdated, Decision::Outdated, reason));
     }
-    (disks.data() == Data::Unusable)
-        .then(|| broken("unusable", Level::Error, reasons::unusable(subject, disks)))
+    (disks.data() == Data::Unusable).then(|| {
+        broken(
+            Decision::Unusable,
+            Level::Error,
+            reasons::unusable(subject, disks),
+        )
+    })
 }
 
 /// Where the cluster must be asked.
@@ -192,33 +205,41 @@ fn of_cluster(s: &Situation<'_>, disks: &Disks) -> Next {
         Cluster::Seen(view) => view,
         Cluster::Silent { why, running } => {
             if !running && s.elapsed >= RESTART {
-                return broken("no-cluster", level(s, disks), reasons::no_cluster(s, why));
+                return broken(
+                    Decision::NoCluster,
+                    level(s, disks),
+                    reasons::no_cluster(s, why),
+                );
             }
             return wait(s, format!("the cluster does not answer: {why}"));
         }
     };
     if view.ours.is_none() {
-        return broken("no-clone", level(s, disks), reasons::no_clone(subject));
+        return broken(
+            Decision::NoClone,
+            level(s, disks),
+            reasons::no_clone(subject),
+        );
     }
     match view.knows {
         Known::NotMe => {
             let reason = reasons::no_node(subject, &subject.me);
-            return broken("no-node", level(s, disks), reason);
+            return broken(Decision::NoNode, level(s, disks), reason);
         }
         Known::NotPeer => {
             let reason = reasons::no_node(subject, &subject.peer);
-            return broken("no-node", level(s, disks), reason);
+            return broken(Decision::NoNode, level(s, disks), reason);
         }
         Known::Both => {}
     }
     let mine = match &view.standing {
         Standing::AgainstMe(constraint) => {
             let reason = reasons::rejected(subject, constraint);
-            return broken("rejected", level(s, disks), reason);
+            return broken(Decision::Rejected, level(s, disks), reason);
         }
         Standing::Loose(constraint) => {
             let reason = reasons::loose(subject, constraint);
-            return broken("loose", level(s, disks), reason);
+            return broken(Decision::Loose, level(s, disks), reason);
         }
         Standing::Mine(_) => true,
         Standing::Absent => false,
@@ -248,7 +269,7 @@ fn online(s: &Situation<'_>, view: &View, mine: bool) -> Next {
     }
     match &s.done.alive {
         None => Next::AskPeer,
-        Some(Ok(())) => answer(Fence::Outdated, "excluded", reasons::alive(s, view)),
+        Some(Ok(())) => answer(Fence::Outdated, Decision::Excluded, reasons::alive(s, view)),
         Some(Err(why)) => wait(
             s,
             format!(
@@ -262,7 +283,11 @@ fn online(s: &Situation<'_>, view: &View, mine: bool) -> Next {
 /// The peer was fenced, or has left in good order. That makes this node's data no newer.
 fn down(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: bool) -> Next {
     if !entitled {
-        return broken("stale", level(s, disks), reasons::stale(s.subject, disks));
+        return broken(
+            Decision::Stale,
+            level(s, disks),
+            reasons::stale(s.subject, disks),
+        );
     }
     if !mine {
         return place(s);
@@ -270,7 +295,13 @@ fn down(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
     if !own(s, view) {
         return renew(s);
     }
-    let excluded = |why: &str| answer(Fence::Outdated, "excluded", reasons::down(s, view, why));
+    let excluded = |why: &str| {
+        answer(
+            Fence::Outdated,
+            Decision::Excluded,
+            reasons::down(s, view, why),
+        )
+    };
     if s.subject.mode == FencingMode::Constraint {
         // Under resource-only DRBD takes 7 for an error.
         return excluded("");
@@ -278,9 +309,11 @@ fn down(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
     match &s.done.fenced {
         _ if !view.fencing_enabled => excluded("; the cluster's fencing is disabled"),
         None => Next::AskFencer,
-        Some(Fencing::Confirmed(how)) => {
-            answer(Fence::Fenced, "fenced", reasons::fenced(s, view, how))
-        }
+        Some(Fencing::Confirmed(how)) => answer(
+            Fence::Fenced,
+            Decision::Fenced,
+            reasons::fenced(s, view, how),
+        ),
         Some(Fencing::Unconfirmed(why)) => excluded(&format!("; {why}")),
     }
 }
@@ -289,11 +322,15 @@ fn down(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
 fn lost(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: bool) -> Next {
     let why = reasons::lost(s.subject, view);
     match s.subject.mode {
-        // Frozen meanwhile: nothing is acknowledged that the peer does not have.
+        // Suspended meanwhile: nothing is acknowledged that the peer does not have.
         FencingMode::Stonith | FencingMode::None => wait(s, why),
         FencingMode::Constraint if !entitled => {
             if view.peer == PeerNode::UncleanOffline && !view.fencing_enabled {
-                broken("stale", level(s, disks), reasons::stale(s.subject, disks))
+                broken(
+                    Decision::Stale,
+                    level(s, disks),
+                    reasons::stale(s.subject, disks),
+                )
             } else {
                 wait(s, why)
             }
@@ -302,15 +339,17 @@ fn lost(s: &Situation<'_>, view: &View, disks: &Disks, mine: bool, entitled: boo
         // better.
         FencingMode::Constraint if !mine => place(s),
         FencingMode::Constraint if !own(s, view) => renew(s),
-        FencingMode::Constraint if s.done.found => {
-            answer(Fence::Outdated, "excluded", reasons::before(s, view))
-        }
+        FencingMode::Constraint if s.done.found => answer(
+            Fence::Outdated,
+            Decision::Excluded,
+            reasons::before(s, view),
+        ),
         FencingMode::Constraint => {
             let hopeless = view.peer == PeerNode::UncleanOffline && !view.fencing_enabled;
             if hopeless || s.last {
                 answer(
                     Fence::Unreachable,
-                    "assumed",
+                    Decision::Assumed,
                     reasons::assumed(s, view, &why),
                 )
             } else {
@@ -362,7 +401,7 @@ fn wait(s: &Situation<'_>, why: String) -> Next {
 
 /// The time is up.
 fn give_up(s: &Situation<'_>, why: String) -> Next {
-    let frozen = s.subject.mode == FencingMode::Stonith;
+    let suspended = s.subject.mode == FencingMode::Stonith;
     // A DC is elected while the time runs out, so that the first try may come too early.
     let try_again = match s.done.removal {
         Removal::NotTried => true,
@@ -380,7 +419,7 @@ fn give_up(s: &Situation<'_>, why: String) -> Next {
             match (own(s, view), &s.done.trouble) {
                 (true, _) => {
                     let reason = reasons::assumed(s, view, &why);
-                    return answer(Fence::Unreachable, "assumed", reason);
+                    return answer(Fence::Unreachable, Decision::Assumed, reason);
                 }
                 (false, None) => return Next::Renew,
                 (false, Some(_)) => {}
@@ -388,7 +427,7 @@ fn give_up(s: &Situation<'_>, why: String) -> Next {
         }
     }
     let primary = s.disks.as_ref().is_ok_and(|disks| disks.primary);
-    let level = if frozen && primary {
+    let level = if suspended && primary {
         Level::Critical
     } else {
         Level::Error
@@ -397,7 +436,7 @@ fn give_up(s: &Situation<'_>, why: String) -> Next {
         alert: level == Level::Critical,
         ..Answer::new(
             Code::Fence(Fence::Broken),
-            "undecided",
+            Decision::Undecided,
             reasons::undecided(s, &why),
         )
     };
@@ -422,11 +461,11 @@ fn level(s: &Situation<'_>, disks: &Disks) -> Level {
     }
 }
 
-fn answer(code: Fence, decision: &'static str, reason: String) -> Next {
+fn answer(code: Fence, decision: Decision, reason: String) -> Next {
     Next::Answer(Answer::new(Code::Fence(code), decision, reason).at(Level::Warning))
 }
 
-fn broken(decision: &'static str, level: Level, reason: String) -> Next {
+fn broken(decision: Decision, level: Level, reason: String) -> Next {
     let answer = Answer {
         alert: level == Level::Critical,
         ..Answer::new(Code::Fence(Fence::Broken), decision, reason)

@@ -4,9 +4,9 @@
 use two_node_ha_config::FencingMode;
 use two_node_ha_pacemaker::{FencingConstraint, PeerNode};
 
-use super::decide::{Removal, Situation};
-use super::disks::Disks;
-use super::view::{Subject, View};
+use crate::decide::{Removal, Situation};
+use crate::disks::Disks;
+use crate::view::{Subject, View};
 
 /// What the answer does to writes where nothing is claimed, and the way out.
 fn consequence(subject: &Subject) -> String {
@@ -19,7 +19,7 @@ fn consequence(subject: &Subject) -> String {
     match mode {
         FencingMode::Stonith => format!(
             "Answered 1, nothing is claimed about {peer}: if this node is the primary, its I/O \
-             stays frozen until the replication link is back, or until the agent sees that {peer} \
+             stays suspended until the replication link is back, or until the agent sees that {peer} \
              was fenced, and has DRBD ask again. If you know that {peer} is powered off: \
              `stonith_admin --confirm {peer}`"
         ),
@@ -37,7 +37,7 @@ pub fn no_fencing(subject: &Subject) -> String {
         "fencing.mode is \"none\": answered 1, nothing is claimed about {peer}. DRBD asks only \
          where its `fencing` is not `dont-care`: install what `two-node-ha render drbd` prints on \
          both nodes and run `drbdadm adjust {resource}`; `drbdadm resume-io {resource}` where I/O \
-         is frozen"
+         is suspended"
     )
 }
 

@@ -1,0 +1,111 @@
+//! Pacemaker changes its mind.
+
+use super::*;
+
+fn at_work(machine: &mut Machine, work: Work) {
+    machine.turn = Turn::Working(work);
+}
+
+fn step(step: Step) -> Work {
+    Work::Step {
+        step,
+        request: Request::Hold,
+        reasons: Vec::new(),
+    }
+}
+
+fn copy() -> Work {
+    Work::Resolve {
+        ticket: 1,
+        step: resolve::Step::Copy,
+        resolution: Box::new(Resolution::new("hatwo", "haone", false)),
+    }
+}
+
+/// Whether the work is interrupted by that.
+fn interrupts(work: Work, event: Event) -> bool {
+    let mut machine = machine();
+    at_work(&mut machine, work);
+    machine.handle(event, NOW);
+    actions(&mut machine, NOW).contains(&Action::Interrupt)
+}
+
+#[test]
+fn what_takes_long_gives_way_to_a_release_and_to_the_end_of_a_hold_and_to_nothing_else() {
+    for (work, release, hold) in [
+        (step(Step::StartServices), true, false),
+        (step(Step::Recover(Database::K8sd)), true, false),
+        // The way down itself.
+        (step(Step::StopServices), false, false),
+        (step(Step::AskFencePeer), false, false),
+        (Work::StopForPeer(1), false, false),
+        (copy(), true, true),
+        (Work::Demote("pri-lost".into()), true, false),
+    ] {
+        let asks = |request| interrupts(work.clone(), Event::Asks(request));
+        assert_eq!(asks(Request::Release), release, "{work:?}");
+        assert_eq!(asks(Request::Hold), hold, "{work:?}");
+        let gone = release && !matches!(work, Work::Demote(_));
+        assert_eq!(asks(Request::None), gone, "{work:?}");
+        assert!(!interrupts(work.clone(), Event::Changed));
+        let stop = interrupts(work.clone(), stop_for("hatwo", 2));
+        assert_eq!(stop, work == copy(), "{work:?}");
+    }
+}
+
+#[test]
+fn nothing_is_begun_for_a_hold_that_has_ended_while_the_eyes_looked() {
+    for asks in [Request::Release, Request::None] {
+        let mut machine = machine();
+        let mut o = voter();
+        assert_eq!(actions(&mut machine, NOW), [Action::Look]);
+        machine.handle(Event::Asks(asks), NOW);
+        machine.seen(sight(&o), &config(), NOW);
+        assert_eq!(actions(&mut machine, NOW), [Action::Look]);
+        // The next look tells.
+        o.request = asks;
+        machine.seen(sight(&o), &config(), NOW);
+        let then = actions(&mut machine, NOW);
+        assert_ne!(did(&then), Some(&Task::Take(Step::ConfirmVoter)));
+        assert!(did(&then).is_some(), "{then:?}");
+    }
+    // What the eyes have seen already is nothing new.
+    let mut machine = machine();
+    let o = voter();
+    assert_eq!(actions(&mut machine, NOW), [Action::Look]);
+    machine.handle(Event::Asks(Request::Hold), NOW);
+    machine.seen(sight(&o), &config(), NOW);
+    let then = actions(&mut machine, NOW);
+    assert_eq!(did(&then), Some(&Task::Take(Step::ConfirmVoter)));
+}
+
+#[test]
+fn looks_and_tasks_never_overlap_whatever_happens_meanwhile() {
+    let events = || {
+        [
+            Event::Changed,
+            Event::Asks(Request::Release),
+            stop_for("hatwo", 2),
+            Event::PeerWoke,
+        ]
+    };
+    let mut machine = machine();
+    let o = voter();
+    assert_eq!(actions(&mut machine, NOW), [Action::Look]);
+    let busy = |machine: &mut Machine| {
+        for event in events() {
+            machine.handle(event, NOW);
+            let at = NOW + LONGEST_RETRY * 2;
+            let both = |action: &Action| matches!(action, Action::Look | Action::Do(_));
+            assert!(!actions(machine, at).iter().any(both), "two at a time");
+        }
+    };
+    let mut looking = machine.clone();
+    busy(&mut looking);
+    machine.seen(sight(&o), &config(), NOW);
+    assert!(did(&actions(&mut machine, NOW)).is_some());
+    busy(&mut machine);
+    // Nor does a result that nobody waits for end anything.
+    machine.seen(sight(&o), &config(), NOW);
+    busy(&mut machine);
+}
