@@ -12,6 +12,8 @@ mod guard;
 mod identity;
 mod logs;
 mod recover;
+#[cfg(test)]
+mod refusals;
 mod rejoin;
 mod services;
 pub mod split_brain;

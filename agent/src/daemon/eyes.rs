@@ -4,15 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use two_node_ha_pacemaker::lock;
 use two_node_ha_planner::machine::Sight;
-use two_node_ha_planner::observation::{Mount, Services};
+use two_node_ha_planner::observation::Mount;
 
 use super::shared::Shared;
-use crate::act::{Actor, FAILOVER_UNIT};
-use crate::k8s::gated_units;
+use crate::act::Actor;
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
-use crate::observe::{live, volume};
-use crate::systemd::UnitState;
+use crate::observe::{live, units, volume};
 
 /// What a look goes on from.
 #[derive(Debug, Default)]
@@ -39,19 +37,7 @@ impl Eyes {
             Ok(mount) => mount,
             Err(error) => Mount::Foreign(format!("unknown: {error}")),
         };
-        let mut units = gated_units(config);
-        units.push(FAILOVER_UNIT.into());
-        let (services, failover_unit) = match actor.systemd.states(&units) {
-            Ok(states) => {
-                let unit = states.get(FAILOVER_UNIT).copied();
-                let up = matches!(unit, Some(UnitState::Active | UnitState::Changing));
-                (live::services(config, &states), up)
-            }
-            Err(error) => {
-                tracing::error!(%error, "the services' states are unknown");
-                (Services::Partly, true)
-            }
-        };
+        let (services, failover_unit) = units::look(&*actor.systemd, config);
         let drbd = live::drbd(&*actor.runner, config);
         let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
             let (paths, config) = (paths.clone(), Arc::clone(config));

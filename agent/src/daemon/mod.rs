@@ -10,6 +10,8 @@ mod configuration;
 #[cfg(test)]
 mod crash;
 mod eyes;
+#[cfg(test)]
+mod given;
 mod health;
 mod notify;
 mod only;

@@ -5,4 +5,5 @@ pub mod live;
 pub mod logs;
 pub mod mounts;
 pub mod split_brain;
+pub mod units;
 pub mod volume;

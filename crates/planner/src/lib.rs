@@ -13,6 +13,8 @@ pub mod report;
 pub mod split_brain;
 mod step;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod two_nodes;
 #[cfg(any(test, feature = "world"))]
 pub mod world;

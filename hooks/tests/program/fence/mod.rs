@@ -4,4 +4,5 @@
 
 mod constraints;
 mod deadlines;
+mod evidence;
 mod node;

@@ -2,6 +2,7 @@
 
 use two_node_ha_config::{Config, FencingMode};
 
+use super::arrivals;
 use crate::Database;
 use crate::observation::*;
 use crate::record::{Epoch, Phase};
@@ -37,6 +38,11 @@ fn reports() -> Vec<Asked<crate::report::Report>> {
             all.push(Asked::Answer(report(state, epoch)));
         }
     }
+    // On its way down; and one that cannot say which it was on the first day.
+    let mut leaving = report(State::Draining, 1);
+    leaving.datastore_running = true;
+    all.push(Asked::Answer(leaving));
+    all.push(Asked::Answer(report(State::Blocked, 0)));
     all
 }
 
@@ -82,6 +88,8 @@ pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
         (Services::Stopped, false, false),
         (Services::Stopped, true, false),
         (Services::Partly, true, false),
+        // The token was taken away by hand.
+        (Services::Running, false, true),
         (Services::Running, true, false),
         (Services::Running, true, true),
     ];
@@ -92,16 +100,21 @@ pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
             for (mount, role) in [
                 (Mount::None, Role::Secondary),
                 (Mount::ReadWrite, Role::Primary),
+                // DRBD's role and the mounts are not read in one moment.
+                (Mount::ReadWrite, Role::Secondary),
                 (Mount::ReadOnly, Role::Primary),
             ] {
                 o.drbd.role = role;
-                o.mount = mount;
+                o.mount = mount.clone();
                 // Nothing of a volume can be seen that is not mounted.
                 if o.mount != Mount::ReadWrite && epoch != Known::Absent {
                     continue;
                 }
                 o.epoch = epoch.clone();
                 for request in [Request::None, Request::Hold, Request::Release] {
+                    if role == Role::Secondary && mount != Mount::None && request != Request::Hold {
+                        continue;
+                    }
                     o.request = request;
                     for highest in [0, 1, 2] {
                         o.journal.highest_epoch = highest;
@@ -109,8 +122,17 @@ pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
                             (o.services, o.token, o.confirmed) = (services, token, confirmed);
                             for report in reports() {
                                 o.peer_report = report;
-                                for node in [PeerNode::Online, PeerNode::Down, PeerNode::Lost] {
-                                    o.peer_node = Asked::Answer(node);
+                                for node in [
+                                    Asked::NotYet,
+                                    Asked::Answer(PeerNode::Online),
+                                    Asked::Answer(PeerNode::Down),
+                                    Asked::Answer(PeerNode::Lost),
+                                ] {
+                                    // Only who holds asks Pacemaker.
+                                    if node == Asked::NotYet && request != Request::Hold {
+                                        continue;
+                                    }
+                                    o.peer_node = node;
                                     for stopped in [false, true] {
                                         o.peer_stopped = stopped;
                                         check(&o);
@@ -184,8 +206,12 @@ fn peer_is_safe(o: &Observation, config: &Config) -> bool {
         }
 }
 
+pub fn ensure(holds: bool, broken: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(broken) }
+}
+
 fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'static str> {
-    let ensure = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
+    arrivals::check(o, d)?;
     let known = match &o.epoch {
         Known::Present(epoch) => Some(epoch.epoch),
         Known::Absent | Known::Unreadable(_) => None,
@@ -503,7 +529,8 @@ fn while_the_volume_stands_still_nothing_of_it_is_touched_and_drbd_asks_again_on
             && !o.peer_stopped
             && o.journal.highest_epoch == 1;
         let ends = o.services == Services::Stopped && !o.token || o.confirmed;
-        if !first || !ends || o.mount != Mount::ReadWrite {
+        let volume = o.mount == Mount::ReadWrite && o.drbd.role == Role::Primary;
+        if !first || !ends || !volume {
             return;
         }
         suspended(o, |o| {
