@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use two_node_ha_command::Interrupt;
 use two_node_ha_command::scripted::Scripted;
-use two_node_ha_dqlite::{NodeInfo, Role, write_info};
+use two_node_ha_dqlite::{NodeInfo, Role, write_cluster, write_info};
 use two_node_ha_planner::record::{Epoch, Journal};
 use two_node_ha_planner::{Database, Step, Target};
 
@@ -159,8 +159,10 @@ impl Node {
                     role: Role::Spare,
                 };
                 write_info(&raft, &member).unwrap();
-                // raft's own: a database that has been started.
-                fs::write(raft.join("metadata1"), [0; 32]).unwrap();
+                write_cluster(&raft, &[member]).unwrap();
+                // raft's own, of a database that has been started: format, version, term and vote.
+                let metadata = [1_u64, 1, 1, 0].map(u64::to_le_bytes).concat();
+                fs::write(raft.join("metadata1"), metadata).unwrap();
             }
             node.lead(database, Target::Spare);
         }

@@ -7,7 +7,7 @@ use two_node_ha_planner::machine::Sight;
 use two_node_ha_planner::observation::Mount;
 
 use super::shared::Shared;
-use crate::act::Actor;
+use crate::act::{Actor, FAILOVER_UNIT, gated_units};
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::observe::{live, units, volume};
@@ -37,7 +37,8 @@ impl Eyes {
             Ok(mount) => mount,
             Err(error) => Mount::Foreign(format!("unknown: {error}")),
         };
-        let (services, failover_unit) = units::look(&*actor.systemd, config);
+        let names = (gated_units(config), FAILOVER_UNIT);
+        let (services, failover_unit) = units::look(&*actor.systemd, config, names);
         let drbd = live::drbd(&*actor.runner, config);
         let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
             let (paths, config) = (paths.clone(), Arc::clone(config));

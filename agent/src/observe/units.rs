@@ -4,19 +4,20 @@ use two_node_ha_config::Config;
 use two_node_ha_planner::observation::Services;
 
 use super::live;
-use crate::act::FAILOVER_UNIT;
-use crate::k8s::gated_units;
 use crate::systemd::{UnitState, Units};
 
-/// How the services stand, and whether the failover unit is up or on its way. Of a systemd that does not
-/// answer the worst is assumed: something may run, and somebody holds the role.
+/// How the services stand, of which these are the units, and whether the failover unit is up or on its way.
+/// Of a systemd that does not answer the worst is assumed: something may run, and somebody holds the role.
 #[must_use]
-pub fn look(systemd: &dyn Units, config: &Config) -> (Services, bool) {
-    let mut units = gated_units(config);
-    units.push(FAILOVER_UNIT.into());
+pub fn look(
+    systemd: &dyn Units,
+    config: &Config,
+    (mut units, failover): (Vec<String>, &str),
+) -> (Services, bool) {
+    units.push(failover.to_owned());
     match systemd.states(&units) {
         Ok(states) => {
-            let unit = states.get(FAILOVER_UNIT).copied();
+            let unit = states.get(failover).copied();
             let up = matches!(unit, Some(UnitState::Active | UnitState::Changing));
             (live::services(config, &states), up)
         }
@@ -78,10 +79,15 @@ mod tests {
         }
     }
 
+    const FAILOVER: &str = "failover.service";
+
+    fn seen(systemd: &Systemd) -> (Services, bool) {
+        look(systemd, &config(), (Vec::new(), FAILOVER))
+    }
+
     #[test]
     fn services_of_which_systemd_says_nothing_are_not_taken_for_stopped_nor_the_role_for_free() {
-        let seen = look(&Systemd(None), &config());
-        assert_eq!(seen, (Services::Partly, true));
+        assert_eq!(seen(&Systemd(None)), (Services::Partly, true));
     }
 
     #[test]
@@ -92,8 +98,8 @@ mod tests {
             (UnitState::Active, true),
             (UnitState::Changing, true),
         ] {
-            let states = HashMap::from([(FAILOVER_UNIT.to_owned(), state)]);
-            let seen = look(&Systemd(Some(states)), &config());
+            let states = HashMap::from([(FAILOVER.to_owned(), state)]);
+            let seen = seen(&Systemd(Some(states)));
             assert_eq!(seen, (Services::Stopped, holds), "{state:?}");
         }
     }
