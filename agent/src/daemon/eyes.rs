@@ -7,7 +7,8 @@ use two_node_ha_planner::machine::Sight;
 use two_node_ha_planner::observation::Mount;
 
 use super::shared::Shared;
-use crate::act::{Actor, FAILOVER_UNIT, gated_units};
+use crate::act::{Actor, FAILOVER_UNIT};
+use crate::k8s::gated_units;
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::observe::{live, units, volume};
