@@ -2,8 +2,6 @@
 #![allow(dead_code)]
 
 // The program's own modules: it is no library.
-#[path = "../../src/answer.rs"]
-mod answer;
 #[path = "../check.rs"]
 mod check;
 #[path = "../../src/handler.rs"]
