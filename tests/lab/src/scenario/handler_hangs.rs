@@ -1,6 +1,7 @@
 //! Pacemaker's tools hang, or refuse, while a fence handler needs them and the database's I/O stands
 //! still.
 
+use super::return_as_spare::in_sync;
 use super::{COMMAND, SETTLE, Scenario, Stage, hooks, link};
 use crate::agent;
 use crate::client::Lab;
@@ -34,6 +35,9 @@ fn run(stage: &mut Stage) -> Result<()> {
     writer.wait_count(20, Duration::from_secs(120))?;
     hooks::with(stage, voter, DEADLINE, |stage| {
         TROUBLES.into_iter().try_for_each(|(what, body)| {
+            // Writes go on before the link is back, where DRBD has asked once more and was answered; and a
+            // link that is not there yet cannot be lost.
+            in_sync(&stage.lab, voter)?;
             trouble(&stage.lab, voter, what, body)?;
             // DRBD lets the I/O go on when the peer is back, whatever the handler could not say.
             writer.wait_after(SystemTime::now(), SETTLE).map(drop)
