@@ -12,8 +12,8 @@ use two_node_ha_fence::answer::{Answer, Code, Level};
 use crate::handler::Terms;
 use crate::journal::{Journal, Record};
 use crate::reboot;
-use crate::request::Request;
 use crate::root::Root;
+use two_node_ha_drbd::request::Request;
 
 /// No code has been decided yet.
 const OPEN: i32 = -1;

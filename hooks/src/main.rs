@@ -19,7 +19,6 @@ mod handler;
 mod handlers;
 mod journal;
 mod reboot;
-mod request;
 mod root;
 mod settings;
 mod watchdog;
@@ -31,11 +30,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::call::Call;
-use crate::request::Request;
 use crate::root::Root;
 use crate::settings::Settings;
 use crate::watchdog::Watchdog;
 use two_node_ha_drbd::Handler;
+use two_node_ha_drbd::request::{self, Request};
 
 const USAGE: &str = "\
 usage: two-node-ha-hook HANDLER [minor-N|RESOURCE]

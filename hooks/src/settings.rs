@@ -9,9 +9,9 @@ use two_node_ha_config::{
 };
 
 use crate::handler::Terms;
-use crate::request::Request;
 use crate::root::Root;
 use two_node_ha_drbd::Handler;
+use two_node_ha_drbd::request::Request;
 use two_node_ha_fence::answer::{Code, Resync};
 
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";

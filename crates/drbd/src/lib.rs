@@ -19,6 +19,7 @@ mod model;
 mod proc;
 pub mod query;
 mod read_only;
+pub mod request;
 mod states;
 mod status;
 mod words;

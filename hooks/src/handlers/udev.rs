@@ -1,7 +1,7 @@
 //! A uevent: a wake-up for the agent, no more. 8.4 sends one at attach and at role changes and
 //! none for anything else, so that the state is always read again.
 
-use crate::request::Request;
+use two_node_ha_drbd::request::Request;
 use two_node_ha_fence::answer::{Answer, Level};
 
 /// Records the action and the device.

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::Path;
 
-use two_node_ha_drbd::Handler;
+use crate::Handler;
 
 /// Bytes of a value that are kept: none of DRBD's comes near.
 const VALUE_LIMIT: usize = 4096;

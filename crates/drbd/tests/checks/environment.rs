@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::request::Request;
 use two_node_ha_drbd::Handler;
+use two_node_ha_drbd::request::Request;
 
 /// The bytes are the handler's name, its argument and its variables, each ended by a zero, as in
 /// `/proc/PID/environ`.
