@@ -17,6 +17,8 @@ mod release;
 mod room;
 mod store;
 mod systemd;
+#[cfg(test)]
+mod systemd_as_told;
 
 use std::process::ExitCode;
 

@@ -1,10 +1,7 @@
 //! What a step refuses when the world is not as the plan saw it, and that nothing was changed then.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,54 +17,14 @@ use crate::datastore::Datastore;
 use crate::peer::client;
 use crate::peer::client::Peer;
 use crate::store::Record;
-use crate::systemd::{Error as UnitError, UnitState, Units};
+use crate::systemd::UnitState;
+use crate::systemd_as_told::AsTold;
 use two_node_ha_node::Paths;
 
 const WRITABLE: &str = "40 21 147:0 / /mnt/drbd0 rw,relatime - ext4 /dev/drbd0 rw\n";
 const READ_ONLY: &str = "40 21 147:0 / /mnt/drbd0 ro,relatime - ext4 /dev/drbd0 rw\n";
 const FOREIGN: &str = "40 21 0:42 / /mnt/drbd0 rw,relatime - tmpfs tmpfs rw\n";
 const NOTHING: &str = "";
-
-/// A systemd whose units are as a test says, stopped otherwise, and that notes what it starts.
-#[derive(Debug, Clone, Default)]
-struct Systemd {
-    states: Rc<RefCell<HashMap<String, UnitState>>>,
-    started: Rc<RefCell<Vec<String>>>,
-}
-
-impl Units for Systemd {
-    fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, UnitError> {
-        let states = self.states.borrow();
-        let state = |unit: &String| states.get(unit).copied().unwrap_or(UnitState::Stopped);
-        Ok(units
-            .iter()
-            .map(|unit| (unit.clone(), state(unit)))
-            .collect())
-    }
-
-    fn start(
-        &self,
-        units: &[String],
-        _: Duration,
-        _: &Interrupt,
-        _: &mut dyn FnMut(),
-    ) -> Result<(), UnitError> {
-        self.started.borrow_mut().extend_from_slice(units);
-        Ok(())
-    }
-
-    fn stop(&self, _: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {
-        panic!("nobody asked for it")
-    }
-
-    fn kill(&self, _: &str) {
-        panic!("nobody asked for it")
-    }
-
-    fn shutting_down(&self) -> bool {
-        false
-    }
-}
 
 /// Neither the peer nor the datastore is asked anything.
 #[derive(Debug)]
@@ -112,7 +69,7 @@ impl Datastore for Nobody {
 
 struct Node {
     actor: Actor,
-    systemd: Systemd,
+    systemd: AsTold,
     _dir: tempfile::TempDir,
 }
 
@@ -122,7 +79,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::rooted(dir.path().to_path_buf());
         let config = Arc::new(config());
-        let systemd = Systemd::default();
+        let systemd = AsTold::default();
         let actor = Actor {
             node: config.this_node().unwrap().clone(),
             peer: config.peer_node().unwrap().clone(),

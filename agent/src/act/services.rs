@@ -204,51 +204,8 @@ pub(super) fn is_kept(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{is_raft_file, start_all};
-    use crate::systemd::{Error as UnitError, UnitState, Units};
-    use std::cell::RefCell;
-    use std::collections::HashMap;
-    use std::time::Duration;
+    use crate::systemd_as_told::AsTold;
     use two_node_ha_command::Interrupt;
-
-    /// A systemd on which one unit fails to start.
-    #[derive(Debug)]
-    struct Failing(&'static str, RefCell<Vec<String>>);
-
-    impl Units for Failing {
-        fn states(&self, _: &[String]) -> Result<HashMap<String, UnitState>, UnitError> {
-            panic!("nobody asked for it")
-        }
-
-        fn start(
-            &self,
-            units: &[String],
-            within: Duration,
-            _: &Interrupt,
-            _: &mut dyn FnMut(),
-        ) -> Result<(), UnitError> {
-            self.1.borrow_mut().extend_from_slice(units);
-            match units.iter().find(|unit| *unit == self.0) {
-                None => Ok(()),
-                Some(unit) => Err(UnitError::Slow {
-                    action: "start",
-                    unit: unit.clone(),
-                    waited: within,
-                }),
-            }
-        }
-
-        fn stop(&self, _: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {
-            panic!("nobody asked for it")
-        }
-
-        fn kill(&self, _: &str) {
-            panic!("nobody asked for it")
-        }
-
-        fn shutting_down(&self) -> bool {
-            false
-        }
-    }
 
     #[test]
     fn a_service_that_writes_no_database_and_does_not_start_fails_no_voter() {
@@ -266,14 +223,17 @@ mod tests {
             ("containerd", false),
             ("kubelet", false),
         ] {
-            let systemd = Failing(fails, RefCell::default());
+            let systemd = AsTold {
+                slow: Some(fails),
+                ..AsTold::default()
+            };
             let (databases, others) = (owned(&databases), owned(&others));
             let units = (&*databases, &*others);
             let started = start_all(&systemd, units, &Interrupt::default(), &mut |_| {});
             assert_eq!(started.is_err(), matters, "{fails}");
             if !matters {
                 let all = ["k8sd", "k8s-dqlite", "containerd", "kubelet"];
-                assert_eq!(*systemd.1.borrow(), all);
+                assert_eq!(*systemd.started.borrow(), all);
             }
         }
     }

@@ -30,64 +30,24 @@ pub fn look(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::time::Duration;
-
-    use two_node_ha_command::Interrupt;
     use two_node_ha_planner::world::config;
 
     use super::*;
-    use crate::systemd::Error;
-
-    /// A systemd that answers this, or not at all.
-    #[derive(Debug)]
-    struct Systemd(Option<HashMap<String, UnitState>>);
-
-    impl Units for Systemd {
-        fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error> {
-            let Some(states) = &self.0 else {
-                return Err(Error::Slow {
-                    action: "list",
-                    unit: units[0].clone(),
-                    waited: Duration::from_secs(25),
-                });
-            };
-            let state = |unit: &String| states.get(unit).copied().unwrap_or(UnitState::Stopped);
-            Ok(units.iter().map(|u| (u.clone(), state(u))).collect())
-        }
-
-        fn start(
-            &self,
-            _: &[String],
-            _: Duration,
-            _: &Interrupt,
-            _: &mut dyn FnMut(),
-        ) -> Result<(), Error> {
-            panic!("nobody asked for it")
-        }
-
-        fn stop(&self, _: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), Error> {
-            panic!("nobody asked for it")
-        }
-
-        fn kill(&self, _: &str) {
-            panic!("nobody asked for it")
-        }
-
-        fn shutting_down(&self) -> bool {
-            panic!("nobody asked for it")
-        }
-    }
+    use crate::systemd_as_told::AsTold;
 
     const FAILOVER: &str = "failover.service";
 
-    fn seen(systemd: &Systemd) -> (Services, bool) {
+    fn seen(systemd: &AsTold) -> (Services, bool) {
         look(systemd, &config(), (Vec::new(), FAILOVER))
     }
 
     #[test]
     fn services_of_which_systemd_says_nothing_are_not_taken_for_stopped_nor_the_role_for_free() {
-        assert_eq!(seen(&Systemd(None)), (Services::Partly, true));
+        let systemd = AsTold {
+            silent: true,
+            ..AsTold::default()
+        };
+        assert_eq!(seen(&systemd), (Services::Partly, true));
     }
 
     #[test]
@@ -98,9 +58,10 @@ mod tests {
             (UnitState::Active, true),
             (UnitState::Changing, true),
         ] {
-            let states = HashMap::from([(FAILOVER.to_owned(), state)]);
-            let seen = seen(&Systemd(Some(states)));
-            assert_eq!(seen, (Services::Stopped, holds), "{state:?}");
+            let systemd = AsTold::default();
+            let units = &systemd.states;
+            units.borrow_mut().insert(FAILOVER.to_owned(), state);
+            assert_eq!(seen(&systemd), (Services::Stopped, holds), "{state:?}");
         }
     }
 }
