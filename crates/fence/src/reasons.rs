@@ -232,10 +232,19 @@ pub fn undecided(s: &Situation<'_>, why: &str) -> String {
     let Subject { peer, mode, .. } = s.subject;
     let trouble = s.done.trouble.as_deref().unwrap_or("no reason was given");
     let placing = match (s.done.removal, &s.done.trouble) {
-        (Removal::Failed, _) => format!(
-            ". The constraint that this call has placed may still be there and keep {peer} from being \
-             promoted ({trouble}): the agent takes it away once both copies are the same again"
-        ),
+        (Removal::Failed, _) => {
+            let by_hand = s.done.tried.first().map_or_else(String::new, |tried| {
+                format!(
+                    "; by hand: `cibadmin --delete --xml-text '{}'`",
+                    tried.name()
+                )
+            });
+            format!(
+                ". The constraint that this call has placed may still be there and keep {peer} from \
+                 being promoted ({trouble}): the agent takes it away once both copies are the same \
+                 again{by_hand}"
+            )
+        }
         (Removal::NotTried | Removal::Settled, None) => String::new(),
         (Removal::NotTried | Removal::Settled, Some(trouble)) => {
             format!(" (the last change of the CIB: {trouble})")

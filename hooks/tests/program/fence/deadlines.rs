@@ -132,6 +132,10 @@ fn a_call_that_could_not_take_its_constraint_away_says_so_in_time() {
         reason.contains("may still be there and keep beta from being promoted"),
         "{reason}"
     );
+    assert!(
+        reason.contains("`cibadmin --delete --xml-text '<rsc_location "),
+        "{reason}"
+    );
 }
 
 #[test]
