@@ -100,11 +100,6 @@ impl Knowledge {
         self.promotion = Asked::NotYet;
         self.round += 1;
     }
-
-    /// Whether anything is being asked that a plan may wait for.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking_peer || self.asking_pacemaker
-    }
 }
 
 #[cfg(test)]

@@ -154,11 +154,8 @@ impl Machine {
                     self.before = Some(Box::new((o, decision)));
                     return;
                 }
+                // In a plan that begins with a question nothing but questions follows.
                 step => {
-                    // A question comes first in a plan; what follows needs its answer.
-                    if self.knowledge.is_asking() && decision.steps.first() != Some(step) {
-                        break;
-                    }
                     let step = step.clone();
                     self.take(step, o, decision);
                     return;

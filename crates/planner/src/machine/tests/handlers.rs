@@ -78,6 +78,11 @@ fn what_is_too_long_ago_takes_no_primary_away_neither_at_once_nor_later() {
     let late = Action::Say(Remark::TooLate("local-io-error".into()));
     assert!(then.contains(&late), "{then:?}");
     assert_eq!(did(&then), Some(&Task::Take(Step::ConfirmVoter)));
+    // The last moment is not too long ago.
+    let mut just = machine.clone();
+    just.handle(called(4, Wants::Demotion, long - 1), NOW);
+    just.done(Ok(Outcome::VoterConfirmed), NOW);
+    assert_eq!(did(&looks(&mut just, &o, NOW)), Some(&demote()));
     // While the hands are at something else.
     machine.handle(called(4, Wants::Demotion, long - 2), NOW);
     let now = Duration::from_secs(2);

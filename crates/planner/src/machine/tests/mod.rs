@@ -5,6 +5,8 @@ mod orders;
 mod pacemaker;
 mod reads;
 mod resolution;
+mod says;
+mod sight;
 
 use std::time::Duration;
 

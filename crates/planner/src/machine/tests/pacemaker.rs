@@ -14,10 +14,10 @@ fn step(step: Step) -> Work {
     }
 }
 
-fn copy() -> Work {
+fn resolves(step: resolve::Step) -> Work {
     Work::Resolve {
         ticket: 1,
-        step: resolve::Step::Copy,
+        step,
         resolution: Box::new(Resolution::new("hatwo", "haone", false)),
     }
 }
@@ -39,7 +39,9 @@ fn what_takes_long_gives_way_to_a_release_and_to_the_end_of_a_hold_and_to_nothin
         (step(Step::StopServices), false, false),
         (step(Step::AskFencePeer), false, false),
         (Work::StopForPeer(1), false, false),
-        (copy(), true, true),
+        (resolves(resolve::Step::Copy), true, true),
+        (resolves(resolve::Step::Ban), true, false),
+        (resolves(resolve::Step::Demote), false, false),
         (Work::Demote("pri-lost".into()), true, false),
     ] {
         let asks = |request| interrupts(work.clone(), Event::Asks(request));
@@ -49,7 +51,7 @@ fn what_takes_long_gives_way_to_a_release_and_to_the_end_of_a_hold_and_to_nothin
         assert_eq!(asks(Request::None), gone, "{work:?}");
         assert!(!interrupts(work.clone(), Event::Changed));
         let stop = interrupts(work.clone(), stop_for("hatwo", 2));
-        assert_eq!(stop, work == copy(), "{work:?}");
+        assert_eq!(stop, work == resolves(resolve::Step::Copy), "{work:?}");
     }
 }
 

@@ -226,6 +226,16 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
         (d.state == State::Blocked) == d.remedy.is_some(),
         "blocked, and only then, a remedy",
     )?;
+    let asks = |step: &Step| {
+        matches!(
+            step,
+            Step::AskPeer | Step::AskPacemaker | Step::AskPromotion
+        )
+    };
+    ensure(
+        !d.steps.first().is_some_and(asks) || d.steps.iter().all(asks),
+        "what follows a question needs its answer",
+    )?;
     let mut stopped = o.services == Services::Stopped && !o.token;
     let mut moved = false;
     for step in &d.steps {
