@@ -166,6 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn a_takeover_keeps_what_was_confirmed_and_what_has_become_a_base() {
+        let mut first = Epoch::first("haone");
+        let end = Position { term: 3, index: 50 };
+        first.confirmed.insert(Database::K8sd, end);
+        let astray = Astray {
+            node: "hatwo".into(),
+            first: 40,
+            last: 45,
+            since: 0,
+            until: 9,
+        };
+        first.astray.insert(Database::K8sDqlite, astray.clone());
+        first.done(Database::K8sDqlite);
+        let second = first.taken_over_by("hatwo");
+        assert_eq!(second.confirmed.get(&Database::K8sd), Some(&end));
+        assert_eq!(second.taken.get(&Database::K8sDqlite), Some(&astray));
+        assert!(second.astray.is_empty(), "it has come onto the volume");
+    }
+
+    #[test]
     fn a_record_without_what_was_added_since_still_reads() {
         let second = Epoch::first("haone").taken_over_by("hatwo");
         let text = serde_json::to_string(&second).unwrap();

@@ -158,3 +158,24 @@ fn version(in_progress: Option<&InProgress>) -> u32 {
         Some(_) => Journal::VERSION,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_that_are_given_up_are_forgotten_and_the_directories_made_for_them_with_them() {
+        let mut journal = Journal::new("haone");
+        journal.saw_epoch(4);
+        journal.spare_epoch = [(Database::K8sd, 3), (Database::K8sDqlite, 4)].into();
+        let before = journal.clone();
+        journal.forget_above(4);
+        assert_eq!(journal, before);
+        journal.forget_above(3);
+        assert_eq!(journal.highest_epoch, 3);
+        assert_eq!(journal.spare_epoch, [(Database::K8sd, 3)].into());
+        journal.forget_above(2);
+        assert_eq!(journal.highest_epoch, 2);
+        assert_eq!(journal.spare_epoch, [].into());
+    }
+}

@@ -152,12 +152,14 @@ fn behind(logs: &[(Database, Logs)]) -> Option<Order> {
         };
         all = match (all, parting.relation) {
             (all, Order::Same) => all,
-            (Order::Same, one @ (Order::AAhead | Order::BAhead)) => one,
-            (all, one) if all == one && all != Order::Diverged => all,
-            _ => return None,
+            (Order::Same | Order::AAhead, Order::AAhead) => Order::AAhead,
+            (Order::Same | Order::BAhead, Order::BAhead) => Order::BAhead,
+            (_, Order::AAhead | Order::BAhead | Order::Diverged | Order::Unconnected) => {
+                return None;
+            }
         };
     }
-    (all != Order::Unconnected).then_some(all)
+    Some(all)
 }
 
 fn holds_all(ahead: &Side, behind: &Side) -> String {

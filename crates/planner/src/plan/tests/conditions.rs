@@ -1,12 +1,13 @@
 //! One condition each: the least that differs between a node that may go on and one that may not.
 
+use two_node_ha_config::FencingMode;
 use two_node_ha_dqlite::Position;
 
 use crate::observation::*;
 use crate::record::{Epoch, Phase};
 use crate::report::{Report, SpareLog};
 use crate::world::*;
-use crate::{Database, Decision, State, Step, Target};
+use crate::{Database, Decision, State, Step, Target, plan};
 
 /// haone holds the volume of `epoch`, and hatwo is down.
 fn holding(epoch: Epoch) -> Observation {
@@ -317,4 +318,71 @@ fn a_constraint_that_is_taken_away_is_named_with_whom_it_kept_from_being_promote
     o.promotion = Asked::Answer(Promotion::PeerForbidden("fence-r0".into()));
     let why = decide(&o).reasons.join(" ");
     assert!(why.contains("fence-r0") && why.contains("hatwo"), "{why}");
+}
+
+#[test]
+fn while_nothing_is_known_of_a_voter_a_spare_that_runs_goes_on_and_one_that_does_not_waits() {
+    for (services, state) in [
+        (Services::Running, State::SecondaryRunning),
+        (Services::Partly, State::SecondaryWait),
+        (Services::Stopped, State::SecondaryWait),
+    ] {
+        let mut o = spare();
+        o.services = services;
+        o.peer_report = Asked::NotYet;
+        let decision = decide(&o);
+        assert_eq!(
+            (decision.state, decision.steps),
+            (state, vec![Step::AskPeer])
+        );
+        o.peer_report = Asked::Silent("no route to host".into());
+        waits(&decide(&o), state, "no route to host");
+        o.peer_report = Asked::Answer(report(State::PrimaryPrep, 2));
+        waits(&decide(&o), state, "runs no voter yet");
+    }
+}
+
+#[test]
+fn an_epoch_is_remembered_before_anything_is_done_on_a_volume_that_has_it_and_only_once() {
+    let mut o = holding(Epoch::first("hatwo"));
+    o.journal.highest_epoch = 0;
+    assert_eq!(decide(&o).steps, [Step::RememberEpoch(1)]);
+    o.journal.highest_epoch = 1;
+    assert_eq!(decide(&o).steps[0], Step::BeginEpoch);
+}
+
+#[test]
+fn a_takeover_needs_no_more_than_the_identity_of_a_spare_but_a_first_days_directory_in_order() {
+    let trap = Contents::Trap("half a log".into());
+    let mut o = holding(Epoch::first("hatwo"));
+    each(&mut o, |d| d.spare = trap.clone());
+    assert_eq!(decide(&o).steps[0], Step::BeginEpoch);
+    each(&mut o, |d| {
+        (d.leads, d.spare) = (LinkTarget::Directory, Contents::Missing);
+        d.original = Contents::Database;
+    });
+    assert_eq!(decide(&o).steps[0], Step::BeginEpoch);
+    each(&mut o, |d| d.original = trap.clone());
+    let decision = decide(&o);
+    assert_eq!(decision.state, State::Blocked, "{decision:?}");
+    assert!(decision.reasons[0].contains("half a log"), "{decision:?}");
+}
+
+#[test]
+fn the_policy_to_go_on_without_fencing_is_warned_of_only_where_it_is_in_force() {
+    for (mode, without_fencing, told) in [
+        (FencingMode::Stonith, false, false),
+        (FencingMode::Stonith, true, false),
+        (FencingMode::Constraint, false, false),
+        (FencingMode::Constraint, true, true),
+        (FencingMode::None, false, false),
+        (FencingMode::None, true, true),
+    ] {
+        let mut config = config();
+        config.fencing.mode = mode;
+        config.fencing.promote_without_fencing = without_fencing;
+        let warnings = plan(&spare(), &config).warnings.join(" ");
+        let about = warnings.contains("fencing.promote_without_fencing is on");
+        assert_eq!(about, told, "{mode:?} {without_fencing}: {warnings}");
+    }
 }

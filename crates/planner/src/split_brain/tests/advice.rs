@@ -54,10 +54,32 @@ fn the_node_with_every_entry_of_the_other_is_kept() {
     let (mut a, mut b) = pair();
     with_logs(&mut a, &[1, 2], &[1, 2, 3, 4]);
     with_logs(&mut b, &[1, 2], &[1, 2]);
-    assert_eq!(kept(&a, &b).0, "haone");
+    let (node, why) = kept(&a, &b);
+    assert_eq!(node, "haone");
+    assert!(
+        why.contains("on haone hold every entry of those on hatwo"),
+        "{why}"
+    );
     assert_eq!(kept(&b, &a).0, "haone");
     // One database says so and the other the contrary.
     with_logs(&mut b, &[1, 2, 3], &[1, 2]);
+    assert!(matches!(advise(&a, &b).advice, Advice::CannotTell { .. }));
+}
+
+#[test]
+fn a_node_that_is_ahead_in_either_database_or_in_both_is_kept_while_the_other_is_ahead_in_none() {
+    let (mut a, mut b) = pair();
+    with_logs(&mut b, &[1, 2], &[1, 2]);
+    let longer: &[u32] = &[1, 2, 3];
+    for (k8sd, k8s_dqlite) in [(longer, &[1, 2][..]), (&[1, 2], longer), (longer, longer)] {
+        with_logs(&mut a, k8sd, k8s_dqlite);
+        assert_eq!(kept(&a, &b), kept(&b, &a));
+        assert_eq!(kept(&a, &b).0, "haone");
+    }
+    // Each has what the other has not, of one database.
+    with_logs(&mut a, longer, &[1, 9]);
+    assert!(matches!(advise(&a, &b).advice, Advice::CannotTell { .. }));
+    with_logs(&mut a, &[1, 9], longer);
     assert!(matches!(advise(&a, &b).advice, Advice::CannotTell { .. }));
 }
 
@@ -88,4 +110,21 @@ fn what_is_no_split_brain_is_called_none() {
     let (a, _) = pair();
     b.generation.clone_from(&a.generation);
     assert!(matches!(advise(&a, &b).advice, Advice::None { .. }));
+}
+
+#[test]
+fn where_no_generation_is_known_the_handler_of_either_node_says_whether_it_is_a_split_brain() {
+    let (mut a, mut b) = pair();
+    b.generation = Err("no such resource".into());
+    let called = vec!["evidence".to_owned()];
+    for (of_a, of_b, none) in [
+        (vec![], vec![], true),
+        (called.clone(), vec![], false),
+        (vec![], called.clone(), false),
+        (called.clone(), called, false),
+    ] {
+        (a.evidence, b.evidence) = (of_a, of_b);
+        let advice = advise(&a, &b).advice;
+        assert_eq!(matches!(advice, Advice::None { .. }), none, "{advice:?}");
+    }
 }

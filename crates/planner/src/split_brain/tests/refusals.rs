@@ -1,7 +1,7 @@
 //! What is refused, and with which words.
 
 use super::cases::{side, voter};
-use crate::observation::{Known, Mount};
+use crate::observation::{Known, Mount, Role};
 use crate::record::{CopyMade, Resolution};
 use crate::split_brain::Cluster;
 use crate::split_brain::plan::{Next, On, Order, Step, asked, next};
@@ -33,13 +33,19 @@ fn nodes_that_are_only_disconnected_are_told_so_and_nothing_is_given_up() {
 fn without_identifiers_the_handler_s_word_is_needed() {
     let (winner, mut loser) = pair();
     loser.generation = Err("no such resource".into());
-    assert_eq!(
-        next(&winner, &loser, &ORDER),
-        Next::Take(On::Loser, Step::Begin)
-    );
-    let (mut winner, mut loser) = (winner, loser);
-    winner.evidence.clear();
-    loser.evidence.clear();
+    let (mut silent_winner, mut silent_loser) = (winner.clone(), loser.clone());
+    silent_winner.evidence.clear();
+    silent_loser.evidence.clear();
+    // That of either node is enough.
+    for (winner, loser) in [
+        (&winner, &loser),
+        (&silent_winner, &loser),
+        (&winner, &silent_loser),
+    ] {
+        let begin = Next::Take(On::Loser, Step::Begin);
+        assert_eq!(next(winner, loser, &ORDER), begin);
+    }
+    let (winner, loser) = (silent_winner, silent_loser);
     assert!(refused(&winner, &loser).contains("hatwo: no such resource"));
 }
 
@@ -73,6 +79,10 @@ fn a_volume_in_use_without_pacemaker_is_left_to_the_operator() {
     loser = voter(loser);
     assert!(refused(&winner, &loser).contains("Pacemaker does not run there"));
     loser.mount = Mount::None;
+    for role in [Role::Secondary, Role::Primary] {
+        loser.role = role;
+        assert!(refused(&winner, &loser).contains("Pacemaker does not run there"));
+    }
     loser.held = false;
     assert_eq!(
         next(&winner, &loser, &ORDER),
@@ -140,16 +150,17 @@ fn both_nodes_note_the_same_resolution_and_the_one_of_before_goes_from_the_winne
     };
     let strings = |on, mark: &str, over: &str| (on, mark.to_owned(), over.to_owned());
     assert_eq!(begin(&winner, &loser), strings(On::Loser, "new", ""));
-    loser.resolution = Known::Present(Resolution::new("haone", "hatwo", false).marked("new"));
-    assert_eq!(begin(&winner, &loser), strings(On::Winner, "new", "old"));
+    // The loser's was begun by another command, whose mark it has.
+    loser.resolution = Known::Present(Resolution::new("haone", "hatwo", false).marked("begun"));
+    assert_eq!(begin(&winner, &loser), strings(On::Winner, "begun", "old"));
     // One of an older version stays, which would go on without a mark for ever.
-    for mark in ["new", ""] {
+    for mark in ["begun", ""] {
         winner.resolution = Known::Present(old.clone().marked(mark));
         let Next::Take(on, step) = next(&winner, &loser, &ORDER) else {
             panic!("it does not go on");
         };
         assert_ne!(step, Step::Begin);
-        let seen = if on == On::Winner { mark } else { "new" };
+        let seen = if on == On::Winner { mark } else { "begun" };
         let asked = asked(&winner, &loser, (on, &step), &ORDER, fresh);
         assert_eq!(asked.mark, seen);
     }
