@@ -2,7 +2,7 @@
 
 use two_node_ha_config::Difference;
 
-use super::exhaustive::every_observation;
+use super::observations::every_observation;
 use crate::observation::*;
 use crate::record::Epoch;
 use crate::world::*;

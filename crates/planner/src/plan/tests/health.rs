@@ -1,6 +1,6 @@
 //! A voter that runs and does not answer.
 
-use super::exhaustive::every_observation;
+use super::observations::every_observation;
 use crate::observation::*;
 use crate::record::Epoch;
 use crate::world::*;

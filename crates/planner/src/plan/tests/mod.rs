@@ -8,5 +8,6 @@ mod evidence;
 mod exhaustive;
 mod health;
 mod life;
+mod observations;
 mod refusals;
 mod silent;
