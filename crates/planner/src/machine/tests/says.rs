@@ -231,6 +231,17 @@ fn a_step_that_failed_is_shown_although_nothing_that_can_be_seen_is_different() 
 }
 
 #[test]
+fn a_step_that_is_named_again_is_taken_again_where_something_that_can_be_seen_is_different() {
+    let mut machine = machine();
+    let mut o = voter();
+    looks(&mut machine, &o, NOW);
+    machine.done(Ok(Outcome::Done), NOW);
+    o.drbd.summary = "Primary UpToDate, hatwo connects".into();
+    let then = looks(&mut machine, &o, NOW);
+    assert_eq!(did(&then), Some(&Task::Take(Step::ConfirmVoter)));
+}
+
+#[test]
 fn it_rests_where_it_waits_for_something_to_happen_and_not_while_it_is_at_something() {
     let (mut machine, o) = spare();
     assert!(machine.rests());

@@ -179,3 +179,36 @@ fn the_patience_with_a_silent_peer_is_over_after_the_configured_time_and_not_bef
         assert_eq!(o.peer_patience_over, over, "{waited:?}");
     }
 }
+
+#[test]
+fn after_a_while_what_was_learnt_is_old_except_to_a_spare_what_its_voter_has_said() {
+    let answered = || Asked::Answer(report(State::PrimaryRunning, 2));
+    for (request, knows, keeps) in [
+        (Request::None, answered(), true),
+        (
+            Request::None,
+            Asked::Silent("no route to host".into()),
+            false,
+        ),
+        (Request::Hold, answered(), false),
+        (Request::Release, answered(), false),
+    ] {
+        let mut machine = machine();
+        machine.turn = Turn::Over;
+        machine.retry = Some(NOW);
+        machine.request = request;
+        machine.own_disk = Some("it was full".into());
+        machine.knowledge.report = knows.clone();
+        machine.knowledge.node = Asked::Answer(PeerNode::Online);
+        machine.knowledge.promotion = Asked::Answer(Promotion::Allowed);
+        let then = actions(&mut machine, NOW);
+        assert_eq!(then.last(), Some(&Action::Look));
+        // It is asked anew, and until then the answer of before holds.
+        assert_eq!(then.contains(&Action::AskPeer), keeps, "{request:?}");
+        assert_eq!(machine.knowledge.report == knows, keeps, "{request:?}");
+        let node = &machine.knowledge.node;
+        assert_eq!(*node != Asked::NotYet, keeps, "{request:?}");
+        assert_eq!(machine.knowledge.promotion, Asked::NotYet, "{request:?}");
+        assert_eq!(machine.own_disk, None, "it may take changes again");
+    }
+}
