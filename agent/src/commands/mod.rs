@@ -15,7 +15,7 @@ pub mod render;
 pub mod split_brain;
 pub mod status;
 
-mod agent_socket;
+pub mod agent_socket;
 mod config_file;
 
 pub use config_file::{Selection, choose, load};

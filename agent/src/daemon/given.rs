@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
 use two_node_ha_planner::report::Report;
 use two_node_ha_planner::{Database, State, world};
 use two_node_ha_protocol::control::Status;
 
+use super::Event;
 use super::shared::Shared;
 use two_node_ha_node::Paths;
 
 /// hatwo's report, said by haone.
-fn report(state: State, epoch: u64) -> Report {
+pub(super) fn report(state: State, epoch: u64) -> Report {
     Report {
         node: "haone".into(),
         logs: BTreeMap::new(),
@@ -21,8 +22,16 @@ fn report(state: State, epoch: u64) -> Report {
     }
 }
 
-/// haone, which has the bundles of these epochs on the volume.
+/// haone, which has the bundles of these epochs on the volume; nobody hears its events.
 fn node(bundles: &[u64]) -> (Shared, tempfile::TempDir) {
+    node_that_tells(channel().0, bundles)
+}
+
+/// The same, whose events are heard at the other end.
+pub(super) fn node_that_tells(
+    events: Sender<Event>,
+    bundles: &[u64],
+) -> (Shared, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let config = Arc::new(world::config());
     let node = config.this_node().unwrap().clone();
@@ -42,12 +51,11 @@ fn node(bundles: &[u64]) -> (Shared, tempfile::TempDir) {
         }
     }
     fs::create_dir_all(paths.run()).unwrap();
-    let (events, _) = channel();
     (Shared::new(config, paths, node, events), dir)
 }
 
 /// haone's agent publishes this report.
-fn says(shared: &Shared, report: Report) {
+pub(super) fn says(shared: &Shared, report: Report) {
     let o = world::booted();
     let decision = world::decide(&o);
     let status = Status {
@@ -148,4 +156,34 @@ fn rafts_files_are_given_only_by_a_node_that_is_no_voter_and_whose_databases_are
     fs::write(shared.paths.token(), "").unwrap();
     let why = shared.log(Database::K8sd).unwrap_err();
     assert!(why.contains("is not stopped"), "it may start: {why}");
+}
+
+#[test]
+fn a_log_may_be_fetched_at_once_when_its_database_has_been_stopped_for_it() {
+    let (shared, _dir) = node(&[]);
+    let running = Report {
+        datastore_running: true,
+        ..report(State::SecondaryWait, 2)
+    };
+    says(&shared, running);
+    shared.log(Database::K8sd).unwrap_err();
+    // Before the next turn says so.
+    shared.databases_stopped();
+    assert_eq!(names(shared.log(Database::K8sd)), ["metadata1", "open-1"]);
+}
+
+#[test]
+fn a_member_that_never_had_a_log_gives_none_and_one_whose_log_cannot_be_read_says_so() {
+    let (shared, _dir) = node(&[]);
+    says(&shared, report(State::SecondaryWait, 2));
+    let spare = shared.paths.spare(Database::K8sd);
+    let raft = two_node_ha_node::database::raft_directory(Database::K8sd, &spare);
+    fs::remove_dir_all(&raft).unwrap();
+    assert_eq!(shared.log(Database::K8sd), Ok(Vec::new()));
+    fs::write(&raft, "no directory").unwrap();
+    let why = shared.log(Database::K8sd).unwrap_err();
+    assert!(
+        why.starts_with(&format!("reading {}: ", raft.display())),
+        "{why}"
+    );
 }

@@ -13,6 +13,8 @@ mod eyes;
 #[cfg(test)]
 mod given;
 mod health;
+#[cfg(test)]
+mod listening;
 mod notify;
 mod only;
 mod serve;

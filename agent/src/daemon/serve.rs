@@ -53,11 +53,8 @@ pub fn start(shared: &Arc<Shared>, _only: &Only) -> Result<(), String> {
 
 fn listen(path: &Path, mode: u32, group: Option<u32>) -> Result<UnixListener, String> {
     let bind = || -> io::Result<UnixListener> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        // Bound under another name, so that nobody connects before the mode is right.
+        // Bound under another name, so that nobody connects before the mode is right. The socket of an
+        // earlier agent is replaced by the renaming.
         let fresh = path.with_extension("new");
         let _ = fs::remove_file(&fresh);
         let listener = UnixListener::bind(&fresh)?;

@@ -4,6 +4,8 @@
 
 pub mod copy;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod tests;
 
 use std::time::Duration;
@@ -254,12 +256,8 @@ impl Executor<'_> {
         let words = format!("the data of {} was kept{copy}", asked.winner);
         resolve_evidence(&self.here.paths.evidence(), &words)?;
         let record = self.here.paths.resolution();
-        match std::fs::remove_file(&record) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("removing {}: {error}", record.display()));
-            }
-            _ => {}
-        }
+        disk::remove_file_if_there(&record)
+            .map_err(|error| format!("removing {}: {error}", record.display()))?;
         disk::sync_directory(&self.here.paths.state()).map_err(|error| error.to_string())
     }
 
