@@ -1,5 +1,6 @@
 //! Asking the peer: one ssh call a request, with the pinned host key and our own key only.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -86,9 +87,21 @@ pub trait Peer: std::fmt::Debug {
 #[derive(Debug, Clone)]
 pub struct Client {
     host: String,
+    /// `ssh`; the tests have another in its place.
+    program: OsString,
     arguments: Vec<String>,
     key: PathBuf,
     interrupt: Interrupt,
+}
+
+/// The process of one question. It is killed and reaped when the question is over, however it ended.
+struct Ssh(Child);
+
+impl Drop for Ssh {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How often a question that may be given up looks whether it is.
@@ -143,6 +156,7 @@ impl Client {
         arguments.extend(["-T".into(), "--".into(), peer.address.to_string()]);
         Self {
             host: peer.name.clone(),
+            program: "ssh".into(),
             arguments,
             key,
             interrupt: Interrupt::default(),
@@ -162,7 +176,7 @@ impl Client {
             host: self.host.clone(),
             complaint,
         };
-        let mut child = Command::new("ssh")
+        let child = Command::new(&self.program)
             .args(&self.arguments)
             // A child must not talk to systemd in the agent's name.
             .env_remove("NOTIFY_SOCKET")
@@ -173,45 +187,69 @@ impl Client {
             .process_group(0)
             .spawn()
             .map_err(|error| ssh(error.to_string()))?;
+        let mut child = Ssh(child);
         let mut line = serde_json::to_string(request).map_err(|error| ssh(error.to_string()))?;
         line.push('\n');
-        if let Some(mut stdin) = child.stdin.take() {
+        if let Some(mut stdin) = child.0.stdin.take() {
             // A broken pipe here is told better by what ssh says on its standard error.
             let _ = stdin.write_all(line.as_bytes());
         }
-        let (send, answer) = channel();
+        let (send, said) = channel();
         let host = self.host.clone();
-        let stdout = child.stdout.take();
+        let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
         std::thread::spawn(move || {
-            let result = stdout.map_or(Ok(None), |stdout| read_answer(&host, stdout, rest));
-            let _ = send.send(result);
+            let answer = stdout.map_or(Ok(None), |stdout| read_answer(&host, stdout, rest));
+            // ssh may keep its standard error open for as long as it likes: that is read here as well,
+            // so that the question ends in time.
+            let _ = send.send(answer.map(|answer| answer.ok_or_else(|| complaint(stderr))));
         });
         let deadline = Instant::now() + within;
-        let result = loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match answer.recv_timeout(left.min(LOOK_UP)) {
-                Ok(result) => break result,
-                Err(RecvTimeoutError::Timeout) if self.interrupt.is_set() => Error::Interrupted {
-                    host: self.host.clone(),
-                },
-                Err(RecvTimeoutError::Timeout) if !left.is_zero() => continue,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Error::Slow {
-                    host: self.host.clone(),
-                    within,
-                },
-            };
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(error);
-        };
-        match result? {
-            Some(response) => {
-                // The answer is complete; how ssh ends is of no interest any more.
-                let _ = child.kill();
-                let _ = child.wait();
-                Ok(response)
+        let said = self.wait(deadline, within, |left| match said.recv_timeout(left) {
+            Ok(said) => Some(said),
+            Err(RecvTimeoutError::Timeout) => None,
+            // The thread has panicked.
+            Err(RecvTimeoutError::Disconnected) => Some(Ok(Err(None))),
+        })?;
+        match said? {
+            // The answer is complete; how ssh ends is of no interest any more.
+            Ok(response) => Ok(response),
+            Err(Some(complaint)) => Err(ssh(complaint)),
+            Err(None) => {
+                let status = self.wait(deadline, within, |left| {
+                    let ended = child.0.try_wait().transpose();
+                    if ended.is_none() {
+                        std::thread::sleep(left);
+                    }
+                    ended
+                })?;
+                Err(ssh(match status {
+                    Ok(status) => format!("it ended without a word ({status})"),
+                    Err(error) => error.to_string(),
+                }))
             }
-            None => Err(ssh(complaint(&mut child))),
+        }
+    }
+
+    /// Looks until there is something, nobody wants it any more, or its time is over. `look` is told
+    /// how long it may take.
+    fn wait<T>(
+        &self,
+        deadline: Instant,
+        within: Duration,
+        mut look: impl FnMut(Duration) -> Option<T>,
+    ) -> Result<T, Error> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Some(found) = look(left.min(LOOK_UP)) {
+                return Ok(found);
+            }
+            let host = self.host.clone();
+            if self.interrupt.is_set() {
+                return Err(Error::Interrupted { host });
+            }
+            if left.is_zero() {
+                return Err(Error::Slow { host, within });
+            }
         }
     }
 }
@@ -302,10 +340,11 @@ fn receive(
     };
     let out = effects::create_private(&path).map_err(store)?;
     let mut digested = Digested {
-        stream: stream.take(file.length),
+        stream,
         digest: Sha256::new(),
     };
-    let written = effects::write(&mut digested, &out).map_err(store)?;
+    let announced = &mut digested.by_ref().take(file.length);
+    let written = effects::write(announced, &out).map_err(store)?;
     if written < file.length {
         return Err(garbled(format!(
             "{} ends {} bytes too early",
@@ -334,20 +373,13 @@ impl<R: Read> Read for Digested<R> {
     }
 }
 
-/// The last line that ssh printed, which names the cause.
-fn complaint(child: &mut Child) -> String {
+/// The last line that ssh printed, which names the cause; `None` where it printed none.
+fn complaint(stderr: Option<impl Read>) -> Option<String> {
     let mut text = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(LONGEST_LINE).read_to_string(&mut text);
-    }
-    let status = child.wait();
-    text.lines()
-        .rfind(|line| !line.trim().is_empty())
-        .map_or_else(
-            || match status {
-                Ok(status) => format!("it ended without a word ({status})"),
-                Err(error) => error.to_string(),
-            },
-            |line| line.trim().to_owned(),
-        )
+    let _ = stderr?.take(LONGEST_LINE).read_to_string(&mut text);
+    let said = text.lines().rfind(|line| !line.trim().is_empty());
+    said.map(|line| line.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,6 +206,9 @@ fn key_and_type(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use two_node_ha_command::scripted::Scripted;
+    use two_node_ha_command::{Exit, Output};
+
     use super::*;
 
     fn bundle(node: &str, key: &str) -> String {
@@ -282,5 +285,92 @@ mod tests {
             import(&paths, "hatwo", &text),
             Err(Error::NotABundle(_))
         ));
+    }
+
+    #[test]
+    fn a_key_may_be_renewed_and_an_account_that_cannot_be_made_is_named() {
+        let (dir, paths) = scratch();
+        let home = dir.path().join("var/lib/two-node-ha-peer");
+        for key in ["ssh-ed25519 AAAAkey", "ssh-ed25519 AAAAnew"] {
+            import(&paths, "hatwo", &bundle("hatwo", key)).unwrap();
+            let keys = std::fs::read_to_string(home.join(".ssh/authorized_keys")).unwrap();
+            assert!(keys.contains(key), "{keys}");
+        }
+        std::fs::remove_dir_all(&home).unwrap();
+        std::fs::write(&home, "").unwrap();
+        let again = import(&paths, "hatwo", &bundle("hatwo", "ssh-ed25519 AAAAkey"));
+        let why = again.unwrap_err().to_string();
+        let expected = format!("creating {}: ", home.join(".ssh").display());
+        assert!(why.starts_with(&expected), "{why}");
+    }
+
+    /// A machine whose sshd has one host key, among other files.
+    fn with_host_key() -> (tempfile::TempDir, Paths) {
+        let (dir, paths) = scratch();
+        let ssh = dir.path().join("etc/ssh");
+        std::fs::create_dir_all(&ssh).unwrap();
+        for (name, text) in [
+            ("ssh_host_ed25519_key", "not to be told\n"),
+            (
+                "ssh_host_ed25519_key.pub",
+                "ssh-ed25519 AAAAhost root@haone\n",
+            ),
+            ("another_key.pub", "ssh-ed25519 AAAAother somebody\n"),
+            ("sshd_config", "PermitRootLogin no\n"),
+        ] {
+            std::fs::write(ssh.join(name), text).unwrap();
+        }
+        (dir, paths)
+    }
+
+    fn keygen(code: i32, stderr: &'static str) -> Scripted {
+        let line = "ssh-keygen -q -t ed25519 -N  -C two-node-ha@haone -f ";
+        Scripted::new().answer_with(line, move |call| {
+            let key = PathBuf::from(call.args.last().unwrap());
+            if code == 0 {
+                std::fs::write(&key, "secret\n").unwrap();
+                let public = "ssh-ed25519 AAAAmine two-node-ha@haone\n";
+                std::fs::write(key.with_extension("pub"), public).unwrap();
+            }
+            Ok(Output {
+                exit: Exit::Code(code),
+                stdout: Vec::new(),
+                stderr: stderr.into(),
+            })
+        })
+    }
+
+    #[test]
+    fn the_peer_is_told_the_public_keys_alone_and_the_same_each_time() {
+        let (_dir, paths) = with_host_key();
+        let runner = keygen(0, "");
+        for _ in 0..2 {
+            assert_eq!(
+                export(&paths, "haone", &runner).unwrap(),
+                Bundle {
+                    format: VERSION,
+                    node: "haone".into(),
+                    public_key: "ssh-ed25519 AAAAmine".into(),
+                    host_keys: vec!["ssh-ed25519 AAAAhost".into()],
+                }
+            );
+            assert_eq!(runner.calls().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_ssh_keygen_complains_of_is_why_there_is_no_key() {
+        let (_dir, paths) = with_host_key();
+        let why = export(&paths, "haone", &keygen(1, "No space left\n")).unwrap_err();
+        assert_eq!(why.to_string(), "making a key: No space left");
+    }
+
+    #[test]
+    fn a_machine_without_a_host_key_is_told_how_to_make_one() {
+        let (dir, paths) = with_host_key();
+        let key = dir.path().join("etc/ssh/ssh_host_ed25519_key.pub");
+        std::fs::remove_file(key).unwrap();
+        let why = export(&paths, "haone", &keygen(0, "")).unwrap_err();
+        assert!(why.to_string().contains("`ssh-keygen -A`"), "{why}");
     }
 }
