@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use sha2::{Digest, Sha256};
 use two_node_ha_command::Interrupt;
 use two_node_ha_config::{Config, Node};
@@ -94,13 +95,17 @@ pub struct Client {
     interrupt: Interrupt,
 }
 
-/// The process of one question. It is killed and reaped when the question is over, however it ended.
+/// The process of one question. It is killed and reaped when the question is over, however it ended,
+/// and what it has started with it: a `ProxyCommand` of `peer.ssh_options`.
 struct Ssh(Child);
 
 impl Drop for Ssh {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // Of one that was reaped the number may be another's by now.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+            let _ = self.0.wait();
+        }
     }
 }
 

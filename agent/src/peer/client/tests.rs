@@ -285,6 +285,21 @@ fn a_question_that_is_given_up_ends_ssh() {
     assert!(gone(&dir));
 }
 
+#[test]
+fn what_ssh_has_started_ends_with_it() {
+    let (dir, client) = client(r#"sleep 30 & echo $! > "$0/pid"; wait"#);
+    let why = client.ask(&WAKE, LOOK_UP * 5).unwrap_err();
+    assert!(matches!(why, Error::Slow { .. }), "{why}");
+    let pid = fs::read_to_string(dir.path().join("pid")).unwrap();
+    let stat = Path::new("/proc").join(pid.trim()).join("stat");
+    let began = Instant::now();
+    // It is not this test's to reap.
+    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(began.elapsed() < LONG, "it goes on");
+        thread::sleep(LOOK_UP / 10);
+    }
+}
+
 /// What a peer says that announces files of these names, all alike, and then sends `content`.
 fn announcing(names: &[&str], length: u64, sha256: &str, content: &str) -> String {
     let file = |name: &&str| BundleFile {
