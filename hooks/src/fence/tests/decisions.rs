@@ -14,20 +14,21 @@ use two_node_ha_fence::situation::{Cluster, Done, Situation};
 use two_node_ha_fence::{Data, Disks, Known, Standing, Subject, View};
 
 /// What a decision is about; a link that was cut, and a cluster that is whole, until a test says else.
-struct Case {
-    subject: Subject,
-    disks: Disks,
-    cluster: Cluster,
-    done: Done,
-    elapsed: u64,
-    last: bool,
+pub(super) struct Case {
+    pub(super) subject: Subject,
+    pub(super) disks: Disks,
+    pub(super) cluster: Cluster,
+    pub(super) done: Done,
+    pub(super) elapsed: u64,
+    pub(super) last: bool,
+    pub(super) over: bool,
 }
 
-fn constraint() -> FencingConstraint {
+pub(super) fn constraint() -> FencingConstraint {
     FencingConstraint::new("r0", "drbd_master_slave", "alpha").marked()
 }
 
-fn view() -> View {
+pub(super) fn view() -> View {
     View {
         peer: PeerNode::Online,
         dc: true,
@@ -41,7 +42,7 @@ fn view() -> View {
     }
 }
 
-fn case(view: View) -> Case {
+pub(super) fn case(view: View) -> Case {
     Case {
         subject: Subject {
             resource: "r0".into(),
@@ -59,11 +60,12 @@ fn case(view: View) -> Case {
         done: Done::default(),
         elapsed: 1,
         last: false,
+        over: false,
     }
 }
 
 impl Case {
-    fn decide(self) -> Next {
+    pub(super) fn decide(self) -> Next {
         decide(&Situation {
             subject: &self.subject,
             disks: &Ok(self.disks),
@@ -71,11 +73,11 @@ impl Case {
             done: &self.done,
             elapsed: Duration::from_secs(self.elapsed),
             last: self.last,
-            over: self.last,
+            over: self.over,
         })
     }
 
-    fn answer(self) -> Answer {
+    pub(super) fn answer(self) -> Answer {
         match self.decide() {
             Next::Answer(answer) => answer,
             other => panic!("no answer: {other:?}"),
@@ -83,7 +85,7 @@ impl Case {
     }
 
     /// The decision of the answer, and its reason.
-    fn answers(self) -> (Decision, String) {
+    pub(super) fn answers(self) -> (Decision, String) {
         let answer = self.answer();
         (answer.decision, answer.reason)
     }

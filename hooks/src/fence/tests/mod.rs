@@ -6,6 +6,7 @@ mod decisions;
 mod interleavings;
 mod refusals;
 mod table;
+mod words;
 mod world;
 
 use two_node_ha_config::FencingMode::{Constraint, None as NoFencing, Stonith};
