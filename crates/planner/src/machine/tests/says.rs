@@ -56,7 +56,7 @@ fn a_datastore_runs_for_the_peer_while_a_service_does_or_while_one_could_start_b
         (Services::Running, false, true),
     ] {
         let mut o = booted();
-        (o.services, o.token) = (services.clone(), token);
+        (o.services, o.token) = (services, token);
         let report = told(&mut machine(), &o).report;
         assert_eq!(report.datastore_running, running, "{services:?} {token}");
         assert!(!report.wants_voter && !report.voter);
