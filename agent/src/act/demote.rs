@@ -67,6 +67,7 @@ fn demote(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::act::tests::{NOTHING, Node};
     use two_node_ha_command::scripted::Scripted;
     use two_node_ha_planner::world;
 
@@ -113,5 +114,20 @@ mod tests {
         let runner = drbd("Primary").answer("crm_resource", 102, "");
         let why = demoted(&runner).unwrap_err();
         assert!(why.contains("exit code 102"), "{why}");
+    }
+    #[test]
+    fn what_became_of_it_is_told_of_this_very_node() {
+        for (role, said) in [
+            ("Primary", "takes the primary away from haone"),
+            ("Secondary", "not primary any more"),
+        ] {
+            let mut node = Node::new(NOTHING);
+            node.actor.runner = Box::new(drbd(role).answer("crm_resource", 0, ""));
+            let told = node.actor.demote().unwrap();
+            assert!(told.contains(said), "{told}");
+        }
+        let mut node = Node::new(NOTHING);
+        node.actor.runner = Box::new(drbd("Primary").answer("crm_resource", 102, ""));
+        node.actor.demote().unwrap_err();
     }
 }

@@ -53,3 +53,73 @@ impl Actor {
         Ok(Outcome::PeerFenced)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use two_node_ha_command::scripted::Scripted;
+    use two_node_ha_command::{Exit, Output};
+    use two_node_ha_planner::{State, Step, world};
+
+    use crate::act::tests::{NOTHING, Node};
+    use crate::peer::client::{self, Peer};
+
+    /// Both nodes are in the cluster.
+    const CRM_MON: &str =
+        include_str!("../../../crates/pacemaker/tests/fixtures/healthy.3.0.0.xml");
+
+    /// Whoever answers at the peer's address, if anybody does, calls itself this.
+    #[derive(Debug)]
+    struct Named(Option<&'static str>);
+
+    impl Peer for Named {
+        fn ask(&self, _: &Request, within: Duration) -> Result<Response, client::Error> {
+            let host = "10.0.0.2".to_owned();
+            let node = self.0.ok_or(client::Error::Slow { host, within })?;
+            let mut report = world::report(State::SecondaryRunning, 2);
+            report.node = node.into();
+            Ok(Response::Report(report))
+        }
+
+        fn fetch(&self, _: &Request, _: &Path, _: Duration) -> Result<Response, client::Error> {
+            panic!("nobody asked for it")
+        }
+    }
+
+    fn node(answers: Option<&'static str>, runner: Scripted) -> Node {
+        let mut node = Node::new(NOTHING);
+        let status = CRM_MON.replace("alpha", "haone").replace("beta", "hatwo");
+        node.actor.runner = Box::new(runner.answer("crm_mon", 0, status));
+        node.actor.client = Box::new(Named(answers));
+        node
+    }
+
+    #[test]
+    fn a_peer_whose_agent_answers_by_now_is_not_fenced() {
+        let why = node(Some("hatwo"), Scripted::new()).refused(&Step::FencePeer);
+        assert!(why.contains("hatwo's agent answers again"), "{why}");
+    }
+
+    #[test]
+    fn a_silent_peer_is_fenced_and_the_command_may_take_longer_than_the_fencing_it_waits_for() {
+        for answers in [None, Some("haone")] {
+            let runner = Scripted::new().answer_with("stonith_admin", |call| {
+                assert_eq!(
+                    call.to_string(),
+                    "stonith_admin --reboot hatwo --timeout 120"
+                );
+                assert!(call.deadline > FENCING, "{:?}", call.deadline);
+                Ok(Output {
+                    exit: Exit::Code(0),
+                    stdout: Vec::new(),
+                    stderr: Vec::new(),
+                })
+            });
+            let mut node = node(answers, runner);
+            let outcome = node.actor.take(&Step::FencePeer, &mut |_| {}).unwrap();
+            assert_eq!(outcome, Outcome::PeerFenced, "{answers:?}");
+        }
+    }
+}

@@ -9,7 +9,6 @@
 //! is below `/run`: with a boot DRBD's connection begins anew, and what disconnects it from then on is
 //! somebody else. The same is so once DRBD looks for its peer again.
 
-use std::io;
 use std::time::Duration;
 
 use two_node_ha_command::{Call, Runner, succeed};
@@ -73,7 +72,8 @@ fn may_disconnect(drbd: &Drbd) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the last try ended half-way, and in no other case.
+/// Where the last try ended half-way, and in no other case. DRBD is alone: a split brain that it has
+/// reported is not over yet.
 fn may_connect(paths: &Paths, drbd: &Drbd) -> Result<(), Error> {
     if !paths.own_disconnect().exists() {
         return Err(Error::Guard(format!(
@@ -82,7 +82,7 @@ fn may_connect(paths: &Paths, drbd: &Drbd) -> Result<(), Error> {
         )));
     }
     let resolving = matches!(live::resolution(paths), Known::Present(_));
-    if resolving || (!drbd.connected && live::split_brain_reported(paths)) {
+    if resolving || live::split_brain_reported(paths) {
         return Err(Error::Guard(
             "both nodes have written to their copies".into(),
         ));
@@ -105,11 +105,8 @@ fn note(paths: &Paths) {
 
 fn forget(paths: &Paths) {
     let path = paths.own_disconnect();
-    match disk::effects::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!("removing {}: {error}", path.display());
-        }
-        Ok(()) | Err(_) => {}
+    if let Err(error) = disk::remove_file_if_there(&path) {
+        tracing::warn!("removing {}: {error}", path.display());
     }
 }
 
@@ -124,6 +121,8 @@ mod tests {
     use super::*;
     use crate::act::tests::{config, drbd};
     use crate::store::Record;
+    use two_node_ha_drbd::Handler;
+    use two_node_ha_evidence::Evidence;
     use two_node_ha_planner::record::Resolution;
 
     /// A node, with the file that says who has disconnected.
@@ -229,6 +228,10 @@ mod tests {
         let node = Node::new(true);
         let resolution = Resolution::new("haone", "hatwo", false);
         resolution.write(&node.paths.resolution()).unwrap();
+        refused(&node, "both nodes have written");
+        let node = Node::new(true);
+        let reported = Evidence::new(Handler::SplitBrain, 1);
+        two_node_ha_evidence::write(&node.paths.evidence(), &reported).unwrap();
         refused(&node, "both nodes have written");
     }
 

@@ -66,13 +66,10 @@ impl Actor {
             )))
         };
         match nix::sys::stat::fstat(root.as_fd()) {
+            Ok(stat) if is_drbd(stat.st_dev, self.config.volume.minor) => Ok(()),
             Ok(stat) => {
                 let (major, minor) = (libc::major(stat.st_dev), libc::minor(stat.st_dev));
-                if (major, minor) == (DRBD_MAJOR, self.config.volume.minor) {
-                    Ok(())
-                } else {
-                    refuse(format!("its device is {major}:{minor}"))
-                }
+                refuse(format!("its device is {major}:{minor}"))
             }
             Err(error) => refuse(error.to_string()),
         }
@@ -121,6 +118,11 @@ impl Actor {
     }
 }
 
+/// Whether a device is DRBD's of that minor number.
+fn is_drbd(device: libc::dev_t, minor: u32) -> bool {
+    (libc::major(device), libc::minor(device)) == (DRBD_MAJOR, minor)
+}
+
 /// Whether a test's thread pins the volume at the moment.
 #[cfg(test)]
 pub use tests::pinned;
@@ -128,6 +130,11 @@ pub use tests::pinned;
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fs::File;
+
+    use super::is_drbd;
+    use crate::act::Error;
+    use crate::act::tests::{Node, WRITABLE};
 
     thread_local! {
         static PINS: Cell<usize> = const { Cell::new(0) };
@@ -173,5 +180,23 @@ mod tests {
             Err(_) | Ok(Some(77)) => eprintln!("not tried: no namespace of mounts to be had"),
             Ok(code) => assert_eq!(code, Some(0)),
         }
+    }
+
+    #[test]
+    fn a_directory_that_was_opened_before_the_volume_came_over_it_is_not_taken_for_the_volume() {
+        let node = Node::new(WRITABLE);
+        let point = node.actor.paths.mount_point(&node.actor.config);
+        let opened = File::open(point).unwrap();
+        let error = node.actor.is_of_volume(&opened).unwrap_err();
+        assert!(matches!(error, Error::Guard(_)), "{error}");
+        let why = error.to_string();
+        assert!(why.contains("not what is open: its device is"), "{why}");
+    }
+
+    #[test]
+    fn the_volume_is_known_by_drbds_major_number_and_its_own_minor_number() {
+        assert!(is_drbd(libc::makedev(147, 3), 3));
+        assert!(!is_drbd(libc::makedev(147, 0), 3));
+        assert!(!is_drbd(libc::makedev(8, 3), 3));
     }
 }

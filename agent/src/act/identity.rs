@@ -184,6 +184,12 @@ pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    use two_node_ha_planner::Target;
+    use two_node_ha_planner::record::Epoch;
+
+    use crate::act::tests::{Node, WRITABLE};
 
     fn member(id: u64, role: Role) -> NodeInfo {
         NodeInfo {
@@ -205,5 +211,108 @@ mod tests {
         let mut members = vec![member(1, Role::Voter)];
         assert!(sole_voter(&mut members, &member(2, Role::Spare)).is_err());
         assert_eq!(members, [member(1, Role::Voter)]);
+    }
+    fn write(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+    }
+
+    /// haone as the voter, with a certificate of k8sd on the volume that its spare has not.
+    fn renewed(epoch: &Epoch) -> Node {
+        let node = Node::new(WRITABLE);
+        node.lead_all(Target::Volume);
+        node.record(epoch);
+        write(&node.volume(Database::K8sd).join("server.crt"), "renewed");
+        node
+    }
+
+    fn interrupted(node: &Node, epoch: u64) {
+        let (paths, config) = (&node.actor.paths, &node.actor.config);
+        let copy = takeover_copy::copy(paths, config, epoch, Database::K8sd);
+        fs::create_dir_all(copy).unwrap();
+        let mark = takeover_copy::mark(paths, config, epoch, Database::K8sd);
+        write(&mark, "");
+    }
+
+    #[test]
+    fn what_was_renewed_on_the_volume_is_kept_unless_it_is_half_of_a_takeover_or_the_peers() {
+        let owned = Epoch::first("haone");
+        let taken_over = Epoch::first("hatwo").taken_over_by("haone");
+        for (epoch, cut_off, peers, kept) in [
+            (&owned, false, false, true),
+            // Recorded, and only the mark was not taken away any more.
+            (&owned, true, false, true),
+            (&taken_over, false, false, true),
+            (&taken_over, true, false, false),
+            (&taken_over, false, true, false),
+        ] {
+            let node = renewed(epoch);
+            if cut_off {
+                interrupted(&node, epoch.epoch);
+            }
+            if peers {
+                let raft = raft_directory(Database::K8sd, &node.volume(Database::K8sd));
+                write_info(&raft, &member(2, Role::Voter)).unwrap();
+            }
+            node.actor.keep_identity(Database::K8sd).unwrap();
+            let spare = node.spare(Database::K8sd).join("server.crt");
+            assert_eq!(
+                spare.exists(),
+                kept,
+                "epoch {}, cut off {cut_off}, the peer's {peers}",
+                epoch.epoch
+            );
+        }
+    }
+
+    #[test]
+    fn a_kept_file_has_the_mode_that_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        for (name, mode) in [("server.key", 0o600), ("server.crt", 0o644)] {
+            write(&from.join(name), "");
+            fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        copy_kept(&from, &to).unwrap();
+        for (name, mode) in [("server.key", 0o600), ("server.crt", 0o644)] {
+            let kept = fs::metadata(to.join(name)).unwrap().permissions().mode();
+            assert_eq!(kept & 0o7777, mode, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_directory_on_the_volume_becomes_this_nodes_with_this_node_as_its_only_voter() {
+        for database in Database::ALL {
+            let node = Node::taking_over();
+            let me = node.actor.identity(database).unwrap();
+            let raft = raft_directory(database, &node.volume(database));
+            let peer = member(2, Role::Voter);
+            write_info(&raft, &peer).unwrap();
+            write_cluster(&raft, &[peer, me.clone()]).unwrap();
+            // One identity file is there and the others are not.
+            if database == Database::K8sd {
+                write(&node.spare(database).join("server.crt"), "this node's");
+            }
+            node.actor.install_identity(database).unwrap();
+            let now = read_info(&raft).unwrap().unwrap();
+            assert_eq!((now.id, now.role), (me.id, Role::Voter), "{database}");
+            let members = read_cluster(&raft).unwrap().unwrap();
+            let roles: Vec<_> = members.iter().map(|m| (m.id, m.role)).collect();
+            assert_eq!(roles, [(2, Role::Spare), (me.id, Role::Voter)]);
+            if database == Database::K8sd {
+                let installed = node.volume(database).join("server.crt");
+                assert_eq!(fs::read_to_string(installed).unwrap(), "this node's");
+            }
+        }
+    }
+
+    #[test]
+    fn an_identity_file_that_cannot_be_read_is_not_taken_for_one_that_is_missing() {
+        let node = Node::taking_over();
+        let unreadable = node.spare(Database::K8sd).join("server.key");
+        fs::create_dir(&unreadable).unwrap();
+        let error = node.actor.install_identity(Database::K8sd).unwrap_err();
+        let said = format!("reading {}", unreadable.display());
+        assert!(error.to_string().contains(&said), "{error}");
     }
 }

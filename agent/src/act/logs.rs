@@ -216,3 +216,54 @@ fn raft_files(raft: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     files.sort();
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    use crate::act::tests::{NOTHING, Node, WRITABLE, contents, names};
+
+    #[test]
+    fn a_log_of_this_nodes_own_that_the_volume_has_all_of_is_retired_without_its_identity() {
+        for database in Database::ALL {
+            let node = Node::new(NOTHING);
+            let raft = raft_directory(database, &node.spare(database));
+            fs::write(raft.join("open-1"), "entries").unwrap();
+            // Again and again: there is a log the first time only.
+            for _ in 0..2 {
+                node.actor.retire_own_log(database).unwrap();
+                assert_eq!(names(&raft), ["cluster.yaml", "info.yaml"]);
+                let kept = contents(&node.actor.paths.quarantine()).into_keys();
+                let kept: Vec<_> = kept
+                    .map(|path| path.rsplit_once('/').unwrap().1.to_owned())
+                    .collect();
+                assert_eq!(kept, ["metadata1", "open-1"]);
+            }
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_log_of_this_nodes_own_nothing_is_retired() {
+        let node = Node::new(NOTHING);
+        for database in Database::ALL {
+            let raft = raft_directory(database, &node.spare(database));
+            fs::remove_file(raft.join("metadata1")).unwrap();
+            node.actor.retire_own_log(database).unwrap();
+            fs::remove_dir_all(&raft).unwrap();
+            node.actor.retire_own_log(database).unwrap();
+        }
+        assert!(!node.actor.paths.quarantine().exists());
+    }
+
+    #[test]
+    fn fetched_logs_and_half_made_bases_go_and_nothing_else_does() {
+        let node = Node::new(WRITABLE);
+        let private = node.actor.paths.private_on_volume(&node.actor.config);
+        for name in ["peer-log-hatwo", "new-base-k8sd", "bundle-2"] {
+            fs::create_dir_all(private.join(name)).unwrap();
+        }
+        node.actor.drop_fetched_logs().unwrap();
+        assert_eq!(names(&private), ["bundle-2"]);
+    }
+}

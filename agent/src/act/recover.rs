@@ -127,13 +127,8 @@ impl Actor {
     /// A failed attempt leaves the database as it found it, for whoever looks at it next. Where that
     /// fails too, the mark stays, and the next attempt begins with it.
     fn undo(&self, database: Database, epoch: u64, kept: &Path) {
-        let undone = match effects::remove_file(kept) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("removing", kept)(error))
-            }
-            _ => Ok(()),
-        };
-        let undone = undone
+        let undone = disk::remove_file_if_there(kept)
+            .map_err(Error::io("removing", kept))
             .and_then(|()| self.put_back(database, epoch))
             .and_then(|()| self.end_attempt(database, epoch));
         match undone {
@@ -187,12 +182,7 @@ impl Actor {
             effects::remove_file(&socket).map_err(Error::io("removing the stale", &socket))?;
         }
         let stale = state.join("recovery_db.tar.gz");
-        match effects::remove_file(&stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("removing the stale", &stale)(error));
-            }
-            _ => {}
-        }
+        disk::remove_file_if_there(&stale).map_err(Error::io("removing the stale", &stale))?;
         disk::sync_directory(&state).map_err(Error::io("syncing", &state))
     }
 
@@ -237,14 +227,202 @@ fn keep_bundle(from: &Path, to: &Path) -> Result<(), Error> {
     let part = tree::staging_name(to);
     let copy = || -> io::Result<()> {
         let mut source = File::open(from)?;
-        match effects::remove_file(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        disk::remove_file_if_there(&part)?;
         let target = effects::create_private(&part)?;
         effects::write(&mut source, &target)?;
         effects::sync(&target)?;
         disk::rename(&part, to)
     };
     copy().map_err(Error::io("keeping the bundle", to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+    use std::time::{Duration, SystemTime};
+
+    use two_node_ha_command::scripted::Scripted;
+    use two_node_ha_command::{Exit, Output};
+    use two_node_ha_planner::Step;
+
+    use crate::act::tests::{NOTHING, Node, contents, names};
+    use crate::store::takeover_copy;
+
+    /// Where `k8sd cluster-recover` leaves what the peer needs.
+    fn tarball(node: &Node, database: Database) -> PathBuf {
+        match database {
+            Database::K8sd => node.volume(database).join("recovery_db.tar.gz"),
+            Database::K8sDqlite => {
+                let directory = &node.actor.config.k8s.recovery_dir;
+                let name = "recovery-k8s-dqlite-1-post-recovery.tar.gz";
+                node.actor.paths.at(directory).join(name)
+            }
+        }
+    }
+
+    /// A `k8sd cluster-recover` that changes the database, leaves its tarball and ends with `code`.
+    fn recovers(node: &Node, database: Database, code: i32) -> Box<Scripted> {
+        let Actor { paths, config, .. } = &node.actor;
+        let program = paths.at(&config.k8s.k8sd_path);
+        let (volume, tarball) = (node.volume(database), tarball(node, database));
+        let answer = Scripted::new().answer_with(&program.display().to_string(), move |_| {
+            fs::write(volume.join("recovered"), "").unwrap();
+            fs::write(&tarball, "for the peer").unwrap();
+            Ok(Output {
+                exit: Exit::Code(code),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+            })
+        });
+        Box::new(answer)
+    }
+
+    fn bundle(node: &Node, database: Database) -> PathBuf {
+        let Actor { paths, config, .. } = &node.actor;
+        let bundle = paths.volume_bundle(config, 2);
+        bundle.join(format!("{database}.tar.gz"))
+    }
+
+    fn mark(node: &Node, database: Database) -> PathBuf {
+        takeover_copy::mark(&node.actor.paths, &node.actor.config, 2, database)
+    }
+
+    #[test]
+    fn a_recovery_ends_with_the_bundle_and_the_record_and_leaves_no_tarball_behind() {
+        for database in Database::ALL {
+            let mut node = Node::taking_over();
+            node.actor.runner = recovers(&node, database, 0);
+            node.actor
+                .take(&Step::Recover(database), &mut |_| {})
+                .unwrap();
+            assert!(node.volume(database).join("recovered").exists());
+            let kept = fs::read_to_string(bundle(&node, database)).unwrap();
+            assert_eq!(kept, "for the peer");
+            assert!(!tarball(&node, database).exists(), "{database}");
+            assert!(!mark(&node, database).exists());
+            assert_eq!(node.recorded().phase(database), Phase::Done);
+        }
+    }
+
+    #[test]
+    fn a_database_is_recovered_once_an_epoch_and_not_again_once_its_bundle_or_the_record_is_there()
+    {
+        for database in Database::ALL {
+            let mut node = Node::taking_over();
+            let bundle = bundle(&node, database);
+            disk::private_directory(bundle.parent().unwrap()).unwrap();
+            fs::write(&bundle, "whole").unwrap();
+            // Whoever ran `k8sd cluster-recover` here would be told that nobody knows it.
+            node.actor.runner = Box::new(Scripted::new());
+            let step = Step::Recover(database);
+            node.actor.take(&step, &mut |_| {}).unwrap();
+            assert_eq!(node.recorded().phase(database), Phase::Done);
+            fs::remove_file(&bundle).unwrap();
+            node.actor.take(&step, &mut |_| {}).unwrap();
+            assert_eq!(node.recorded().phase(database), Phase::Done);
+        }
+    }
+
+    #[test]
+    fn a_recovery_that_fails_leaves_the_database_as_it_found_it() {
+        for database in Database::ALL {
+            let mut node = Node::taking_over();
+            let before = contents(&node.volume(database));
+            node.actor.runner = recovers(&node, database, 1);
+            let error = node
+                .actor
+                .take(&Step::Recover(database), &mut |_| {})
+                .unwrap_err();
+            assert!(matches!(error, Error::K8s(_)), "{error}");
+            assert_eq!(contents(&node.volume(database)), before);
+            assert!(!mark(&node, database).exists(), "{database}");
+            assert!(!bundle(&node, database).exists());
+            assert_eq!(node.recorded().phase(database), Phase::Pending);
+            // What had become of it is set aside.
+            let copies = takeover_copy::directory(&node.actor.paths, &node.actor.config, 2);
+            let undone = format!("{database}-undone-");
+            let aside = names(&copies);
+            assert!(
+                aside.iter().any(|name| name.starts_with(&undone)),
+                "{aside:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stale_socket_and_a_stale_tarball_are_out_of_k8sds_way_and_nothing_of_k8s_dqlites_is() {
+        let node = Node::new(NOTHING);
+        for database in Database::ALL {
+            let state = node.spare(database);
+            let stale = ["control.socket", "recovery_db.tar.gz"].map(|name| state.join(name));
+            drop(UnixListener::bind(&stale[0]).unwrap());
+            fs::write(&stale[1], "stale").unwrap();
+            // Twice: there is nothing in the way the second time.
+            for _ in 0..2 {
+                node.actor.clear_the_way(database).unwrap();
+            }
+            for path in &stale {
+                let is_there = fs::symlink_metadata(path).is_ok();
+                assert_eq!(is_there, database != Database::K8sd, "{}", path.display());
+            }
+        }
+        let unremovable = node.spare(Database::K8sd).join("recovery_db.tar.gz");
+        fs::create_dir(&unremovable).unwrap();
+        let error = node.actor.clear_the_way(Database::K8sd).unwrap_err();
+        let why = error.to_string();
+        assert!(why.contains("removing the stale /"), "{why}");
+        assert!(why.contains("/recovery_db.tar.gz: "), "{why}");
+    }
+
+    #[test]
+    fn what_is_left_of_earlier_recoveries_is_dropped_the_oldest_first_and_the_rest_is_private() {
+        let node = Node::taking_over();
+        let Actor { paths, config, .. } = &node.actor;
+        let private = paths.private_on_volume(config);
+        for of in 1..=3 {
+            fs::create_dir_all(paths.volume_bundle(config, of)).unwrap();
+        }
+        let directory = paths.at(&config.k8s.recovery_dir);
+        // The clock of the names counts for nothing.
+        for (name, minutes) in [("1", 50), ("2", 40), ("3", 30), ("4", 20), ("5", 10)] {
+            let path = directory.join(format!("recovery-k8s-dqlite-{name}-recovery.tar.gz"));
+            let file = fs::File::create(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            let age = Duration::from_secs(3600 - minutes * 60);
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        node.actor.drop_old(2).unwrap();
+        assert_eq!(names(&private), ["bundle-2", "bundle-3"]);
+        assert_eq!(config.agent.keep_tarballs, 3);
+        let mut backups = names(&directory);
+        backups.retain(|name| name.starts_with("recovery-"));
+        assert_eq!(
+            backups,
+            ["1", "2", "3"].map(|name| format!("recovery-k8s-dqlite-{name}-recovery.tar.gz"))
+        );
+        for name in backups {
+            let backup = fs::metadata(directory.join(name)).unwrap();
+            let mode = backup.permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_bundle_replaces_what_a_crash_left_half_made_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (
+            dir.path().join("from"),
+            dir.path().join("bundle/k8sd.tar.gz"),
+        );
+        fs::write(&from, "whole").unwrap();
+        keep_bundle(&from, &to).unwrap();
+        fs::remove_file(&to).unwrap();
+        fs::write(tree::staging_name(&to), "half").unwrap();
+        keep_bundle(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "whole");
+        assert_eq!(names(&dir.path().join("bundle")), ["k8sd.tar.gz"]);
+    }
 }

@@ -1,201 +1,24 @@
-//! What a step refuses when the world is not as the plan saw it, and that nothing was changed then.
+//! What a step refuses when the world is not as the plan saw it, and that nothing was changed then;
+//! and what its failure says of whom.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use two_node_ha_command::Interrupt;
-use two_node_ha_command::scripted::Scripted;
-use two_node_ha_dqlite::{NodeInfo, Role, write_cluster, write_info};
-use two_node_ha_planner::record::{Epoch, Journal};
+use two_node_ha_disk as disk;
+use two_node_ha_dqlite::{EntryType, Position, Role, Server, encode_batch, encode_configuration};
+use two_node_ha_node::database::raft_directory;
+use two_node_ha_planner::record::Epoch;
 use two_node_ha_planner::{Database, Step, Target};
 
-use super::tests::config;
+use super::tests::{FOREIGN, NOTHING, Node, READ_ONLY, WRITABLE};
 use super::{Actor, Error};
-use crate::datastore::Datastore;
+use crate::datastore::confirm::{self, Missing};
+use crate::k8s;
 use crate::peer::client;
-use crate::peer::client::Peer;
-use crate::store::Record;
-use crate::systemd::UnitState;
-use crate::systemd_as_told::AsTold;
-use two_node_ha_node::Paths;
-
-const WRITABLE: &str = "40 21 147:0 / /mnt/drbd0 rw,relatime - ext4 /dev/drbd0 rw\n";
-const READ_ONLY: &str = "40 21 147:0 / /mnt/drbd0 ro,relatime - ext4 /dev/drbd0 rw\n";
-const FOREIGN: &str = "40 21 0:42 / /mnt/drbd0 rw,relatime - tmpfs tmpfs rw\n";
-const NOTHING: &str = "";
-
-/// Neither the peer nor the datastore is asked anything.
-#[derive(Debug)]
-struct Nobody;
-
-impl Peer for Nobody {
-    fn ask(
-        &self,
-        _: &super::Request,
-        _: Duration,
-    ) -> Result<two_node_ha_protocol::peer::Response, client::Error> {
-        panic!("nobody asked for it")
-    }
-
-    fn fetch(
-        &self,
-        _: &super::Request,
-        _: &Path,
-        _: Duration,
-    ) -> Result<two_node_ha_protocol::peer::Response, client::Error> {
-        panic!("nobody asked for it")
-    }
-}
-
-impl Datastore for Nobody {
-    fn read(&self, _: Duration) -> Result<(), String> {
-        panic!("nobody asked for it")
-    }
-
-    fn k8sd(&self, _: Duration) -> Result<(), String> {
-        panic!("nobody asked for it")
-    }
-
-    fn sole_voter(&self, _: Database) -> Result<bool, String> {
-        panic!("nobody asked for it")
-    }
-
-    fn api(&self, _: Duration) -> Result<(), String> {
-        panic!("nobody asked for it")
-    }
-}
-
-struct Node {
-    actor: Actor,
-    systemd: AsTold,
-    _dir: tempfile::TempDir,
-}
-
-impl Node {
-    /// haone, whose links lead to its spare directories, with these mounts.
-    fn new(mounts: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let paths = Paths::rooted(dir.path().to_path_buf());
-        let config = Arc::new(config());
-        let systemd = AsTold::default();
-        let actor = Actor {
-            node: config.this_node().unwrap().clone(),
-            peer: config.peer_node().unwrap().clone(),
-            config,
-            paths,
-            systemd: Box::new(systemd.clone()),
-            runner: Box::new(Scripted::new()),
-            client: Box::new(Nobody),
-            datastore: Box::new(Nobody),
-            journal: Journal::new("haone"),
-            interrupt: Interrupt::default(),
-        };
-        let node = Self {
-            actor,
-            systemd,
-            _dir: dir,
-        };
-        for path in [
-            node.actor.paths.run(),
-            node.actor.paths.mount_point(&node.actor.config),
-        ] {
-            fs::create_dir_all(path).unwrap();
-        }
-        for database in Database::ALL {
-            for directory in [
-                node.actor.paths.spare(database),
-                node.actor.paths.on_volume(&node.actor.config, database),
-            ] {
-                let raft = two_node_ha_node::database::raft_directory(database, &directory);
-                fs::create_dir_all(&raft).unwrap();
-                let member = NodeInfo {
-                    id: 7_213_556_120_004_377_911,
-                    address: "10.0.0.1:9000".into(),
-                    role: Role::Spare,
-                };
-                write_info(&raft, &member).unwrap();
-                write_cluster(&raft, &[member]).unwrap();
-                // raft's own, of a database that has been started: format, version, term and vote.
-                let metadata = [1_u64, 1, 1, 0].map(u64::to_le_bytes).concat();
-                fs::write(raft.join("metadata1"), metadata).unwrap();
-            }
-            node.lead(database, Target::Spare);
-        }
-        node.mounted(mounts);
-        node
-    }
-
-    fn mounted(&self, mounts: &str) {
-        let list = self.actor.paths.at(Path::new("/proc/self/mountinfo"));
-        fs::create_dir_all(list.parent().unwrap()).unwrap();
-        fs::write(list, mounts).unwrap();
-    }
-
-    fn lead(&self, database: Database, to: Target) {
-        let Actor { paths, config, .. } = &self.actor;
-        let link = paths.state_directory(config, database);
-        let directory = match to {
-            Target::Volume => paths.on_volume(config, database),
-            Target::Spare => paths.spare(database),
-        };
-        fs::create_dir_all(link.parent().unwrap()).unwrap();
-        let _ = fs::remove_file(&link);
-        std::os::unix::fs::symlink(directory, link).unwrap();
-    }
-
-    fn lead_all(&self, to: Target) {
-        for database in Database::ALL {
-            self.lead(database, to);
-        }
-    }
-
-    fn record(&self, epoch: &Epoch) {
-        epoch
-            .write(&self.actor.paths.epoch(&self.actor.config))
-            .unwrap();
-    }
-
-    fn give_token(&self) {
-        fs::write(self.actor.paths.token(), "").unwrap();
-    }
-
-    fn set(&self, service: &str, state: UnitState) {
-        let unit = self.actor.config.k8s.unit(service);
-        self.systemd.states.borrow_mut().insert(unit, state);
-    }
-
-    /// Why the step is refused by its guard; what is on the disk, the journal aside, is as it was.
-    fn refused(&mut self, step: &Step) -> String {
-        let before = self.files();
-        let error = self.actor.take(step, &mut |_| {}).unwrap_err();
-        assert!(matches!(error, Error::Guard(_)), "{step:?}: {error}");
-        assert_eq!(self.files(), before, "{step:?} has changed something");
-        assert!(self.systemd.started.borrow().is_empty(), "{step:?}");
-        error.to_string()
-    }
-
-    /// Every file and link below the root but the journal.
-    fn files(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        let mut left = vec![self.actor.paths.root().to_path_buf()];
-        while let Some(directory) = left.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                let meta = fs::symlink_metadata(&path).unwrap();
-                if meta.is_dir() {
-                    left.push(path);
-                } else if path != self.actor.paths.journal() {
-                    let to = fs::read_link(&path).ok();
-                    all.push(format!("{} {to:?}", path.display()));
-                }
-            }
-        }
-        all.sort();
-        all
-    }
-}
+use crate::systemd::{self, UnitState};
 
 const EACH_THAT_NEEDS_STOPPED_SERVICES: [Step; 4] = [
     Step::Flip(Database::K8sd, Target::Volume),
@@ -359,4 +182,130 @@ fn nothing_is_started_where_a_state_directory_is_no_link_of_ours_or_leads_to_no_
     fs::remove_dir_all(node.actor.paths.spare(Database::K8sd)).unwrap();
     let why = node.refused(&Step::StartServices);
     assert!(why.contains("there is no database of k8sd"), "{why}");
+}
+
+#[test]
+fn where_the_logs_end_is_noted_in_a_complete_epoch_of_this_nodes_own_and_in_no_other() {
+    let node = Node::new(WRITABLE);
+    let raft = raft_directory(Database::K8sDqlite, &node.volume(Database::K8sDqlite));
+    let voter = Server {
+        id: 7_213_556_120_004_377_911,
+        address: "10.0.0.1:9000".into(),
+        role: Role::Voter,
+    };
+    let founding = encode_configuration(&[voter]);
+    let mut segment = 1_u64.to_le_bytes().to_vec();
+    segment.extend(encode_batch(&[(3, EntryType::Change, &founding)]));
+    fs::write(raft.join("0000000000000001-0000000000000001"), segment).unwrap();
+
+    let mut half = Epoch::first("hatwo").taken_over_by("haone");
+    half.done(Database::K8sd);
+    for epoch in [Epoch::first("hatwo"), half] {
+        node.record(&epoch);
+        let error = node.actor.note_confirmed().unwrap_err();
+        assert!(error.to_string().contains("not this node's"), "{error}");
+        assert_eq!(node.recorded(), epoch);
+    }
+    node.record(&Epoch::first("haone"));
+    node.actor.note_confirmed().unwrap();
+    let end = Position { term: 3, index: 1 };
+    let confirmed = node.recorded().confirmed;
+    // k8sd has no log here.
+    assert_eq!(confirmed, BTreeMap::from([(Database::K8sDqlite, end)]));
+}
+
+#[test]
+fn a_mount_point_that_cannot_be_made_is_an_error_that_names_it() {
+    let mut node = Node::new(NOTHING);
+    let point = node.actor.paths.mount_point(&node.actor.config);
+    let parent = point.parent().unwrap();
+    fs::remove_dir_all(parent).unwrap();
+    fs::write(parent, "a file in the way").unwrap();
+    let error = node.actor.take(&Step::ProtectMountPoint, &mut |_| {});
+    let said = format!("creating the mount point {}", point.display());
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains(&said), "{error}");
+}
+
+#[test]
+fn only_a_step_that_gave_way_to_a_release_has_not_failed_and_only_the_peers_failures_are_the_peers()
+{
+    let io = || io::Error::from(io::ErrorKind::StorageFull);
+    let not_confirmed = |missing| {
+        let within = Duration::from_secs(1);
+        Error::from(confirm::NotConfirmed { within, missing })
+    };
+    let host = || "10.0.0.2".to_owned();
+    let unit = || "snap.k8s.kubelet.service".to_owned();
+    let (call, path) = (String::new(), PathBuf::from("/var/lib"));
+    let interrupted = two_node_ha_command::Error::Interrupted { call: call.clone() };
+    let absent = two_node_ha_command::Error::NotInstalled { call };
+    let within = Duration::from_secs(1);
+    let (action, waited) = ("start", within);
+    // What happened, whether it gave way, whether it is the peer's.
+    for (error, gave_way, peers) in [
+        (Error::Guard(String::new()), false, false),
+        (Error::io("writing", &path)(io()), false, false),
+        (Error::from(k8s::Error::from(interrupted)), true, false),
+        (Error::from(k8s::Error::from(absent)), false, false),
+        (
+            Error::from(systemd::Error::Interrupted {
+                action,
+                unit: unit(),
+            }),
+            true,
+            false,
+        ),
+        (
+            Error::from(systemd::Error::Slow {
+                action,
+                unit: unit(),
+                waited,
+            }),
+            false,
+            false,
+        ),
+        (
+            Error::from(disk::Error::Interrupted { path: path.clone() }),
+            true,
+            false,
+        ),
+        (not_confirmed(Missing::Role), true, false),
+        (not_confirmed(Missing::K8sd(String::new())), false, false),
+        (
+            not_confirmed(Missing::Elsewhere(Database::K8sd)),
+            false,
+            false,
+        ),
+        (
+            Error::from(client::Error::Interrupted { host: host() }),
+            true,
+            true,
+        ),
+        (
+            Error::from(client::Error::Slow {
+                host: host(),
+                within,
+            }),
+            false,
+            true,
+        ),
+        (
+            Error::from(client::Error::Store { path, source: io() }),
+            false,
+            false,
+        ),
+        (
+            Error::Refused {
+                peer: "hatwo".into(),
+                reason: String::new(),
+            },
+            false,
+            true,
+        ),
+        (Error::Unfit(String::new()), false, true),
+    ] {
+        assert_eq!(error.is_interruption(), gave_way, "{error:?}");
+        assert_eq!(error.is_of_the_peer(), peers, "{error:?}");
+    }
 }

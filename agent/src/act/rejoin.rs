@@ -172,6 +172,14 @@ fn unpack(tarball: &Path, into: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use two_node_ha_dqlite::read_info;
+    use two_node_ha_planner::Step;
+
+    use crate::act::tests::{NOTHING, Node, contents, names};
+    use crate::peer::client::{self, Peer};
 
     fn tarball(dir: &Path, entries: &[(&str, &str)]) -> PathBuf {
         let path = dir.join("bundle.tar.gz");
@@ -230,5 +238,120 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tarball = tarball(dir.path(), &[("cluster.yaml", "members")]);
         assert!(matches!(unpack(&tarball, dir.path()), Err(Error::Unfit(_))));
+    }
+    /// A peer that has a bundle of this epoch, whichever it is asked for.
+    #[derive(Debug)]
+    struct Gives {
+        epoch: u64,
+        bundle: PathBuf,
+    }
+
+    impl Peer for Gives {
+        fn ask(&self, _: &Request, _: Duration) -> Result<Response, client::Error> {
+            panic!("nobody asked for it")
+        }
+
+        fn fetch(&self, _: &Request, into: &Path, _: Duration) -> Result<Response, client::Error> {
+            fs::create_dir_all(into).unwrap();
+            for name in names(&self.bundle) {
+                if self.bundle.join(&name).is_dir() {
+                    fs::create_dir(into.join(name)).unwrap();
+                } else {
+                    fs::copy(self.bundle.join(&name), into.join(name)).unwrap();
+                }
+            }
+            Ok(Response::Bundle {
+                epoch: self.epoch,
+                files: Vec::new(),
+                astray: BTreeMap::new(),
+            })
+        }
+    }
+
+    /// haone, which its files still call a voter, and the bundle that its peer gives it.
+    fn given(epoch: u64) -> (Node, tempfile::TempDir) {
+        let mut node = Node::new(NOTHING);
+        let dir = tempfile::tempdir().unwrap();
+        let entries = [("cluster.yaml", "members"), ("open-1", "entries")];
+        let dqlite = tarball(dir.path(), &entries);
+        fs::rename(dqlite, dir.path().join("k8s-dqlite.tar.gz")).unwrap();
+        fs::write(dir.path().join("k8sd.tar.gz"), "all of k8sd").unwrap();
+        fs::write(dir.path().join("k8sd.cluster.crt"), "the cluster's").unwrap();
+        for database in Database::ALL {
+            let raft = raft_directory(database, &node.spare(database));
+            let me = NodeInfo {
+                role: Role::Voter,
+                ..node.actor.identity(database).unwrap()
+            };
+            replace_info(&raft, &me).unwrap();
+        }
+        let bundle = dir.path().to_path_buf();
+        node.actor.client = Box::new(Gives { epoch, bundle });
+        (node, dir)
+    }
+
+    #[test]
+    fn a_spare_is_made_of_the_bundle_and_this_nodes_identity_which_is_noted_beside_it() {
+        let (mut node, _dir) = given(2);
+        let old = contents(&node.spare(Database::K8sd));
+        node.actor.take(&Step::Rejoin(2), &mut |_| {}).unwrap();
+        for database in Database::ALL {
+            assert_eq!(node.actor.journal.spare_epoch.get(&database), Some(&2));
+            let spare = node.spare(database);
+            let noted = node.actor.paths.identity(database);
+            for directory in [raft_directory(database, &spare), noted] {
+                let info = read_info(&directory).unwrap().unwrap();
+                assert_eq!(
+                    (info.id, info.role),
+                    (7_213_556_120_004_377_911, Role::Spare),
+                    "{}",
+                    directory.display()
+                );
+            }
+        }
+        let k8sd = contents(&node.spare(Database::K8sd));
+        assert_eq!(k8sd["recovery_db.tar.gz"], "all of k8sd");
+        assert_eq!(k8sd["cluster.crt"], "the cluster's");
+        let dqlite = contents(&node.spare(Database::K8sDqlite));
+        assert_eq!(dqlite["open-1"], "entries");
+        assert!(
+            !dqlite.contains_key("metadata1"),
+            "of an epoch that is over"
+        );
+        let kept = contents(&node.actor.paths.quarantine());
+        for (path, text) in old {
+            let of_k8sd = |name: &&String| name.starts_with("k8sd-") && name.ends_with(&path);
+            let kept = kept.iter().find(|(name, _)| of_k8sd(name));
+            assert_eq!(kept.map(|(_, text)| text), Some(&text), "{path}");
+        }
+        assert!(!node.actor.paths.staging().exists());
+    }
+
+    /// Both spare directories are as they were, and so is what the journal says of them.
+    fn fails(node: &mut Node, why: &str) {
+        let all = |node: &Node| Database::ALL.map(|database| contents(&node.spare(database)));
+        let (before, epochs) = (all(node), node.actor.journal.spare_epoch.clone());
+        let error = node.actor.take(&Step::Rejoin(2), &mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!(all(node), before);
+        assert_eq!(node.actor.journal.spare_epoch, epochs);
+    }
+
+    #[test]
+    fn no_spare_is_made_of_a_bundle_of_another_epoch() {
+        for epoch in [1, 3] {
+            let (mut node, _dir) = given(epoch);
+            fails(&mut node, &format!("of epoch {epoch} and not 2"));
+        }
+    }
+
+    #[test]
+    fn no_spare_is_made_of_a_bundle_of_which_something_cannot_be_read() {
+        let (mut node, dir) = given(2);
+        for database in Database::ALL {
+            let name = format!("{database}.cluster.key");
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fails(&mut node, "reading ");
     }
 }

@@ -28,12 +28,8 @@ impl Actor {
         let token = self.paths.token();
         // One that cannot be taken away is no reason to leave the databases running: they are killed
         // first, and that it is still there is said then.
-        let taken = match disk::effects::remove_file(&token) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("taking away the token", &token)(error))
-            }
-            _ => Ok(()),
-        };
+        let taken =
+            disk::remove_file_if_there(&token).map_err(Error::io("taking away the token", &token));
         // I4: on SIGTERM k8s-dqlite would hand the voter role to the spare, off the volume. A
         // kill is as safe as a power cut, for which dqlite is made. Without the token its
         // Restart= does not bring it back.
@@ -203,7 +199,19 @@ pub(super) fn is_kept(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::collections::HashMap;
+    use std::fs;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use two_node_ha_node::database::raft_directory;
+    use two_node_ha_planner::record::Epoch;
+    use two_node_ha_planner::{Database, Step, Target};
+
     use super::{is_raft_file, start_all};
+    use crate::act::tests::{NOTHING, Node, WRITABLE};
+    use crate::systemd::{Error as SystemdError, UnitState, Units};
     use crate::systemd_as_told::AsTold;
     use two_node_ha_command::Interrupt;
 
@@ -259,8 +267,141 @@ mod tests {
             "open-",
             "failure-domain",
             "-",
+            "1-notes",
+            "notes-1",
         ] {
             assert!(!is_raft_file(name), "{name}");
+        }
+    }
+
+    /// A systemd whose units run until they are stopped, and which notes what is asked of it.
+    #[derive(Debug, Clone, Default)]
+    struct Runs {
+        asked: Rc<RefCell<Vec<String>>>,
+        stopped: Rc<Cell<bool>>,
+    }
+
+    impl Units for Runs {
+        fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, SystemdError> {
+            let state = if self.stopped.get() {
+                UnitState::Stopped
+            } else {
+                UnitState::Active
+            };
+            Ok(units.iter().map(|unit| (unit.clone(), state)).collect())
+        }
+
+        fn start(
+            &self,
+            _: &[String],
+            _: Duration,
+            _: &Interrupt,
+            _: &mut dyn FnMut(),
+        ) -> Result<(), SystemdError> {
+            panic!("nobody asked for it")
+        }
+
+        fn stop(
+            &self,
+            units: &[String],
+            _: Duration,
+            _: &mut dyn FnMut(),
+        ) -> Result<(), SystemdError> {
+            let stops = units.iter().map(|unit| format!("stop {unit}"));
+            self.asked.borrow_mut().extend(stops);
+            self.stopped.set(true);
+            Ok(())
+        }
+
+        fn kill(&self, unit: &str) {
+            self.asked.borrow_mut().push(format!("kill {unit}"));
+        }
+
+        fn shutting_down(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn the_services_are_stopped_whether_the_token_is_there_or_gone_or_cannot_be_taken_away() {
+        for (token, removable) in [(true, true), (false, true), (true, false)] {
+            let mut node = Node::new(WRITABLE);
+            let path = node.actor.paths.token();
+            match (token, removable) {
+                (true, true) => node.give_token(),
+                (false, _) => {}
+                // rmdir(2) is not what removes it.
+                (true, false) => fs::create_dir(&path).unwrap(),
+            }
+            let runs = Runs::default();
+            node.actor.systemd = Box::new(runs.clone());
+            let stopped = node.actor.take(&Step::StopServices, &mut |_| {});
+            assert!(runs.stopped.get(), "token {token}, removable {removable}");
+            assert_eq!(path.exists(), !removable);
+            let k8s = &node.actor.config.k8s;
+            let asked = runs.asked.borrow();
+            assert_eq!(asked[0], format!("kill {}", k8s.unit("k8s-dqlite")));
+            let mut backwards = k8s.services.clone();
+            backwards.reverse();
+            let backwards: Vec<_> = backwards
+                .iter()
+                .map(|service| format!("stop {}", k8s.unit(service)))
+                .collect();
+            assert_eq!(asked[1..], backwards);
+            match stopped {
+                Ok(_) => assert!(removable),
+                Err(error) => {
+                    let why = error.to_string();
+                    assert!(!removable && why.contains("taking away the token"), "{why}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_services_that_write_a_database_are_told_from_the_others_in_the_order_of_their_start() {
+        let node = Node::new(NOTHING);
+        let units = |services: &[&str]| -> Vec<String> {
+            let unit = |service: &&str| node.actor.config.k8s.unit(service);
+            services.iter().map(unit).collect()
+        };
+        let all = units(&["kubelet", "k8sd", "containerd", "k8s-dqlite"]);
+        assert_eq!(
+            node.actor.by_kind(all),
+            (
+                units(&["k8sd", "k8s-dqlite"]),
+                units(&["kubelet", "containerd"])
+            )
+        );
+    }
+
+    #[test]
+    fn a_member_that_waits_for_its_first_log_is_started_as_the_spare_and_never_as_the_voter() {
+        for target in [Target::Spare, Target::Volume] {
+            let mounts = if target == Target::Volume {
+                WRITABLE
+            } else {
+                NOTHING
+            };
+            let mut node = Node::new(mounts);
+            node.record(&Epoch::first("haone"));
+            node.lead_all(target);
+            for database in Database::ALL {
+                for directory in [node.spare(database), node.volume(database)] {
+                    fs::remove_file(raft_directory(database, &directory).join("metadata1"))
+                        .unwrap();
+                }
+            }
+            match target {
+                Target::Spare => {
+                    node.actor.take(&Step::StartServices, &mut |_| {}).unwrap();
+                    assert!(!node.systemd.started.borrow().is_empty());
+                }
+                Target::Volume => {
+                    let why = node.refused(&Step::StartServices);
+                    assert!(why.contains("there is no database of"), "{why}");
+                }
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The copy of a database from before a takeover changes anything of it, and the way back to it
 //! when the takeover was interrupted.
 
-use std::io;
 use std::time::Instant;
 
 use two_node_ha_disk::linked_copy::{self, How};
@@ -86,12 +85,7 @@ impl Actor {
     /// The attempt has ended, and what is in the directory now is what counts.
     pub(super) fn end_attempt(&self, database: Database, epoch: u64) -> Result<(), Error> {
         let mark = takeover_copy::mark(&self.paths, &self.config, epoch, database);
-        match effects::remove_file(&mark) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("removing", &mark)(error));
-            }
-            _ => {}
-        }
+        disk::remove_file_if_there(&mark).map_err(Error::io("removing", &mark))?;
         let directory = takeover_copy::directory(&self.paths, &self.config, epoch);
         if directory.is_dir() {
             disk::sync_directory(&directory).map_err(Error::io("syncing", &directory))?;
@@ -181,6 +175,10 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    use crate::act::tests::{Node, WRITABLE, names};
 
     #[test]
     fn only_what_dqlite_and_k8sd_never_write_into_again_is_linked() {
@@ -204,5 +202,85 @@ mod tests {
         for name in ["recovery_db.tar.gz", "tmp-Xyz", "x.part"] {
             assert_eq!(how(name), How::Leave, "{name}");
         }
+    }
+    /// A copy of that epoch, with or without the mark of a takeover that changes the database.
+    fn copied(node: &Node, epoch: u64, database: Database, marked: bool) -> [PathBuf; 2] {
+        let (paths, config) = (&node.actor.paths, &node.actor.config);
+        let copy = takeover_copy::copy(paths, config, epoch, database);
+        fs::create_dir_all(&copy).unwrap();
+        fs::write(copy.join("of"), format!("{epoch}")).unwrap();
+        let mark = takeover_copy::mark(paths, config, epoch, database);
+        if marked {
+            fs::write(&mark, "").unwrap();
+        }
+        [copy, mark]
+    }
+
+    #[test]
+    fn an_attempt_that_has_ended_is_marked_no_more_and_may_end_twice() {
+        let node = Node::new(WRITABLE);
+        let [copy, mark] = copied(&node, 2, Database::K8sd, true);
+        for _ in 0..2 {
+            node.actor.end_attempt(Database::K8sd, 2).unwrap();
+            assert!(!mark.exists());
+        }
+        assert!(copy.exists(), "it is kept for an operator");
+        node.actor.end_attempt(Database::K8sd, 7).unwrap();
+        fs::create_dir(&mark).unwrap();
+        let error = node.actor.end_attempt(Database::K8sd, 2).unwrap_err();
+        let said = format!("removing {}", mark.display());
+        assert!(error.to_string().contains(&said), "{error}");
+    }
+
+    #[test]
+    fn the_copy_of_a_takeover_that_was_cut_off_is_carried_into_the_next_epoch_and_no_other_is() {
+        for (done, marked) in [(false, true), (false, false), (true, true)] {
+            let node = Node::new(WRITABLE);
+            let mut now = Epoch::first("haone").taken_over_by("hatwo");
+            if done {
+                now.done(Database::K8sd);
+            }
+            copied(&node, 2, Database::K8sd, marked);
+            // Of an epoch 3 that nobody recorded.
+            let [stale, _] = copied(&node, 3, Database::K8sDqlite, true);
+            node.actor.carry_interrupted(&now, 3).unwrap();
+            assert!(!stale.exists(), "a copy older than the last owner's writes");
+            let (paths, config) = (&node.actor.paths, &node.actor.config);
+            let carried = takeover_copy::interrupted(paths, config, Database::K8sd, 3);
+            if done || !marked {
+                assert_eq!(carried, None, "done {done}, marked {marked}");
+            } else {
+                let of = fs::read_to_string(carried.unwrap().join("of")).unwrap();
+                assert_eq!(of, "2");
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_recorded_copies_stay_and_what_nobody_recorded_or_finished_goes() {
+        let mut node = Node::new(WRITABLE);
+        let mut config = (*node.actor.config).clone();
+        config.agent.keep_backups = 2;
+        node.actor.config = config.into();
+        for epoch in [1, 2, 3, 4, 9] {
+            copied(&node, epoch, Database::K8sd, false);
+        }
+        let private = node.actor.paths.private_on_volume(&node.actor.config);
+        let others = [".hidden", "bundle-4", "notes.part"];
+        let unfinished = [".before-epoch-1.part", "put-back-k8sd"];
+        for name in others.iter().chain(&unfinished) {
+            fs::create_dir(private.join(name)).unwrap();
+        }
+        node.actor.drop_old_copies(4).unwrap();
+        assert_eq!(
+            names(&private),
+            [
+                ".hidden",
+                "before-epoch-3",
+                "before-epoch-4",
+                "bundle-4",
+                "notes.part"
+            ]
+        );
     }
 }

@@ -81,3 +81,22 @@ pub fn remove_file_if_there(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_removed_where_there_is_one_and_what_cannot_be_removed_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mark");
+        std::fs::write(&path, "").unwrap();
+        for _ in 0..2 {
+            remove_file_if_there(&path).unwrap();
+            assert!(!path.exists());
+        }
+        std::fs::create_dir(&path).unwrap();
+        let error = remove_file_if_there(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+}
