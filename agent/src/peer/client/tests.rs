@@ -117,6 +117,21 @@ fn served() -> (TempDir, Client) {
     (dir, client)
 }
 
+/// Where a bundle of an earlier epoch lies.
+fn fetched_before(dir: &TempDir) -> PathBuf {
+    let fetched = dir.path().join("fetched");
+    fs::create_dir(&fetched).unwrap();
+    fs::write(fetched.join("old"), "of an earlier epoch").unwrap();
+    fetched
+}
+
+fn bundle_of(epoch: u64) -> Request {
+    Request::Bundle {
+        version: VERSION,
+        epoch,
+    }
+}
+
 #[test]
 fn a_question_reaches_the_agent_of_the_peer_by_ssh_and_its_answer_comes_back() {
     let (dir, client) = served();
@@ -135,13 +150,8 @@ fn a_question_reaches_the_agent_of_the_peer_by_ssh_and_its_answer_comes_back() {
 #[test]
 fn a_bundle_comes_as_the_peer_has_it_and_replaces_what_was_fetched_before() {
     let (dir, client) = served();
-    let fetched = dir.path().join("fetched");
-    fs::create_dir(&fetched).unwrap();
-    fs::write(fetched.join("old"), "of an earlier epoch").unwrap();
-    let request = Request::Bundle {
-        version: VERSION,
-        epoch: 7,
-    };
+    let fetched = fetched_before(&dir);
+    let request = bundle_of(7);
     let Response::Bundle {
         epoch,
         files,
@@ -194,13 +204,8 @@ fn the_log_of_a_database_comes_as_a_bundle_without_an_epoch() {
 #[test]
 fn a_refusal_is_an_answer_and_leaves_what_was_fetched_before() {
     let (dir, client) = served();
-    let fetched = dir.path().join("fetched");
-    fs::create_dir(&fetched).unwrap();
-    fs::write(fetched.join("old"), "of an earlier epoch").unwrap();
-    let request = Request::Bundle {
-        version: VERSION,
-        epoch: 8,
-    };
+    let fetched = fetched_before(&dir);
+    let request = bundle_of(8);
     assert_eq!(
         client.fetch(&request, &fetched, LONG).unwrap(),
         Response::Refused {
@@ -321,10 +326,7 @@ fn fetch(said: &str, cut_off: bool) -> (TempDir, Result<Response, Error>) {
     let stays = if cut_off { "" } else { "; exec sleep 30" };
     let (dir, client) = client(&format!(r#"echo $$ > "$0/pid"; cat "$0/said"{stays}"#));
     fs::write(dir.path().join("said"), said).unwrap();
-    let request = Request::Bundle {
-        version: VERSION,
-        epoch: 7,
-    };
+    let request = bundle_of(7);
     let answer = client.fetch(&request, &dir.path().join("fetched"), LONG);
     (dir, answer)
 }

@@ -171,24 +171,38 @@ fn at_the_end_nothing_is_renewed_or_assumed_where_no_constraint_stands() {
 
 #[test]
 fn it_is_critical_and_alerted_where_the_writes_of_a_primary_stand_still_and_nowhere_else() {
+    let no_clone = View {
+        ours: None,
+        ..view()
+    };
+    let time_is_up = View {
+        quorum: false,
+        ..view()
+    };
     for (mode, primary, critical) in [
         (FencingMode::Stonith, true, true),
         (FencingMode::Stonith, false, false),
         (FencingMode::Constraint, true, false),
+        (FencingMode::Constraint, false, false),
     ] {
-        let mut case = case(View {
-            ours: None,
-            ..view()
-        });
-        case.subject.mode = mode;
-        case.disks.primary = primary;
-        let answer = case.answer();
-        let level = if critical {
-            Level::Critical
-        } else {
-            Level::Error
-        };
-        assert_eq!((answer.level, answer.alert), (level, critical), "{mode:?}");
+        for (seen, decision) in [
+            (no_clone.clone(), Decision::NoClone),
+            (time_is_up.clone(), Decision::Undecided),
+        ] {
+            let mut case = case(seen);
+            case.subject.mode = mode;
+            case.disks.primary = primary;
+            case.last = decision == Decision::Undecided;
+            let answer = case.answer();
+            assert_eq!(answer.decision, decision);
+            let said = (answer.level == Level::Critical, answer.alert);
+            assert_eq!(
+                said,
+                (critical, critical),
+                "{mode:?} {primary} {decision:?}"
+            );
+            assert!(critical || answer.level == Level::Error);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is said: of what fence-peer waits for, why it gave up, and how loudly.
 
-use two_node_ha_config::FencingMode;
 use two_node_ha_config::LossAction;
 use two_node_ha_drbd::{Decision, DiskState};
 use two_node_ha_pacemaker::PeerNode;
@@ -73,28 +72,6 @@ fn what_may_still_be_there_is_taken_back_until_there_is_no_time_for_that_any_mor
             again,
             "{removal:?} {over}: {next:?}"
         );
-    }
-}
-
-#[test]
-fn a_call_without_a_result_is_critical_only_where_the_writes_of_a_primary_stand_still() {
-    for (mode, primary, critical) in [
-        (FencingMode::Stonith, true, true),
-        (FencingMode::Stonith, false, false),
-        (FencingMode::Constraint, true, false),
-        (FencingMode::Constraint, false, false),
-    ] {
-        let mut case = case(View {
-            quorum: false,
-            ..view()
-        });
-        case.subject.mode = mode;
-        case.disks.primary = primary;
-        case.last = true;
-        let answer = case.answer();
-        assert_eq!(answer.decision, Decision::Undecided);
-        let said = (answer.level == Level::Critical, answer.alert);
-        assert_eq!(said, (critical, critical), "{mode:?} {primary}");
     }
 }
 
