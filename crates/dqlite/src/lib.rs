@@ -26,6 +26,7 @@ mod metadata;
 mod name;
 mod node;
 mod parallel;
+pub mod recovery;
 mod remedy;
 pub mod repair;
 mod report;
