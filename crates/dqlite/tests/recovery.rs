@@ -313,28 +313,24 @@ fn entries_behind_a_recovery_of_libdqlites_get_the_logs_term_and_not_term_1() {
 }
 
 #[test]
-fn what_the_snapshot_covers_is_not_read() {
-    let fixture = Fixture::unpack("1.18", "snapshots");
-    let state = fixture.dir("state");
-    let before = plan(&state);
-    let snapshot = state.snapshot(0);
-    let size = state.read(&snapshot).len();
-    state.write(&snapshot, &vec![0xAB; size]);
-    let covered = state.scan().snapshots.last().unwrap().name.index;
-    let closed = state
-        .scan()
-        .closed
-        .into_iter()
-        .filter(|c| c.last <= covered);
-    let mut damaged = 0;
-    for segment in closed {
-        state.flip(&segment.file, 99);
-        damaged += 1;
+fn the_data_of_a_snapshot_is_not_read_and_what_it_covers_is() {
+    for generation in GENERATIONS {
+        let fixture = Fixture::unpack(generation, "snapshots");
+        let state = fixture.dir("state");
+        let before = plan(&state);
+        let snapshot = state.snapshot(0);
+        let size = state.read(&snapshot).len();
+        state.write(&snapshot, &vec![0xAB; size]);
+        assert_eq!(plan(&state), before);
+        // Who reads it all, notices.
+        assert!(Plan::of_scan(&state.0, &state.scan()).is_err());
+        // dqlite would move this one away, and with it the entries behind the snapshot.
+        let covered = state.scan().snapshots.last().unwrap().name.index;
+        assert!(before.last.index > covered);
+        assert!(state.closed().ends_with(&format!("{covered:016}")));
+        state.flip(&state.closed(), 99);
+        assert_eq!(kind(&refused(&state)), ProblemKind::Damaged);
     }
-    assert!(damaged > 0);
-    assert_eq!(plan(&state), before);
-    // Who reads it all, notices.
-    assert!(Plan::of_scan(&state.0, &state.scan()).is_err());
 }
 
 #[test]

@@ -10,8 +10,9 @@
 //! - The entry has the log's term, see [`Plan::term`]; libdqlite's always has term 1.
 //! - The new segment gets its name when it is whole and on the disk. libdqlite writes it under that name,
 //!   and a crash there leaves a directory on which dqlite does not start, or not with all of it.
-//! - Nothing is read but what dqlite would load behind the newest snapshot, so that it takes as long for
-//!   a database of a gigabyte as for a small one. libdqlite loads all of it.
+//! - The snapshot's data half is not read, so that it takes as long for a database of a gigabyte as for a
+//!   small one. libdqlite loads it.
+//! - What libdqlite would move away as `corrupt-*` in silence, with the entries in it, is refused.
 //!
 //! A cut at any point leaves the log as it was, or with the new entry behind it: never less. Planning and
 //! applying again then goes on from there, and adds no second entry.

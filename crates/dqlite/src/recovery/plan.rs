@@ -115,17 +115,19 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Looks at a directory on which no node is running. Reads what dqlite would load behind its newest
-    /// snapshot, and of that the meta half.
+    /// Looks at a directory on which no node is running. Reads all that dqlite would load, but for the
+    /// snapshot's data half.
     ///
-    /// What lies before that is taken on trust: damage there is as it was, and dqlite does not start
-    /// because of it, before as after. [`crate::scan`] reads all of it, for [`Self::of_scan`].
+    /// That one is taken on trust: where it is damaged, dqlite starts neither before nor after.
+    /// [`crate::scan`] reads it too, for [`Self::of_scan`]. A segment that the snapshot covers is no such
+    /// matter: libdqlite, and its recovery too, moves a damaged one away together with all open ones behind
+    /// it, if it is the last closed one, and says nothing of what is lost.
     ///
     /// # Errors
     /// See [`PlanError`]: wherever dqlite would refuse to start, or would start without something that
     /// is there.
     pub fn of(directory: &Path) -> Result<Self, PlanError> {
-        let scan = scan_with(directory, &mut Cache::default(), Depth::Tail)?;
+        let scan = scan_with(directory, &mut Cache::default(), Depth::Log)?;
         Self::of_scan(directory, &scan)
     }
 
