@@ -177,13 +177,13 @@ impl Made {
             }
             let end = content.len();
             content.resize(end + usize::from(*zeros), 0);
-            if self.torn && number + 1 == used && *zeros > 0 {
-                // A header whose data was not written: one entry of 800 bytes.
+            // A header whose data was not written: one entry of 800 bytes. Of less than a header nothing
+            // tells that it was a write.
+            let sector = 512 - end % 512;
+            if self.torn && number + 1 == used && *zeros > 0 && sector >= 64 {
                 let whole = encode_batch(&[(9, EntryType::Command, &[7; 800])]);
-                let sector = 512 - end % 512;
-                let written = sector.min(whole.len());
                 content.resize(end + 4096, 0);
-                content[end..end + written].copy_from_slice(&whole[..written]);
+                content[end..end + sector].copy_from_slice(&whole[..sector]);
             }
             fs::write(dir.join(format!("open-{}", number + 3)), content).unwrap();
         }
