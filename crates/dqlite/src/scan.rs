@@ -9,7 +9,7 @@
 //! was read before it and the rest after it.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -226,10 +226,25 @@ impl Cache {
             })
             .max();
         let Some(newest) = newest else { return };
-        let needed = needed(listing, newest.index);
+        // The entries in open segments follow the newest closed one, also where that ends before the
+        // snapshot does.
+        let last = |file: &String| match Name::of(file) {
+            Name::Closed { last, .. } => Some(last),
+            Name::Yaml
+            | Name::Join
+            | Name::Metadata(_)
+            | Name::Open { .. }
+            | Name::Snapshot(_)
+            | Name::Meta(_)
+            | Name::Other => None,
+        };
+        let newest_closed = listing.keys().filter_map(last).max();
+        let ends_before = newest_closed.filter(|last| *last < newest.index);
         listing.retain(|file, _| match Name::of(file) {
             Name::Snapshot(name) | Name::Meta(name) => name == newest,
-            Name::Closed { .. } => depth == Depth::Log || needed.contains(file),
+            Name::Closed { last, .. } => {
+                depth == Depth::Log || last > newest.index || Some(last) == ends_before
+            }
             Name::Yaml | Name::Join | Name::Metadata(_) | Name::Open { .. } | Name::Other => true,
         });
         let data = newest.to_string();
@@ -248,45 +263,6 @@ impl Cache {
         self.0
             .retain(|(file, version), _| listing.get(file) == Some(&Some(*version)));
     }
-}
-
-/// The closed segments without which it would not be known what dqlite makes of those behind a snapshot
-/// with that index. Their names alone say which these are.
-fn needed(listing: &Listing, covered: u64) -> HashSet<String> {
-    let mut closed: Vec<_> = listing
-        .keys()
-        .filter_map(|file| match Name::of(file) {
-            Name::Closed { first, last } => Some((first, last, file)),
-            Name::Yaml
-            | Name::Join
-            | Name::Metadata(_)
-            | Name::Open { .. }
-            | Name::Snapshot(_)
-            | Name::Meta(_)
-            | Name::Other => None,
-        })
-        .collect();
-    closed.sort_unstable();
-    let is_range = |first: u64, last: u64| first > 0 && first <= last;
-    let newest = closed.iter().map(|(_, last, _)| *last).max();
-    let ends_before = newest.filter(|newest| *newest < covered);
-    let mut needed = HashSet::new();
-    let mut reach: Option<(u64, &String)> = None;
-    for (first, last, file) in closed {
-        // The entries in open segments follow the newest closed one, also where that ends before the
-        // snapshot does. dqlite aborts on a name that is no range.
-        if last > covered || Some(last) == ends_before || !is_range(first, last) {
-            needed.insert(file.clone());
-        }
-        // Which of two that claim the same indexes dqlite loads, is a matter of luck.
-        if let Some((_, other)) = reach.filter(|(end, _)| first <= *end) {
-            needed.extend([file.clone(), other.clone()]);
-        }
-        if is_range(first, last) && reach.is_none_or(|(end, _)| last >= end) {
-            reach = Some((last, file));
-        }
-    }
-    needed
 }
 
 /// Reads what a listing names; `None` when a file that was not opened is not there any more.
