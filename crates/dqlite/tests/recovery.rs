@@ -14,7 +14,7 @@ use real::{Fixture, GENERATIONS, State};
 use two_node_ha_dqlite::recovery::{Applied, ApplyError, Plan, PlanError, apply, sole_voter};
 use two_node_ha_dqlite::{
     Entry, EntryType, NodeInfo, ProblemKind, Role, ScanError, Server, Verdict,
-    decode_configuration, encode_configuration, entries,
+    decode_configuration, encode_batch, encode_configuration, entries,
 };
 
 /// Directories of real dqlite on which it starts.
@@ -280,36 +280,33 @@ fn who_this_node_is_does_not_matter_to_raft() {
 
 #[test]
 fn entries_behind_a_recovery_of_libdqlites_get_the_logs_term_and_not_term_1() {
-    let dir = tempfile::tempdir().unwrap();
-    let state = State(dir.path().to_path_buf());
-    let made = made::Made {
-        snapshot: None,
-        trailing: 0,
-        closed: vec![vec![vec![1; 20]]],
-        open: Vec::new(),
-        torn: false,
-        rises: 5,
-        above: 1,
-    };
-    let term = made.write(&state.0);
-    let configuration = sole_voter(&members(), &me()).unwrap();
-    let mut content = 1_u64.to_le_bytes().to_vec();
-    let data = encode_configuration(&configuration);
-    content.extend(two_node_ha_dqlite::encode_batch(&[(
-        1,
-        EntryType::Change,
-        &data,
-    )]));
-    state.write("0000000000000021-0000000000000021", &content);
-    // The last entry is that configuration, and of the wrong term.
-    assert_eq!(plan(&state).last.term, 1);
-    let applied = apply(&plan(&state), &configuration).unwrap();
-    let added = applied.added.unwrap();
-    assert_eq!((added.index, added.term), (22, term));
-    assert_eq!(
-        apply(&plan(&state), &configuration).unwrap(),
-        Applied::default()
-    );
+    let log = vec![vec![vec![1; 20]]];
+    for (snapshot, closed) in [(None, log), (Some(20), Vec::new())] {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State(dir.path().to_path_buf());
+        let made = made::Made {
+            snapshot,
+            trailing: 0,
+            closed,
+            open: Vec::new(),
+            torn: false,
+            rises: 5,
+            above: 1,
+        };
+        let term = made.write(&state.0);
+        let configuration = sole_voter(&members(), &me()).unwrap();
+        let data = encode_configuration(&configuration);
+        let mut content = 1_u64.to_le_bytes().to_vec();
+        content.extend(encode_batch(&[(1, EntryType::Change, &data)]));
+        state.write("0000000000000021-0000000000000021", &content);
+        // The last entry is that configuration, and of the wrong term.
+        assert_eq!(plan(&state).last.term, 1);
+        let applied = apply(&plan(&state), &configuration).unwrap();
+        let added = applied.added.unwrap();
+        assert_eq!((added.index, added.term), (22, term), "{snapshot:?}");
+        let again = apply(&plan(&state), &configuration).unwrap();
+        assert_eq!(again, Applied::default());
+    }
 }
 
 #[test]

@@ -5,13 +5,16 @@
 mod made;
 mod real;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
 use made::{Made, me};
 use real::{Fixture, GENERATIONS, State};
-use two_node_ha_disk::effects;
-use two_node_ha_disk::power::{Loss, cut_before};
+use two_node_ha_disk::effects::{self, Change};
+use two_node_ha_disk::power::{Loss, cut_before, describe, plug_in};
 use two_node_ha_dqlite::recovery::{Applied, Plan, apply, sole_voter};
 use two_node_ha_dqlite::{Entry, EntryType, NodeInfo, Role, Server, Verdict, entries};
 
@@ -190,4 +193,44 @@ fn a_second_power_cut_in_the_recovery_after_the_first_changes_nothing_about_that
         "{points} cuts, and pairs of cuts, in recoveries of directories with five open segments"
     );
     assert!(points > 150, "{points}");
+}
+
+/// What is done to the disk, change by change.
+fn changes(state: &State, configuration: &[Server]) -> Vec<String> {
+    let attic = tempfile::tempdir().unwrap();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let noted = Rc::clone(&seen);
+    let watch = move |_: usize, change: &Change<'_>| noted.borrow_mut().push(describe(change));
+    let no_flags = BTreeSet::new();
+    plug_in(attic.path(), Loss::Nothing, Rc::new(watch), no_flags);
+    apply(&Plan::of(&state.0).unwrap(), configuration).unwrap();
+    let seen = seen.borrow();
+    let dir = format!("{}", state.0.display());
+    seen.iter()
+        .map(|change| change.replace(&dir, "DIR"))
+        .collect()
+}
+
+/// A power cut may keep any of several names that are not on the disk yet, and of two closed segments the
+/// second alone is past the end of the log. The cuts above lose all of them at once.
+#[test]
+fn each_name_is_on_the_disk_before_the_next_one_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = with_everything_open(dir.path(), Some(9));
+    let plan = Plan::of(&state.0).unwrap();
+    let configuration = sole_voter(&plan.configuration, &me()).unwrap();
+    let seen = changes(&state, &configuration);
+    let mut is_on_the_disk = true;
+    let mut renamed = 0;
+    for change in &seen {
+        if change.starts_with("rename") {
+            assert!(is_on_the_disk, "{change}: {seen:#?}");
+            (is_on_the_disk, renamed) = (false, renamed + 1);
+        }
+        is_on_the_disk |= change == "sync DIR";
+    }
+    assert!(is_on_the_disk, "{seen:#?}");
+    assert_eq!(renamed, 4, "three closed and a new one: {seen:#?}");
+    // An earlier recovery may have been cut off before its last name was.
+    assert_eq!(changes(&state, &configuration), ["sync DIR"]);
 }
