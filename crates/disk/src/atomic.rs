@@ -1,9 +1,9 @@
 //! A small file as a whole: the old one, or the new one, and never a part of either.
 
 use std::ffi::OsString;
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -25,7 +25,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says; the old file is still whole.
 pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let file = written(path, content, mode)?;
+    let file = written(path, content, Access::Mode(mode))?;
     effects::persist(file, path)?;
     effects::sync_directory(parent(path))
 }
@@ -37,7 +37,7 @@ pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<(
 /// What the system says; there is no new file then, unless only its name could not be made durable.
 pub fn create(mut names: impl FnMut() -> PathBuf, content: &[u8]) -> io::Result<PathBuf> {
     let mut path = names();
-    let mut file = written(&path, content, 0o600)?;
+    let mut file = written(&path, content, Access::Mode(0o600))?;
     loop {
         match effects::persist_new(file, &path)? {
             None => break,
@@ -48,14 +48,44 @@ pub fn create(mut names: impl FnMut() -> PathBuf, content: &[u8]) -> io::Result<
     Ok(path)
 }
 
+/// Makes a new file of `content` under `path`, for those who may read and write its neighbour; durable
+/// when this returns true. False where the name is taken: then nothing has changed.
+///
+/// # Errors
+/// What the system says; there is no new file then, unless only its name could not be made durable.
+pub fn create_like(path: &Path, content: &[u8], neighbour: &Metadata) -> io::Result<bool> {
+    let file = written(path, content, Access::Like(neighbour))?;
+    if effects::persist_new(file, path)?.is_some() {
+        return Ok(false);
+    }
+    effects::sync_directory(parent(path))?;
+    Ok(true)
+}
+
+/// Who may read and write a new file.
+enum Access<'a> {
+    /// Whom the mode lets, of its maker.
+    Mode(u32),
+    /// Whoever may read and write that file.
+    Like(&'a Metadata),
+}
+
 /// The content on the disk, without its name.
-fn written(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+fn written(path: &Path, content: &[u8], access: Access<'_>) -> io::Result<NamedTempFile> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut prefix = OsString::from(TEMPORARY);
     prefix.push(name);
     prefix.push(".");
     let file = effects::create_temporary(parent(path), &prefix)?;
     effects::write(&mut &*content, file.as_file())?;
+    let mode = match access {
+        Access::Mode(mode) => mode,
+        Access::Like(neighbour) => {
+            // The owner first: a change of owner clears set-id bits.
+            fchown(file.as_file(), Some(neighbour.uid()), Some(neighbour.gid()))?;
+            neighbour.mode() & 0o7777
+        }
+    };
     if mode != 0o600 {
         let permissions = Permissions::from_mode(mode);
         file.as_file().set_permissions(permissions)?;
@@ -175,6 +205,24 @@ mod tests {
         assert_eq!(fs::read_to_string(made).unwrap(), "new");
         assert_eq!(fs::read_to_string(dir.path().join("1")).unwrap(), "mine");
         assert_eq!(names(dir.path()), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_file_made_like_its_neighbour_has_its_mode_and_owner_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        fs::write(&old, "").unwrap();
+        fs::set_permissions(&old, Permissions::from_mode(0o640)).unwrap();
+        // Only root can give a file away.
+        let _ = std::os::unix::fs::chown(&old, Some(65_534), Some(65_533));
+        let like = fs::metadata(&old).unwrap();
+        assert!(create_like(&new, b"new", &like).unwrap());
+        let made = fs::metadata(&new).unwrap();
+        let access = |meta: &Metadata| (meta.mode() & 0o7777, meta.uid(), meta.gid());
+        assert_eq!(access(&made), access(&like));
+        assert!(!create_like(&new, b"newer", &like).unwrap());
+        assert_eq!(fs::read_to_string(&new).unwrap(), "new");
+        assert_eq!(names(dir.path()), ["new", "old"]);
     }
 
     #[test]

@@ -192,9 +192,10 @@ fn snapshots(
     }
 }
 
-/// Whether the log has a higher term than the metadata.
+/// Whether the log, or the snapshot that it follows, has a higher term than the metadata.
 fn behind(metadata: Option<Metadata>, log: &Log<'_>, problems: &mut Vec<Problem>) {
-    let (Some(metadata), Some(highest)) = (metadata, log.highest) else {
+    let of_snapshot = log.base.map(|base| base.name.term);
+    let (Some(metadata), Some(highest)) = (metadata, log.highest.max(of_snapshot)) else {
         return;
     };
     if highest > metadata.term {
@@ -272,7 +273,9 @@ fn configuration(log: &Log<'_>, problems: &mut Vec<Problem>) -> (Vec<Server>, Op
 /// A term above that of every entry: the vote that may have been cast in the log's last one is not
 /// known, and in this one none has been.
 fn newer_term(log: &Log<'_>) -> Step {
+    let of_snapshot = log.base.map_or(0, |base| base.name.term);
     let highest = log.highest.unwrap_or(0).max(log.last_term);
+    let highest = highest.max(of_snapshot);
     Step::Term {
         term: highest.saturating_add(1),
     }

@@ -3,7 +3,8 @@
 //!
 //! [`scan`] reads a directory, [`assess`] says what it is worth: a [`Report`] with a [`Verdict`].
 //! [`Directory`] is a quick look without reading the log, and [`identity_trap`] says whether starting
-//! dqlite on it would found a new, empty cluster over the old one's name.
+//! dqlite on it would found a new, empty cluster over the old one's name. [`repair`] mends a copy of a
+//! directory, and [`recovery`] makes a node of one its only voter.
 //!
 //! The layouts are those of format 1, which dqlite has written from its beginnings up to 1.18.
 
@@ -26,6 +27,7 @@ mod metadata;
 mod name;
 mod node;
 mod parallel;
+pub mod recovery;
 mod remedy;
 pub mod repair;
 mod report;

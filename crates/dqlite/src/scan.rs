@@ -150,6 +150,9 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
 pub(crate) enum Depth {
     /// Every byte that dqlite would read.
     Whole,
+    /// The same, but for the snapshot's data half, which is taken on trust: what is left does not grow with
+    /// the database. dqlite keeps no more than some thousands of entries that the snapshot covers.
+    Log,
     /// What lies behind the newest snapshot, of which the data half is taken on trust.
     Tail,
 }
@@ -158,8 +161,9 @@ pub(crate) enum Depth {
 pub(crate) fn scan_with(dir: &Path, cache: &mut Cache, depth: Depth) -> Result<Scan, ScanError> {
     let list = |cache: &mut Cache| -> Result<Listing, ScanError> {
         let mut listing = list(dir)?;
-        if depth == Depth::Tail {
-            cache.leave_what_precedes(&mut listing);
+        match depth {
+            Depth::Whole => {}
+            Depth::Log | Depth::Tail => cache.leave_what_precedes(&mut listing, depth),
         }
         Ok(listing)
     };
@@ -206,9 +210,9 @@ fn is_doubtful(segment: &Segment) -> bool {
 pub(crate) struct Cache(HashMap<(String, Version), Large>);
 
 impl Cache {
-    /// Leaves out of the listing what dqlite would not load behind the newest snapshot, and takes that
-    /// one's data half for read: it is not looked into.
-    fn leave_what_precedes(&mut self, listing: &mut Listing) {
+    /// Leaves out of the listing what is not read at that depth, and takes the newest snapshot's data half
+    /// for read: it is not looked into.
+    fn leave_what_precedes(&mut self, listing: &mut Listing, depth: Depth) {
         let has_data = |name: &SnapshotName| {
             let data = listing.get(&name.to_string()).copied().flatten();
             data.is_some_and(|version| version.size > 0)
@@ -222,9 +226,25 @@ impl Cache {
             })
             .max();
         let Some(newest) = newest else { return };
+        // The entries in open segments follow the newest closed one, also where that ends before the
+        // snapshot does.
+        let last = |file: &String| match Name::of(file) {
+            Name::Closed { last, .. } => Some(last),
+            Name::Yaml
+            | Name::Join
+            | Name::Metadata(_)
+            | Name::Open { .. }
+            | Name::Snapshot(_)
+            | Name::Meta(_)
+            | Name::Other => None,
+        };
+        let newest_closed = listing.keys().filter_map(last).max();
+        let ends_before = newest_closed.filter(|last| *last < newest.index);
         listing.retain(|file, _| match Name::of(file) {
             Name::Snapshot(name) | Name::Meta(name) => name == newest,
-            Name::Closed { last, .. } => last > newest.index,
+            Name::Closed { last, .. } => {
+                depth == Depth::Log || last > newest.index || Some(last) == ends_before
+            }
             Name::Yaml | Name::Join | Name::Metadata(_) | Name::Open { .. } | Name::Other => true,
         });
         let data = newest.to_string();

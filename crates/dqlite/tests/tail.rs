@@ -3,8 +3,13 @@
 
 mod real;
 
+use std::path::Path;
+
 use real::{Fixture, GENERATIONS, State};
-use two_node_ha_dqlite::{Found, Report, Role, Tail, TailCache, Verdict, tail};
+use two_node_ha_dqlite::{
+    EntryType, Found, Meta, Report, Role, Server, Tail, TailCache, Verdict, encode_batch,
+    encode_meta, tail,
+};
 
 /// Every directory of every scenario.
 fn every_directory(mut check: impl FnMut(&str, &State)) {
@@ -130,6 +135,43 @@ fn after_a_handover_raft_names_the_other_node_on_both_disks() {
         assert!(old.voters.contains(&taker), "{old:?} {new:?}");
         assert!(new.last.index > old.last.index);
     }
+}
+
+/// A snapshot with index 20, and segments of one batch each.
+fn with_segments(dir: &Path, segments: &[(&str, u64)]) -> State {
+    let state = State(dir.to_path_buf());
+    let words = |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let servers = vec![Server {
+        id: 1,
+        address: "10.0.0.1:9000".to_owned(),
+        role: Role::Voter,
+    }];
+    let meta = Meta {
+        configuration_index: 1,
+        servers,
+    };
+    state.write("snapshot-2-20-77", &words(&[1, 0]));
+    state.write("snapshot-2-20-77.meta", &encode_meta(&meta));
+    state.write("metadata1", &words(&[1, 1, 2, 0]));
+    for (file, entries) in segments {
+        let entry = (2, EntryType::Command, &[7; 8][..]);
+        let entries = vec![entry; usize::try_from(*entries).unwrap()];
+        state.write(file, &[words(&[1]), encode_batch(&entries)].concat());
+    }
+    state
+}
+
+#[test]
+fn entries_in_open_segments_follow_the_closed_ones_also_where_those_end_before_the_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let segments = [
+        ("0000000000000001-0000000000000012", 12),
+        ("0000000000000013-0000000000000016", 4),
+        ("open-3", 7),
+    ];
+    let state = with_segments(dir.path(), &segments);
+    assert_eq!(tail_of(&state).last.index, 23);
+    assert_eq!(tail_of(&state).last.index, state.report().last_index);
 }
 
 #[test]

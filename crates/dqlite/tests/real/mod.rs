@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, unused_imports)] // Each test uses some of it.
 
 mod program;
+mod random;
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,7 +13,10 @@ use tempfile::TempDir;
 use two_node_ha_dqlite::repair::{Plan, PlanError, apply};
 use two_node_ha_dqlite::{Report, Scan, assess, crc32, scan};
 
-pub use program::{Started, generation, number, program, scenario, start};
+pub use program::{
+    Started, generation, goes_on, number, program, recover, scenario, snapshots, start,
+};
+pub use random::{Random, damage, rounds};
 
 /// The generations of dqlite: folders of `fixtures`.
 pub const GENERATIONS: [&str; 2] = ["1.11", "1.18"];

@@ -58,6 +58,30 @@ pub fn scenario(name: &str) -> Fixture {
     Fixture(dir)
 }
 
+/// Gives a directory the members of its `cluster.yaml` through libdqlite: what `cluster-recover` does.
+/// False where libdqlite refuses it.
+pub fn recover(state: &State) -> bool {
+    run(60, &["recover"], &state.0).status.success()
+}
+
+/// Starts real dqlite on a directory, has it take a snapshot at once and kills it.
+pub fn snapshots(state: &State) {
+    run(60, &["snapshot"], &state.0);
+}
+
+/// Starts real dqlite on a directory, has it take snapshots while it adds rows, and kills it. Returns how
+/// many rows were acknowledged.
+pub fn goes_on(state: &State) -> usize {
+    let output = run(60, &["goes-on"], &state.0);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let acked = text.lines().rev().find_map(|l| l.strip_prefix("acked "));
+    let acked = acked.unwrap_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        panic!("no row was acknowledged, {}: {said}", output.status)
+    });
+    acked.parse().unwrap()
+}
+
 /// What real dqlite made of a directory.
 #[derive(Debug, Clone)]
 pub struct Started {
