@@ -276,9 +276,16 @@ impl Run<'_> {
     }
 
     fn pause(&self) {
-        let elapsed = self.started.elapsed();
+        std::thread::sleep(self.pause_after(self.started.elapsed()));
+    }
+
+    /// A tenth of what has been waited already, and not beyond the last decision.
+    fn pause_after(&self, elapsed: Duration) -> Duration {
         let pause = (elapsed / 10).clamp(PAUSE.0, PAUSE.1);
         let left = self.last().saturating_sub(elapsed);
-        std::thread::sleep(pause.min(left.max(PAUSE.0)));
+        pause.min(left.max(PAUSE.0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ mod interleavings;
 mod refusals;
 mod table;
 mod words;
-mod world;
+pub(super) mod world;
 
 use two_node_ha_config::FencingMode::{Constraint, None as NoFencing, Stonith};
 

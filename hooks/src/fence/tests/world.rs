@@ -103,7 +103,7 @@ pub struct Played {
 }
 
 impl World {
-    fn cib(&self, spelling: usize) -> String {
+    pub fn cib(&self, spelling: usize) -> String {
         let [member, online] = SPELLINGS[spelling];
         let state = match self.peer {
             Peer::Online => Some((0, 0, "member", "member")),
@@ -164,7 +164,7 @@ impl World {
         text
     }
 
-    fn drbd(&self, generation: u32) -> Scripted {
+    pub fn drbd(&self, generation: u32) -> Scripted {
         let Self {
             local, peer_disk, ..
         } = self;
