@@ -19,12 +19,12 @@ const NO_DC: i32 = 114;
 const EXISTS: i32 = 108;
 const NOT_CONNECTED: i32 = 102;
 
-fn subject() -> Subject {
+fn subject(mode: FencingMode) -> Subject {
     Subject {
         resource: "r0".into(),
         me: "alpha".into(),
         peer: "beta".into(),
-        mode: FencingMode::Stonith,
+        mode,
     }
 }
 
@@ -34,7 +34,17 @@ fn seconds(seconds: u64) -> Duration {
 
 /// What a call with this deadline does, that was begun so long ago.
 fn run<T>(runner: &dyn Runner, deadline: u64, ago: u64, does: impl FnOnce(&Run<'_>) -> T) -> T {
-    let subject = subject();
+    of(FencingMode::Stonith, runner, (deadline, ago), does)
+}
+
+/// The same under this mode.
+fn of<T>(
+    mode: FencingMode,
+    runner: &dyn Runner,
+    (deadline, ago): (u64, u64),
+    does: impl FnOnce(&Run<'_>) -> T,
+) -> T {
+    let subject = subject(mode);
     does(&Run {
         runner,
         subject: &subject,
@@ -69,7 +79,8 @@ fn cluster(
             output(code, text)
         })
         .answer_with("cibadmin --create", move |call| {
-            *placed.borrow_mut() = call.args.last().unwrap().to_string_lossy().into_owned();
+            let mut args = call.args.iter().skip_while(|arg| *arg != "--xml-text");
+            *placed.borrow_mut() = args.nth(1).unwrap().to_string_lossy().into_owned();
             output(placing, String::new())
         })
         .answer("cibadmin --delete", NO_DC, "")
@@ -151,7 +162,7 @@ fn a_pacemaker_that_does_not_run_is_told_from_one_that_does_not_answer() {
 #[test]
 fn the_same_trouble_is_noted_once() {
     let noted = RefCell::new(Vec::new());
-    let (runner, subject) = (Scripted::new(), subject());
+    let (runner, subject) = (Scripted::new(), subject(FencingMode::Stonith));
     let run = Run {
         runner: &runner,
         subject: &subject,
@@ -226,6 +237,44 @@ fn what_was_placed_without_an_answer_is_known_for_this_calls_own_by_its_mark_and
     let answer = run(&runner, 4, 0, |run| run.answer());
     assert_eq!(answer.decision, Decision::Undecided);
     assert!(deletes(&runner) > 0, "{:?}", runner.calls());
+}
+
+#[test]
+fn what_was_placed_without_an_answer_goes_once_the_peer_is_back_also_where_the_cluster_is_silent_then()
+ {
+    let cib = cut().cib(0);
+    let looks = Rc::new(RefCell::new(0));
+    let counted = looks.clone();
+    let back = move || *looks.borrow() > 2;
+    let silent = back.clone();
+    let runner = cluster(&cut(), NO_DC, move |look, placed| {
+        *counted.borrow_mut() = look;
+        match (silent(), look) {
+            (true, _) => (1, String::new()),
+            (false, 1) => (DONE, cib.clone()),
+            (false, _) => (DONE, with(&cib, placed)),
+        }
+    })
+    .answer("crmadmin", 1, "")
+    .file("/sys/module/drbd/version", "9.2.12\n")
+    .answer_with("drbdsetup", move |_| {
+        let disk = if back() { "UpToDate" } else { "DUnknown" };
+        Ok(Output {
+            exit: Exit::Code(0),
+            stdout: format!(
+                "exists resource name:r0 role:Primary suspended:fencing\n\
+                 exists connection name:r0 peer-node-id:2 conn-name:beta connection:Connecting role:Unknown\n\
+                 exists device name:r0 volume:0 minor:0 disk:UpToDate\n\
+                 exists peer-device name:r0 peer-node-id:2 conn-name:beta volume:0 replication:Off peer-disk:{disk}\n\
+                 exists -\n"
+            )
+            .into_bytes(),
+            stderr: Vec::new(),
+        })
+    });
+    // Under "stonith" whatever was tried is taken back anyway.
+    let answer = of(FencingMode::Constraint, &runner, (8, 0), |run| run.answer());
+    assert!(deletes(&runner) > 0, "{}", answer.reason);
 }
 
 #[test]
