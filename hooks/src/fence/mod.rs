@@ -48,10 +48,11 @@ pub fn fence(call: &Call, settings: &Settings) -> Answer {
     };
     let deadline = settings.deadline(&call.request.handler);
     let _lock = locked(call, &subject, deadline, &journal);
+    let configured = settings.minor_of(&subject.resource);
     Run {
         runner: &world,
         subject: &subject,
-        minors: &minors(call, settings, &subject),
+        minors: &minors(call.request.minors(), configured),
         started: call.started,
         deadline,
         note: &note,
@@ -68,7 +69,9 @@ pub fn unfence(call: &Call, settings: &Settings) -> Answer {
     };
     let deadline = settings.deadline(&call.request.handler);
     let _lock = locked(call, &subject, deadline, &Journal::open(&call.root));
-    unfence::unfence(&world, &subject, &minors(call, settings, &subject))
+    let configured = settings.minor_of(&subject.resource);
+    let minors = minors(call.request.minors(), configured);
+    unfence::unfence(&world, &subject, &minors)
 }
 
 /// The lock, or none when it cannot be had: the constraint is made atomically without it.
@@ -117,11 +120,10 @@ fn subject(call: &Call, settings: &Settings, world: &World) -> Result<Subject, S
 }
 
 /// As DRBD lists them; a kernel that names none is asked about the configured one.
-fn minors(call: &Call, settings: &Settings, subject: &Subject) -> Vec<u32> {
-    let minors = call.request.minors();
-    if minors.is_empty() {
-        settings.minor_of(&subject.resource).into_iter().collect()
+fn minors(named: Vec<u32>, configured: Option<u32>) -> Vec<u32> {
+    if named.is_empty() {
+        configured.into_iter().collect()
     } else {
-        minors
+        named
     }
 }

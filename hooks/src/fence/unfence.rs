@@ -132,3 +132,22 @@ fn remove(runner: &dyn Runner, constraint: &FencingConstraint) -> Result<(), Cha
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use two_node_ha_command::scripted::Scripted;
+
+    use super::*;
+
+    #[test]
+    fn only_where_this_nodes_copy_of_the_cib_is_behind_the_taking_away_is_tried_again() {
+        let constraint = FencingConstraint::new("r0", "drbd_master_slave", "alpha");
+        // Done, a copy that is behind, no quorum.
+        for (code, tries) in [(0, 1), (103, ATTEMPTS), (106, 1)] {
+            let runner = Scripted::new().answer("cibadmin --delete", code, "");
+            let removed = remove(&runner, &constraint);
+            assert_eq!(removed.is_ok(), code == 0, "{code}");
+            assert_eq!(runner.calls().len(), tries, "{code}");
+        }
+    }
+}

@@ -16,6 +16,17 @@ use self::world::{Peer, World, cut};
 use two_node_ha_fence::answer::Level;
 
 #[test]
+fn the_minors_are_those_that_drbd_names_and_the_configured_one_where_it_names_none() {
+    for (named, configured, minors) in [
+        (vec![], Some(3), vec![3]),
+        (vec![4, 5], Some(3), vec![4, 5]),
+        (vec![], None, vec![]),
+    ] {
+        assert_eq!(super::minors(named, configured), minors);
+    }
+}
+
+#[test]
 fn a_suspended_primary_is_critical_and_alerted() {
     let played = World {
         peer: Peer::Lost,
