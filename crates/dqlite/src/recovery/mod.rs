@@ -6,7 +6,7 @@
 //! gets the name of a closed one, what is unused goes, and one closed segment is added that holds one
 //! CHANGE entry with the new configuration. `info.yaml` and `cluster.yaml` are the caller's.
 //!
-//! Three things are done otherwise than there:
+//! Four things are done otherwise than there:
 //! - The entry has the log's term, see [`Plan::term`]; libdqlite's always has term 1.
 //! - The new segment gets its name when it is whole and on the disk. libdqlite writes it under that name,
 //!   and a crash there leaves a directory on which dqlite does not start, or not with all of it.
