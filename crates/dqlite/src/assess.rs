@@ -201,7 +201,7 @@ fn behind(metadata: Option<Metadata>, log: &Log<'_>, problems: &mut Vec<Problem>
     if highest > metadata.term {
         let file = ["metadata2", "metadata1"][usize::from(metadata.version % 2 == 1)];
         let detail = format!(
-            "it is of term {}, but the log has entries of term {highest}: it is an older copy, or \
+            "it is of term {}, but the log or its snapshot is of term {highest}: it is an older copy, or \
              damaged",
             metadata.term
         );
