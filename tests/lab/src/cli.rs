@@ -265,7 +265,7 @@ pub fn main() -> Result<i32> {
         Command::Unfill { node, path } => {
             trouble::unfill(&connect()?, Node::parse(&node)?, &path).map(|()| 0)
         }
-        Command::Cut { node } => connect()?.cut(Node::parse(&node)?).map(|()| 0),
+        Command::Cut { node } => connect()?.cut(Node::parse(&node)?).map(|_| 0),
         Command::Boot { node } => up::boot(&connect()?, &[Node::parse(&node)?]).map(|()| 0),
         Command::AutoBoot { state } => connect()?.auto_boot(state == "on").map(|()| 0),
         Command::Partition { node } => {

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A running instance.
 pub struct Lab {
@@ -170,15 +170,17 @@ impl Lab {
         )
     }
 
-    /// Power cut; returns once the node's kernel is dead.
+    /// Power cut; returns once the node's kernel is dead, with the time of then: whatever is sent after
+    /// it, this node answers no more. One that was taken before the cut may still be answered by the dying.
     ///
     /// # Errors
     /// When it does not die.
-    pub fn cut(&self, node: Node) -> Result<()> {
+    pub fn cut(&self, node: Node) -> Result<SystemTime> {
         self.order(
             &Request::Cut(node.name().to_owned()),
             Duration::from_secs(30),
-        )
+        )?;
+        Ok(SystemTime::now())
     }
 
     /// Waits until the node has turned itself off.

@@ -1,5 +1,7 @@
 //! What somebody waits for: the peer, or the operator's command.
 
+use std::collections::VecDeque;
+
 use super::event::{Action, Failure, Kind, Outcome, Remark, Task, Ticket};
 use super::{Machine, SHORTEST_RETRY, Work};
 use crate::observation::{Known, Observation, Request};
@@ -25,8 +27,34 @@ pub(super) enum Order {
 }
 
 impl Machine {
+    /// What the hands have to do for the first that waits and need not wait on. A step of a resolution
+    /// does while this node leaves the volume: Pacemaker stops what it finds on both nodes once they see
+    /// each other again, which is when the resolution begins.
+    pub(super) fn first_due(
+        &mut self,
+        o: &Observation,
+        noted: &Known<Resolution>,
+    ) -> Option<(Work, Task)> {
+        let leaves = o.request == Request::Release;
+        let mut stays = VecDeque::new();
+        let mut due = None;
+        while due.is_none() {
+            let Some(order) = self.waiting.pop_front() else {
+                break;
+            };
+            if leaves && matches!(order, Order::Resolve { .. }) {
+                stays.push_back(order);
+            } else {
+                due = self.begin(order, o, noted);
+            }
+        }
+        stays.append(&mut self.waiting);
+        self.waiting = stays;
+        due
+    }
+
     /// What the hands have to do for whoever waits, if they have; else it is answered.
-    pub(super) fn begin(
+    fn begin(
         &mut self,
         order: Order,
         o: &Observation,
@@ -105,7 +133,7 @@ impl Machine {
         self.knowledge.forget();
         self.patience = SHORTEST_RETRY;
         let gave_way = matches!(&result, Err(failure) if failure.kind == Kind::Interruption);
-        if gave_way && !self.waiting.is_empty() && self.request == Request::None {
+        if gave_way {
             // For somebody whom it would have kept waiting too long. Then it is begun anew.
             self.waiting.push_back(Order::Resolve {
                 ticket,

@@ -31,11 +31,9 @@ impl Machine {
         }
         let noted = sight.resolution.clone();
         let o = self.observation(sight, config, now);
-        while let Some(order) = self.waiting.pop_front() {
-            if let Some(work) = self.begin(order, &o, &noted) {
-                self.begun(work, &o, config);
-                return;
-            }
+        if let Some(work) = self.first_due(&o, &noted) {
+            self.begun(work, &o, config);
+            return;
         }
         if let Some(work) = self.demotion(&o, now) {
             self.begun(work, &o, config);

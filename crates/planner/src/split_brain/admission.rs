@@ -34,13 +34,6 @@ pub struct Here<'a> {
 /// Why not, in words with what to do.
 pub fn may_take(here: Here<'_>, step: &Step, asked: &Resolution) -> Result<Standing, String> {
     let o = here.seen;
-    if o.request == Request::Release {
-        return Err(format!(
-            "{} is leaving the volume, as Pacemaker asks, and nothing else is done until it has; nothing \
-             was changed. The same command goes on then (`two-node-ha status` tells when)",
-            o.node
-        ));
-    }
     if compare(here.noted, step, asked, &o.node)? == Standing::Taken {
         return Ok(Standing::Taken);
     }

@@ -51,8 +51,7 @@ pub fn fail_over(lab: &Lab) -> Result<Outcome> {
     writer.wait_count(BEFORE, Duration::from_secs(180))?;
     let in_flight = in_flight(&writer)?;
     let cut = SystemTime::now();
-    lab.cut(voter)?;
-    let dead = SystemTime::now();
+    let dead = lab.cut(voter)?;
     eprintln!("the power of {voter}, the voter, is cut; {in_flight} writes are under way");
     // A write sent before the cut may be answered by nobody or by the dying node: neither shows the
     // survivor at work.

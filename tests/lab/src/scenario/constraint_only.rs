@@ -5,7 +5,7 @@ use crate::agent;
 use crate::demo::writer::Writer;
 use crate::progress;
 use anyhow::{Result, ensure};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use two_node_ha_drbd::Decision;
 
 pub const SCENARIO: Scenario = Scenario {
@@ -29,8 +29,7 @@ fn without_the_spare(stage: &mut Stage) -> Result<()> {
     let before = lab.status()?;
     let writer = Writer::start(before.supervisor, "barred");
     writer.wait_count(20, Duration::from_secs(120))?;
-    let cut = SystemTime::now();
-    lab.cut(spare)?;
+    let cut = lab.cut(spare)?;
     let first = writer.wait_after(cut, SETTLE)?;
     let stood = first.acked.duration_since(cut).unwrap_or_default();
     eprintln!("writes stood still for {}", progress::seconds(stood));

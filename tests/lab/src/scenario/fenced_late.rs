@@ -23,8 +23,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         let before = lab.status()?;
         let writer = Writer::start(before.supervisor, "late");
         writer.wait_count(20, Duration::from_secs(120))?;
-        let cut = SystemTime::now();
-        lab.cut(spare)?;
+        let cut = lab.cut(spare)?;
         fencing::gave_up(lab, voter, cut)?;
         let suspended = agent::wait_for(lab, voter, "a suspended voter", SETTLE, |status| {
             status.warnings.iter().any(|w| w.contains("stands still"))

@@ -99,10 +99,9 @@ fn read_only(stage: &mut Stage, leave: Leave) -> Result<()> {
     make_read_only(lab, voter)?;
     let left = match leave {
         Leave::Move => moved(lab, to, &writer),
-        Leave::PowerCut => lab.cut(voter).and_then(|()| {
-            let dead = SystemTime::now();
-            writer.wait_after(dead, SETTLE).map(drop)
-        }),
+        Leave::PowerCut => lab
+            .cut(voter)
+            .and_then(|dead| writer.wait_after(dead, SETTLE).map(drop)),
     };
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;

@@ -58,8 +58,7 @@ fn voter_dies(stage: &mut Stage, ailment: Ailment) -> Result<()> {
     let replica = replica.lines().find(|line| line.contains("cs:"));
     eprintln!("{voter}: {}", replica.unwrap_or("no device").trim());
     lab.auto_boot(true)?;
-    lab.cut(voter)?;
-    let dead = SystemTime::now();
+    let dead = lab.cut(voter)?;
     let end = end(lab, spare, &writer, dead)?;
     lab.auto_boot(false)?;
     tell(&end, dead);

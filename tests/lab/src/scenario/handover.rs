@@ -72,8 +72,7 @@ fn cut_at_once(stage: &mut Stage) -> Result<()> {
     handed_over(lab, voter)?;
     let handed = SystemTime::now();
     let alone = writer.wait_after(handed, Duration::from_secs(60))?;
-    lab.cut(voter)?;
-    let dead = SystemTime::now();
+    let dead = lab.cut(voter)?;
     eprintln!(
         "{} took {} after the handover; the power of {voter} was cut {} later",
         alone.by,

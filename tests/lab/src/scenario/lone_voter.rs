@@ -73,8 +73,7 @@ fn dies(stage: &mut Stage, hardship: Hardship) -> Result<()> {
     if hardship.dropped {
         neighbours(lab, survivor, voter, true)?;
     }
-    lab.cut(voter)?;
-    let dead = SystemTime::now();
+    let dead = lab.cut(voter)?;
     let confirmed = confirmed(lab, survivor, &writer, dead);
     // What comes next would wait for the dead as well.
     let answered = if hardship.dropped {

@@ -67,8 +67,7 @@ fn of_the_spare(stage: &mut Stage) -> Result<()> {
     writer.wait_count(20, Duration::from_secs(120))?;
     silence(lab, spare)?;
     lab.auto_boot(true)?;
-    lab.cut(voter)?;
-    let cut = SystemTime::now();
+    let cut = lab.cut(voter)?;
     let first = writer.wait_after(cut, LIMIT);
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;

@@ -9,7 +9,7 @@ use crate::demo::writer::Writer;
 use crate::progress;
 use crate::up;
 use anyhow::{Result, ensure};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "spare-dies",
@@ -25,8 +25,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     let writer = Writer::start(before.supervisor, "alone");
     writer.wait_count(20, Duration::from_secs(120))?;
     lab.auto_boot(true)?;
-    let cut = SystemTime::now();
-    lab.cut(spare)?;
+    let cut = lab.cut(spare)?;
     let first = writer.wait_after(cut, SETTLE);
     stage.acks.extend(writer.stop());
     let lab = &stage.lab;

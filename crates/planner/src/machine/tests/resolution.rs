@@ -262,12 +262,47 @@ fn a_step_of_another_resolution_than_the_noted_one_is_refused_and_what_is_so_alr
 }
 
 #[test]
-fn a_release_has_right_of_way_over_a_step_that_waits() {
+fn a_step_that_waits_for_a_release_keeps_nobody_else_waiting_and_those_behind_it_in_order() {
     let mut o = loser();
     o.request = Request::Release;
-    let why = refusal(&o, noted(), Asked::Ban);
-    assert!(why.contains("is leaving the volume"), "{why}");
-    assert!(why.contains("The same command goes on then"), "{why}");
+    let mut machine = machine();
+    for event in [asks(Asked::Ban), stop_for("hatwo", 2), asks(Asked::Demote)] {
+        machine.handle(event, NOW);
+    }
+    let then = looks(&mut machine, &o, NOW);
+    assert_eq!(did(&then), Some(&Task::StopForPeer));
+    machine.done(Ok(Outcome::Done), NOW);
+    let mut o = loser();
+    o.drbd.role = crate::observation::Role::Primary;
+    for step in [Asked::Ban, Asked::Demote] {
+        actions(&mut machine, NOW);
+        let mut seen = sight(&o);
+        seen.resolution = noted();
+        machine.seen(seen, &config(), NOW);
+        let then = actions(&mut machine, NOW);
+        let task = Task::Resolve(step, Box::new(resolution()));
+        assert_eq!(did(&then), Some(&task), "{then:?}");
+        machine.done(Ok(Outcome::Done), NOW);
+    }
+}
+
+#[test]
+fn a_step_waits_until_the_node_has_left_the_volume_and_then_it_is_taken() {
+    let mut o = loser();
+    o.request = Request::Release;
+    let (mut machine, then) = asked(&o, noted(), Asked::Ban);
+    assert_eq!(answers(&then), [], "the command goes on waiting");
+    assert!(!matches!(did(&then), Some(Task::Resolve(..))), "{then:?}");
+    machine.done(Ok(Outcome::Done), NOW);
+    actions(&mut machine, NOW);
+    let mut after = sight(&loser());
+    after.resolution = noted();
+    machine.seen(after, &config(), NOW);
+    let then = actions(&mut machine, NOW);
+    assert!(
+        matches!(did(&then), Some(Task::Resolve(Asked::Ban, _))),
+        "{then:?}"
+    );
 }
 
 #[test]
@@ -319,9 +354,9 @@ fn a_copy_gives_way_to_the_peer_that_is_about_to_be_the_voter_and_is_made_after_
     machine.seen(seen, &config(), NOW);
     let then = actions(&mut machine, NOW);
     assert!(matches!(did(&then), Some(Task::Resolve(Asked::Copy, _))));
-    // One that gave way to a release is answered.
+    // One that gave way to a release is taken after that, too.
     machine.handle(Event::Asks(Request::Release), NOW);
     machine.done(Err(failure(Kind::Interruption)), NOW);
     let then = actions(&mut machine, NOW);
-    assert_eq!(answers(&then), [(7, Err("could not: no".into()))]);
+    assert_eq!(answers(&then), [], "the command goes on waiting");
 }
