@@ -19,6 +19,17 @@ pub fn gated_units(config: &Config) -> Vec<String> {
         .collect()
 }
 
+/// The units of those that write a database, in the order of their start: the datastore first, which is
+/// what everybody waits for.
+#[must_use]
+pub fn datastore_units(config: &Config) -> Vec<String> {
+    let k8s = &config.k8s;
+    let datastore = Database::K8sDqlite.name();
+    let rest = k8s.datastore_services.iter().map(String::as_str);
+    let all = std::iter::once(datastore).chain(rest.filter(|service| *service != datastore));
+    all.map(|service| k8s.unit(service)).collect()
+}
+
 /// Why the snap's program did not help.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -99,6 +99,8 @@ pub enum UnitState {
     NotThere,
     /// Not running, and nothing will start it by itself.
     Stopped,
+    /// The same, because it ended with an error once too often.
+    Failed,
     /// Running.
     Active,
     /// On the way up or down, or waiting for its restart.
@@ -124,7 +126,8 @@ pub trait Units: std::fmt::Debug {
     fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, Error>;
 
     /// Starts the units, one job each, and waits for all of them, unless `interrupt` is raised; `alive`
-    /// is called now and then.
+    /// is called now and then. Within no time at all the jobs are only asked for, and [`Error::Slow`] is no
+    /// news.
     ///
     /// # Errors
     /// The first job that failed or was too slow; the others were started all the same.
@@ -234,7 +237,8 @@ impl Units for Systemd {
             .map(|(name, _, load, active, ..)| {
                 let state = match (load.as_str(), active.as_str()) {
                     ("not-found" | "masked", "inactive" | "failed") => UnitState::NotThere,
-                    (_, "inactive" | "failed") => UnitState::Stopped,
+                    (_, "inactive") => UnitState::Stopped,
+                    (_, "failed") => UnitState::Failed,
                     (_, "active") => UnitState::Active,
                     _ => UnitState::Changing,
                 };
@@ -363,11 +367,12 @@ fn run(
             }
             Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                 let unit = pending.into_values().next().cloned().unwrap_or_default();
-                return Err(Error::Slow {
+                // One that was refused is the better news.
+                return Err(failed.unwrap_or(Error::Slow {
                     action,
                     unit,
                     waited: within,
-                });
+                }));
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {

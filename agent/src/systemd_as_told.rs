@@ -16,6 +16,8 @@ pub struct AsTold {
     pub states: Rc<RefCell<HashMap<String, UnitState>>>,
     /// What was to be started, in that order.
     pub started: Rc<RefCell<Vec<String>>>,
+    /// How long each call would have waited for its units.
+    pub waited: Rc<RefCell<Vec<Duration>>>,
     /// It does not answer when it is asked how the units stand.
     pub silent: bool,
     /// The unit whose start does not end.
@@ -40,6 +42,7 @@ impl Units for AsTold {
         _: &mut dyn FnMut(),
     ) -> Result<(), Error> {
         self.started.borrow_mut().extend_from_slice(units);
+        self.waited.borrow_mut().push(within);
         match units.iter().find(|unit| Some(unit.as_str()) == self.slow) {
             None => Ok(()),
             Some(unit) => Err(slow("start", unit, within)),

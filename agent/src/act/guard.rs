@@ -11,7 +11,7 @@ use std::path::Path;
 use two_node_ha_planner::observation::Mount;
 
 use super::{Actor, Error};
-use crate::k8s::gated_units;
+use crate::k8s::datastore_units;
 use crate::observe::live;
 use crate::observe::mounts::DRBD_MAJOR;
 use crate::systemd::UnitState;
@@ -94,7 +94,8 @@ impl Actor {
             .map_err(|error| Error::Guard(format!("the mounts cannot be read: {error}")))
     }
 
-    /// No service of the snap runs or is about to, and none may start.
+    /// No service that writes a database runs or is about to, and none may start. (The others open
+    /// nothing in the directories, and find the datastore's socket again by its path.)
     ///
     /// A pause: nobody but this process gives the token, and while it is away no gated service starts,
     /// whoever asks; should it be there all the same, each database's own gate asks more. Links and
@@ -105,10 +106,10 @@ impl Actor {
                 "the services are still allowed to start".into(),
             ));
         }
-        let units = gated_units(&self.config);
+        let units = datastore_units(&self.config);
         for (unit, state) in self.systemd.states(&units)? {
             match state {
-                UnitState::NotThere | UnitState::Stopped => {}
+                UnitState::NotThere | UnitState::Stopped | UnitState::Failed => {}
                 UnitState::Active | UnitState::Changing => {
                     return Err(Error::Guard(format!("{unit} still runs")));
                 }

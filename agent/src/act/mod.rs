@@ -239,6 +239,7 @@ impl Actor {
             Step::Recover(database) => self.recover(*database, progress),
             Step::Rejoin(epoch) => self.rejoin(*epoch, progress),
             Step::StartServices => self.start_services(progress),
+            Step::StartRest => self.start_rest(),
             Step::ConfirmVoter => self.confirm_voter(progress),
         }
     }
@@ -385,19 +386,11 @@ impl Actor {
     fn confirm_voter(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         progress("waiting for the voter to answer");
         let within = self.config.k8s.ready_timeout;
-        let api = confirm::confirm(&*self.datastore, within, &self.interrupt, progress)?;
+        confirm::confirm(&*self.datastore, within, &self.interrupt, progress)?;
         tracing::info!("the voter on {} works", self.node.name);
         if let Err(error) = self.note_confirmed() {
             // It serves, whether or not that could be written down.
             tracing::warn!("where the logs end could not be recorded on the volume: {error}");
-        }
-        if let Some(why) = api {
-            tracing::warn!(
-                "the datastore on {} works, but the API server there is not ready: {why}; see \
-                 `journalctl -u {}`",
-                self.node.name,
-                self.config.k8s.unit("kube-apiserver")
-            );
         }
         Ok(Outcome::VoterConfirmed)
     }

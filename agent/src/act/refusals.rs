@@ -40,9 +40,9 @@ fn no_link_and_no_database_changes_while_the_services_are_still_allowed_to_start
 }
 
 #[test]
-fn no_link_and_no_database_changes_beneath_a_service_that_runs_or_is_on_its_way_up_or_down() {
+fn no_link_and_no_database_changes_beneath_a_service_that_writes_one_and_runs_or_is_on_its_way_up_or_down() {
     for state in [UnitState::Active, UnitState::Changing] {
-        for service in ["k8sd", "k8s-dqlite", "kubelet"] {
+        for service in ["k8sd", "k8s-dqlite"] {
             let mut node = Node::new(WRITABLE);
             node.record(&Epoch::first("haone"));
             node.lead_all(Target::Volume);
@@ -55,6 +55,10 @@ fn no_link_and_no_database_changes_beneath_a_service_that_runs_or_is_on_its_way_
     }
     let node = Node::new(WRITABLE);
     node.set("k8sd", UnitState::NotThere);
+    node.set("k8s-dqlite", UnitState::Failed);
+    // They open nothing of the databases.
+    node.set("kube-apiserver", UnitState::Active);
+    node.set("kubelet", UnitState::Changing);
     assert!(node.actor.services_stopped().is_ok());
 }
 
@@ -271,7 +275,6 @@ fn only_a_step_that_gave_way_to_a_release_has_not_failed_and_only_the_peers_fail
             false,
         ),
         (not_confirmed(Missing::Role), true, false),
-        (not_confirmed(Missing::K8sd(String::new())), false, false),
         (
             not_confirmed(Missing::Elsewhere(Database::K8sd)),
             false,

@@ -10,20 +10,30 @@ use two_node_ha_planner::observation::{Contents, Known, LinkTarget};
 
 use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
-use crate::k8s::gated_units;
+use crate::k8s::{datastore_units, gated_units};
 use crate::observe::live;
 use crate::systemd::{self, UnitState, Units};
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.
 const STOP: Duration = Duration::from_secs(60);
-/// How long the start job of a service that writes a database may take.
+/// How long the start job of the datastore may take.
 const START: Duration = Duration::from_secs(60);
-/// How long the others are waited for. Their jobs go on; it only has to be known whether they were
-/// refused or have failed.
-const START_OTHERS: Duration = Duration::from_secs(20);
+/// The jobs are asked for and go on by themselves; how the units stand is seen later.
+const NOT_AT_ALL: Duration = Duration::ZERO;
 
 impl Actor {
-    /// Takes the token away, kills k8s-dqlite and stops every service.
+    /// Takes the token away, kills k8s-dqlite and stops what else writes a database.
+    ///
+    /// The others are not in the way of anything that is done to the databases. On a spare they stay up: all
+    /// that its API server has ever served came from the voter, whose volume this node is about to have, and
+    /// it finds the datastore's socket again by its path, some ten seconds sooner than a new one would.
+    /// Without a datastore it answers with errors. What has failed meanwhile cannot come back before the
+    /// token does, and is started with the datastore.
+    ///
+    /// Where this node leaves the volume they are stopped as well: what their caches hold of it may be
+    /// discarded after a split brain, and a controller that goes by such a cache deletes what is still
+    /// wanted. But nobody waits for that: Pacemaker waits for the volume, which none of them has open, and
+    /// a start that is asked for in the meantime comes after their end.
     pub(super) fn stop_services(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
         let token = self.paths.token();
         // One that cannot be taken away is no reason to leave the databases running: they are killed
@@ -33,21 +43,63 @@ impl Actor {
         // I4: on SIGTERM k8s-dqlite would hand the voter role to the spare, off the volume. A
         // kill is as safe as a power cut, for which dqlite is made. Without the token its
         // Restart= does not bring it back.
-        self.systemd.kill(&self.config.k8s.unit("k8s-dqlite"));
-        let mut units = self.there(|state| state != UnitState::Stopped)?;
-        units.reverse();
-        progress("stopping the k8s services");
         self.systemd
-            .stop(&units, STOP, &mut || progress("stopping the k8s services"))?;
+            .kill(&self.config.k8s.unit(Database::K8sDqlite.name()));
+        let runs = |state| match state {
+            UnitState::NotThere | UnitState::Stopped | UnitState::Failed => false,
+            UnitState::Active | UnitState::Changing => true,
+        };
+        let text = "stopping the services that write the databases";
+        progress(text);
+        let mut databases = self.those(datastore_units(&self.config), runs)?;
+        databases.reverse();
+        self.systemd
+            .stop(&databases, STOP, &mut || progress(text))?;
+        let others = self.stop_others(&databases, runs, progress);
         taken?;
         self.services_stopped()?;
-        tracing::info!(services = units.join(" "), "the k8s services are stopped");
+        others?;
+        tracing::info!(
+            services = databases.join(" "),
+            "the services that write the databases are stopped"
+        );
         Ok(Outcome::Done)
     }
 
-    /// Gives the token and starts every service of the snap that is there.
+    /// Stops the services that write no database, unless this node is a spare. They are waited for only
+    /// where no database had to be stopped with them: then nobody waits for this node.
+    fn stop_others(
+        &self,
+        databases: &[String],
+        runs: impl Fn(UnitState) -> bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let is_spare = Database::ALL.into_iter().all(|database| {
+            live::leads(&self.paths, &self.config, database) == LinkTarget::ToSpare
+        });
+        if is_spare {
+            return Ok(());
+        }
+        let mut others = self.those(self.other_units(), runs)?;
+        others.reverse();
+        if databases.is_empty() {
+            let text = "stopping the other k8s services";
+            progress(text);
+            return Ok(self.systemd.stop(&others, STOP, &mut || progress(text))?);
+        }
+        match self.systemd.stop(&others, NOT_AT_ALL, &mut || {}) {
+            Ok(()) | Err(systemd::Error::Slow { .. }) => {}
+            Err(error) => tracing::warn!(
+                "not every k8s service can be stopped, and none that writes a database is among \
+                 those: {error}"
+            ),
+        }
+        Ok(())
+    }
+
+    /// Gives the token, starts the datastore, and has every other service of the snap started.
     pub(super) fn start_services(&self, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
-        // Until they have been started the volume stays what it was looked at as.
+        // The volume stays what it was looked at as until the datastore has been started.
         let mut pins = Vec::new();
         for database in Database::ALL {
             pins.extend(self.may_start(database)?);
@@ -55,26 +107,55 @@ impl Actor {
         let token = self.paths.token();
         disk::atomic::replace_with_mode(&token, b"", 0o644)
             .map_err(Error::io("giving the token", &token))?;
-        let (databases, others) = self.by_kind(self.there(|state| state != UnitState::Active)?);
-        let units = (&*databases, &*others);
+        let datastore = vec![self.config.k8s.unit(Database::K8sDqlite.name())];
+        let datastore = self.those(datastore, |state| state != UnitState::Active)?;
+        let rest = self.those(self.beside_the_datastore(), |state| {
+            state != UnitState::Active
+        })?;
+        let units = (&*datastore, &*rest);
         start_all(&*self.systemd, units, &self.interrupt, progress)?;
         Ok(Outcome::Done)
     }
 
-    /// The services that write a database, and the others, each in the order of their start.
-    fn by_kind(&self, units: Vec<String>) -> (Vec<String>, Vec<String>) {
-        let k8s = &self.config.k8s;
-        units.into_iter().partition(|unit| {
-            k8s.datastore_services
-                .iter()
-                .any(|service| k8s.unit(service) == *unit)
-        })
+    /// Has those started that do not run although they may; the datastore runs.
+    pub(super) fn start_rest(&self) -> Result<Outcome, Error> {
+        if !self.paths.token().exists() {
+            return Err(Error::Guard(
+                "the services are not allowed to start any more".into(),
+            ));
+        }
+        let mut pins = Vec::new();
+        for database in Database::ALL {
+            pins.extend(self.may_start(database)?);
+        }
+        let mut units = gated_units(&self.config);
+        units.extend(datastore_units(&self.config));
+        let states = self.systemd.states(&units)?;
+        let down = live::down(&self.config, &states);
+        let units: Vec<String> = down.iter().map(|name| self.config.k8s.unit(name)).collect();
+        ask_to_start(&*self.systemd, &units, &self.interrupt)?;
+        Ok(Outcome::Done)
+    }
+
+    /// The units of every service but the datastore, those that write a database first.
+    fn beside_the_datastore(&self) -> Vec<String> {
+        let mut units: Vec<String> = datastore_units(&self.config).into_iter().skip(1).collect();
+        units.extend(self.other_units());
+        units
+    }
+
+    /// The units of those that write no database, in the order of their start.
+    fn other_units(&self) -> Vec<String> {
+        let writers = datastore_units(&self.config);
+        let all = gated_units(&self.config).into_iter();
+        all.filter(|unit| !writers.contains(unit)).collect()
     }
 
     /// I2 and I6: the database that would be opened is the one that was meant.
     ///
     /// A pause between this and the start, or the token, is harmless by the gate of each database, which
-    /// asks systemd's own start the same of the kernel (`crate::gate`); until then the volume is pinned.
+    /// asks systemd's own start the same of the kernel (`crate::gate`). Until the datastore's the volume is
+    /// pinned; k8sd's start, which nobody waits for, has the gate alone.
     fn may_start(&self, database: Database) -> Result<Option<Pin>, Error> {
         let found = live::directories(&self.paths, &self.config, database, true);
         let (holds, pin) = match &found.leads {
@@ -124,47 +205,50 @@ impl Actor {
         }
     }
 
-    /// The units that exist here and whose state is asked for.
-    fn there(&self, wanted: impl Fn(UnitState) -> bool) -> Result<Vec<String>, Error> {
-        let units = gated_units(&self.config);
+    /// Those of the units that exist here and whose state is asked for.
+    fn those(
+        &self,
+        units: Vec<String>,
+        wanted: impl Fn(UnitState) -> bool,
+    ) -> Result<Vec<String>, Error> {
         let states = self.systemd.states(&units)?;
-        Ok(units
-            .into_iter()
-            .filter(|unit| {
-                states
-                    .get(unit)
-                    .is_some_and(|state| *state != UnitState::NotThere && wanted(*state))
-            })
-            .collect())
+        let there = |unit: &String| {
+            let state = states.get(unit).copied().unwrap_or(UnitState::NotThere);
+            state != UnitState::NotThere && wanted(state)
+        };
+        Ok(units.into_iter().filter(there).collect())
     }
 }
 
-/// Starts both kinds. The role is the databases' alone: what else the snap runs may fail here as it
-/// may on the other node, and a voter is not given up for a kubelet.
+/// Starts the datastore, and has the rest started. The role is the datastore's alone: k8sd and whatever
+/// else the snap runs may fail here as it may on the other node, and may take its time.
 fn start_all(
     systemd: &dyn Units,
-    (databases, others): (&[String], &[String]),
+    (datastore, rest): (&[String], &[String]),
     interrupt: &Interrupt,
     progress: &mut Progress<'_>,
 ) -> Result<(), Error> {
-    let text = "starting the services that hold the databases";
+    let text = "starting the datastore";
     progress(text);
-    systemd.start(databases, START, interrupt, &mut || progress(text))?;
-    tracing::info!(
-        services = databases.join(" "),
-        "the services that hold the databases are started"
-    );
-    let text = "starting the other k8s services";
-    progress(text);
-    match systemd.start(others, START_OTHERS, interrupt, &mut || progress(text)) {
+    systemd.start(datastore, START, interrupt, &mut || progress(text))?;
+    tracing::info!(services = datastore.join(" "), "the datastore is started");
+    ask_to_start(systemd, rest, interrupt)
+}
+
+/// Has units started, and waits for none of them: those that do not come up are seen to be down.
+fn ask_to_start(
+    systemd: &dyn Units,
+    units: &[String],
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    match systemd.start(units, NOT_AT_ALL, interrupt, &mut || {}) {
         Err(error @ systemd::Error::Interrupted { .. }) => return Err(error.into()),
-        Ok(()) => tracing::info!(
-            services = others.join(" "),
-            "the other k8s services are started"
+        Ok(()) | Err(systemd::Error::Slow { .. }) => tracing::info!(
+            services = units.join(" "),
+            "systemd was asked to start the other k8s services"
         ),
         Err(error) => tracing::warn!(
-            "not every k8s service has started, and none that holds a database is among those: \
-             {error}"
+            "not every k8s service can be started, and the datastore is not among those: {error}"
         ),
     }
     Ok(())
@@ -199,8 +283,8 @@ pub(super) fn is_kept(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::collections::HashMap;
+    use std::cell::RefCell;
+    use std::collections::{HashMap, HashSet};
     use std::fs;
     use std::rc::Rc;
     use std::time::Duration;
@@ -216,8 +300,7 @@ mod tests {
     use two_node_ha_command::Interrupt;
 
     #[test]
-    fn a_service_that_writes_no_database_and_does_not_start_fails_no_voter() {
-        let (databases, others) = (["k8sd", "k8s-dqlite"], ["containerd", "kubelet"]);
+    fn the_datastore_is_started_first_and_no_other_service_that_does_not_start_fails_the_voter() {
         let owned = |units: &[&str]| {
             units
                 .iter()
@@ -227,7 +310,7 @@ mod tests {
         for (fails, matters) in [
             ("nothing", false),
             ("k8s-dqlite", true),
-            ("k8sd", true),
+            ("k8sd", false),
             ("containerd", false),
             ("kubelet", false),
         ] {
@@ -235,13 +318,16 @@ mod tests {
                 slow: Some(fails),
                 ..AsTold::default()
             };
-            let (databases, others) = (owned(&databases), owned(&others));
-            let units = (&*databases, &*others);
+            let (datastore, rest) = (owned(&["k8s-dqlite"]), ["k8sd", "containerd", "kubelet"]);
+            let units = (&*datastore, &*owned(&rest));
             let started = start_all(&systemd, units, &Interrupt::default(), &mut |_| {});
             assert_eq!(started.is_err(), matters, "{fails}");
             if !matters {
-                let all = ["k8sd", "k8s-dqlite", "containerd", "kubelet"];
+                let all = ["k8s-dqlite", "k8sd", "containerd", "kubelet"];
                 assert_eq!(*systemd.started.borrow(), all);
+                let waited = systemd.waited.borrow();
+                assert!(!waited[0].is_zero(), "for the datastore");
+                assert!(waited[1].is_zero(), "for nobody else");
             }
         }
     }
@@ -278,17 +364,17 @@ mod tests {
     #[derive(Debug, Clone, Default)]
     struct Runs {
         asked: Rc<RefCell<Vec<String>>>,
-        stopped: Rc<Cell<bool>>,
+        stopped: Rc<RefCell<HashSet<String>>>,
     }
 
     impl Units for Runs {
         fn states(&self, units: &[String]) -> Result<HashMap<String, UnitState>, SystemdError> {
-            let state = if self.stopped.get() {
-                UnitState::Stopped
-            } else {
-                UnitState::Active
+            let stopped = self.stopped.borrow();
+            let state = |unit: &String| match stopped.contains(unit) {
+                true => UnitState::Stopped,
+                false => UnitState::Active,
             };
-            Ok(units.iter().map(|unit| (unit.clone(), state)).collect())
+            Ok(units.iter().map(|u| (u.clone(), state(u))).collect())
         }
 
         fn start(
@@ -304,12 +390,13 @@ mod tests {
         fn stop(
             &self,
             units: &[String],
-            _: Duration,
+            within: Duration,
             _: &mut dyn FnMut(),
         ) -> Result<(), SystemdError> {
-            let stops = units.iter().map(|unit| format!("stop {unit}"));
+            let how = if within.is_zero() { "have stopped" } else { "stop" };
+            let stops = units.iter().map(|unit| format!("{how} {unit}"));
             self.asked.borrow_mut().extend(stops);
-            self.stopped.set(true);
+            self.stopped.borrow_mut().extend(units.iter().cloned());
             Ok(())
         }
 
@@ -323,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_are_stopped_whether_the_token_is_there_or_gone_or_cannot_be_taken_away() {
+    fn the_databases_are_stopped_whether_the_token_is_there_or_gone_or_cannot_be_taken_away() {
         for (token, removable) in [(true, true), (false, true), (true, false)] {
             let mut node = Node::new(WRITABLE);
             let path = node.actor.paths.token();
@@ -336,18 +423,15 @@ mod tests {
             let runs = Runs::default();
             node.actor.systemd = Box::new(runs.clone());
             let stopped = node.actor.take(&Step::StopServices, &mut |_| {});
-            assert!(runs.stopped.get(), "token {token}, removable {removable}");
             assert_eq!(path.exists(), !removable);
             let k8s = &node.actor.config.k8s;
-            let asked = runs.asked.borrow();
-            assert_eq!(asked[0], format!("kill {}", k8s.unit("k8s-dqlite")));
-            let mut backwards = k8s.services.clone();
-            backwards.reverse();
-            let backwards: Vec<_> = backwards
-                .iter()
-                .map(|service| format!("stop {}", k8s.unit(service)))
-                .collect();
-            assert_eq!(asked[1..], backwards);
+            let (dqlite, k8sd) = (k8s.unit("k8s-dqlite"), k8s.unit("k8sd"));
+            let expected = [
+                format!("kill {dqlite}"),
+                format!("stop {k8sd}"),
+                format!("stop {dqlite}"),
+            ];
+            assert_eq!(*runs.asked.borrow(), expected, "and nothing else of a spare");
             match stopped {
                 Ok(_) => assert!(removable),
                 Err(error) => {
@@ -358,21 +442,59 @@ mod tests {
         }
     }
 
+    /// What may hold something of a volume in its memory, whose last writes may be discarded.
     #[test]
-    fn the_services_that_write_a_database_are_told_from_the_others_in_the_order_of_their_start() {
-        let node = Node::new(NOTHING);
-        let units = |services: &[&str]| -> Vec<String> {
-            let unit = |service: &&str| node.actor.config.k8s.unit(service);
-            services.iter().map(unit).collect()
-        };
-        let all = units(&["kubelet", "k8sd", "containerd", "k8s-dqlite"]);
-        assert_eq!(
-            node.actor.by_kind(all),
-            (
-                units(&["k8sd", "k8s-dqlite"]),
-                units(&["kubelet", "containerd"])
-            )
-        );
+    fn a_node_that_leaves_the_volume_has_its_other_services_stopped_and_waits_for_none_of_them() {
+        for databases_run in [true, false] {
+            let mut node = Node::new(WRITABLE);
+            node.lead_all(Target::Volume);
+            node.give_token();
+            let runs = Runs::default();
+            let k8s = &node.actor.config.k8s;
+            let writers = ["k8sd", "k8s-dqlite"].map(|service| k8s.unit(service));
+            if !databases_run {
+                runs.stopped.borrow_mut().extend(writers.clone());
+            }
+            let mut others: Vec<String> = k8s.services.iter().map(|s| k8s.unit(s)).collect();
+            others.retain(|unit| !writers.contains(unit));
+            others.reverse();
+            node.actor.systemd = Box::new(runs.clone());
+            node.actor.take(&Step::StopServices, &mut |_| {}).unwrap();
+            // Where no database runs nobody is kept waiting.
+            let how = if databases_run { "have stopped" } else { "stop" };
+            let expected: Vec<_> = others.iter().map(|unit| format!("{how} {unit}")).collect();
+            let asked = runs.asked.borrow();
+            assert!(asked.ends_with(&expected), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_down_is_started_again_beside_a_datastore_that_runs_and_nothing_else_is() {
+        let mut node = Node::new(WRITABLE);
+        node.record(&Epoch::first("haone"));
+        node.lead_all(Target::Volume);
+        for service in node.actor.config.k8s.services.clone() {
+            node.set(&service, UnitState::Active);
+        }
+        let why = node.refused(&Step::StartRest);
+        assert!(why.contains("not allowed to start any more"), "{why}");
+        node.give_token();
+        node.actor.take(&Step::StartRest, &mut |_| {}).unwrap();
+        assert!(node.systemd.started.borrow().is_empty());
+        node.set("k8sd", UnitState::Failed);
+        node.set("kubelet", UnitState::Failed);
+        // By somebody; and by systemd's own Restart=.
+        node.set("kube-proxy", UnitState::Stopped);
+        node.set("containerd", UnitState::Changing);
+        node.actor.take(&Step::StartRest, &mut |_| {}).unwrap();
+        let expected = ["k8sd", "kubelet"].map(|service| node.actor.config.k8s.unit(service));
+        assert_eq!(*node.systemd.started.borrow(), expected);
+        assert!(node.systemd.waited.borrow().iter().all(Duration::is_zero));
+        // A k8sd whose database leads to the wrong place.
+        node.lead(Database::K8sd, Target::Spare);
+        node.systemd.started.borrow_mut().clear();
+        let why = node.refused(&Step::StartRest);
+        assert!(why.contains("leads to the spare directory"), "{why}");
     }
 
     #[test]

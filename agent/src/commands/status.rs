@@ -129,7 +129,8 @@ fn describe(status: &Status) -> String {
         "services",
         match status.services {
             Services::Stopped => "stopped",
-            Services::Partly => "some run",
+            Services::Others => "running, without the databases",
+            Services::Partly => "the datastore does not run, others do",
             Services::Running => "running",
         },
     );

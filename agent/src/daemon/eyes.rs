@@ -8,7 +8,6 @@ use two_node_ha_planner::observation::Mount;
 
 use super::shared::Shared;
 use crate::act::{Actor, FAILOVER_UNIT};
-use crate::k8s::gated_units;
 use crate::observe::logs::Looks;
 use crate::observe::volume::Reader;
 use crate::observe::{live, units, volume};
@@ -38,8 +37,7 @@ impl Eyes {
             Ok(mount) => mount,
             Err(error) => Mount::Foreign(format!("unknown: {error}")),
         };
-        let names = (gated_units(config), FAILOVER_UNIT);
-        let (services, failover_unit) = units::look(&*actor.systemd, config, names);
+        let systemd = units::look(&*actor.systemd, config, FAILOVER_UNIT);
         let drbd = live::drbd(&*actor.runner, config);
         let (on_volume, volume_silent) = if mount == Mount::ReadWrite {
             let (paths, config) = (paths.clone(), Arc::clone(config));
@@ -56,7 +54,7 @@ impl Eyes {
             mount_point: live::mount_point(paths, config, &mount),
             request,
             hold,
-            failover_unit,
+            failover_unit: systemd.failover,
             shutting_down: actor.systemd.shutting_down(),
             databases: live::databases(paths, config, &on_volume, looks),
             epoch: on_volume.epoch,
@@ -64,7 +62,8 @@ impl Eyes {
             handler_at_work: lock::is_held(&paths.run(), &config.volume.resource),
             own_disconnect: paths.own_disconnect().exists(),
             journal: actor.journal.clone(),
-            services,
+            services: systemd.services,
+            down: systemd.down,
             token: paths.token().exists(),
             resolution: live::resolution(paths),
             split_brain_reported: !drbd.connected && live::split_brain_reported(paths),

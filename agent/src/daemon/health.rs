@@ -18,6 +18,8 @@ struct State {
     told: Told,
     /// When the next read is due.
     due: Instant,
+    /// How many voters have been confirmed here.
+    voter: u64,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl Watch {
                 state: Mutex::new(State {
                     told: Told::None,
                     due: Instant::now(),
+                    voter: 0,
                 }),
                 changed: Condvar::new(),
             }),
@@ -65,8 +68,9 @@ impl Watch {
         std::thread::Builder::new()
             .name("datastore".into())
             .spawn(move || {
+                let mut beside = Beside::default();
                 loop {
-                    let round = inner.until_due(interval);
+                    let (round, voter) = inner.until_due(interval);
                     let answer = datastore.read(PATIENCE);
                     // A role that was handed over answers all the same, from the other node's disk.
                     let elsewhere = answer.is_ok()
@@ -79,6 +83,8 @@ impl Watch {
                             answer,
                             elsewhere,
                         });
+                    } else if answer.is_ok() {
+                        beside.ask(&*datastore, voter);
                     }
                 }
             })
@@ -92,6 +98,7 @@ impl Watch {
         if state.told == Told::None {
             // It was confirmed a moment ago.
             state.due = Instant::now() + self.interval;
+            state.voter += 1;
         }
         state.told = told;
         self.inner.changed.notify_all();
@@ -113,8 +120,9 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps until a read is due: without any timer while no voter has to answer.
-    fn until_due(&self, interval: Duration) -> u64 {
+    /// Sleeps until a read is due: without any timer while no voter has to answer. In which round it is,
+    /// and of which voter.
+    fn until_due(&self, interval: Duration) -> (u64, u64) {
         let mut state = self.lock();
         loop {
             let (round, left) = match state.told {
@@ -131,7 +139,7 @@ impl Inner {
             };
             if left.is_zero() {
                 state.due = Instant::now() + interval;
-                return round;
+                return (round, state.voter);
             }
             let woken = self.changed.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -154,9 +162,74 @@ impl Inner {
     }
 }
 
+/// Whether k8sd and the API server beside a voter that was confirmed have answered. They decide nothing:
+/// they are asked until they have, each time after twice as many reads as before, and it is said once
+/// where they are late.
+#[derive(Debug, Default)]
+struct Beside {
+    voter: u64,
+    /// How many reads there have been since that one was confirmed; none once they have answered.
+    reads: Option<u32>,
+    said: bool,
+}
+
+/// How long either is given.
+const BESIDE: Duration = Duration::from_secs(2);
+/// At which read since the voter was confirmed they are late.
+const LATE: u32 = 8;
+
+impl Beside {
+    fn ask(&mut self, datastore: &dyn Datastore, voter: u64) {
+        if self.voter != voter {
+            *self = Self {
+                voter,
+                reads: Some(0),
+                said: false,
+            };
+        }
+        let Some(reads) = &mut self.reads else {
+            return;
+        };
+        *reads = reads.saturating_add(1);
+        if !reads.is_power_of_two() {
+            return;
+        }
+        match answers(datastore) {
+            Ok(()) => {
+                self.reads = None;
+                if self.said {
+                    tracing::info!("k8sd and the API server on this node answer now");
+                }
+            }
+            Err(why) if *reads >= LATE && !self.said => {
+                self.said = true;
+                tracing::warn!("the datastore works, but {why}");
+            }
+            Err(why) => tracing::debug!(why, "the datastore works"),
+        }
+    }
+}
+
+/// What is missing, and what to type.
+fn answers(datastore: &dyn Datastore) -> Result<(), String> {
+    datastore.k8sd(BESIDE).map_err(|why| {
+        format!(
+            "k8sd does not answer on its control socket: {why}; see `journalctl -b -u \
+             'snap.*.k8sd.service'`"
+        )
+    })?;
+    datastore.api(BESIDE).map_err(|why| {
+        format!(
+            "the API server on this node is not ready: {why}; see `journalctl -b -u \
+             'snap.*.kube-apiserver.service'`"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -180,7 +253,7 @@ mod tests {
         }
 
         fn k8sd(&self, _: Duration) -> Result<(), String> {
-            panic!("nobody asked for it")
+            Ok(())
         }
 
         fn sole_voter(&self, _: Database) -> Result<bool, String> {
@@ -188,8 +261,51 @@ mod tests {
         }
 
         fn api(&self, _: Duration) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// Counts how often k8sd is asked, and knows the answer.
+    #[derive(Debug)]
+    struct K8sd(Cell<u32>, Cell<bool>);
+
+    impl Datastore for K8sd {
+        fn read(&self, _: Duration) -> Result<(), String> {
             panic!("nobody asked for it")
         }
+
+        fn k8sd(&self, _: Duration) -> Result<(), String> {
+            self.0.set(self.0.get() + 1);
+            self.1.get().then_some(()).ok_or("no answer".into())
+        }
+
+        fn sole_voter(&self, _: Database) -> Result<bool, String> {
+            panic!("nobody asked for it")
+        }
+
+        fn api(&self, _: Duration) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_beside_the_datastore_is_asked_ever_more_seldom_until_it_answers_and_then_no_more() {
+        let (mut beside, k8sd) = (Beside::default(), K8sd(Cell::new(0), Cell::new(false)));
+        for _ in 0..100 {
+            beside.ask(&k8sd, 1);
+        }
+        assert_eq!(k8sd.0.get(), 7, "1, 2, 4, … 64");
+        assert!(beside.said);
+        k8sd.1.set(true);
+        for _ in 0..1000 {
+            beside.ask(&k8sd, 1);
+        }
+        assert_eq!(k8sd.0.get(), 8);
+        // Another voter here, later.
+        beside.ask(&k8sd, 2);
+        beside.ask(&k8sd, 2);
+        assert_eq!(k8sd.0.get(), 9);
+        assert!(!beside.said, "it was in time");
     }
 
     struct Bench {

@@ -1,6 +1,6 @@
 //! Observing this node for real. Nothing here changes anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
@@ -21,6 +21,7 @@ use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
+use crate::k8s::{datastore_units, gated_units};
 use crate::store::{Record, takeover_copy};
 use crate::systemd::UnitState;
 
@@ -391,34 +392,41 @@ fn voter_by_raft(state: &Path, database: Database) -> Option<bool> {
 
 /// The services, reduced to what decides.
 #[must_use]
-pub fn services(
-    config: &Config,
-    states: &std::collections::HashMap<String, UnitState>,
-) -> Services {
-    let state = |service: &String| {
-        states
-            .get(&config.k8s.unit(service))
-            .copied()
-            .unwrap_or(UnitState::NotThere)
+pub fn services(config: &Config, states: &HashMap<String, UnitState>) -> Services {
+    let state = |unit: &String| states.get(unit).copied().unwrap_or(UnitState::NotThere);
+    let runs = |unit: &String| match state(unit) {
+        UnitState::NotThere | UnitState::Stopped | UnitState::Failed => false,
+        UnitState::Active | UnitState::Changing => true,
     };
-    let down = |state| matches!(state, UnitState::NotThere | UnitState::Stopped);
-    if config
-        .k8s
-        .services
-        .iter()
-        .all(|service| down(state(service)))
-    {
-        Services::Stopped
-    } else if config
-        .k8s
-        .datastore_services
-        .iter()
-        .all(|s| state(s) == UnitState::Active)
-    {
+    let writers = datastore_units(config);
+    if state(&config.k8s.unit(Database::K8sDqlite.name())) == UnitState::Active {
         Services::Running
-    } else {
+    } else if writers.iter().any(runs) {
         Services::Partly
+    } else if gated_units(config).iter().any(runs) {
+        Services::Others
+    } else {
+        Services::Stopped
     }
+}
+
+/// The services beside the datastore that do not run and should, where the datastore does: by name. One
+/// that writes no database and was stopped without an error was stopped by somebody, and stays so.
+#[must_use]
+pub fn down(config: &Config, states: &HashMap<String, UnitState>) -> BTreeSet<String> {
+    let k8s = &config.k8s;
+    let all = k8s.services.iter().chain(&k8s.datastore_services);
+    all.filter(|service| *service != Database::K8sDqlite.name())
+        .filter(|service| {
+            let state = states.get(&k8s.unit(service)).copied();
+            match state.unwrap_or(UnitState::NotThere) {
+                UnitState::Active | UnitState::Changing => false,
+                UnitState::Failed => true,
+                UnitState::Stopped | UnitState::NotThere => k8s.datastore_services.contains(service),
+            }
+        })
+        .cloned()
+        .collect()
 }
 
 /// What Pacemaker knows of the peer.

@@ -3,7 +3,7 @@
 //! It can be saved and read back (`two-node-ha plan --observation FILE`), and the decision from
 //! it is the same on any machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use two_node_ha_config::Difference;
@@ -59,6 +59,9 @@ pub struct Observation {
     pub databases: BTreeMap<Database, Directories>,
     /// The snap's services.
     pub services: Services,
+    /// Those of them that do not run although they may.
+    #[serde(default, skip_serializing_if = "Rest::is_up")]
+    pub rest: Rest,
     /// Whether the token that lets the services start is there.
     pub token: bool,
     /// Whether the voter that runs here was confirmed to work since its services started.
@@ -339,10 +342,41 @@ impl Observation {
 pub enum Services {
     /// No service of the snap runs.
     Stopped,
-    /// Some run; among them one that writes a database or may start to.
+    /// Some run, and none of them writes a database: the API server, the kubelet and their like.
+    Others,
+    /// A service that writes a database runs or is on its way, and the datastore, k8s-dqlite, does not
+    /// run.
     Partly,
-    /// All services that write a database run.
+    /// The datastore runs. Whether the others do is said by [`Rest`]: no voter is given up for them.
     Running,
+}
+
+impl Services {
+    /// Whether one that writes a database runs or is on its way.
+    #[must_use]
+    pub fn may_write(self) -> bool {
+        match self {
+            Self::Stopped | Self::Others => false,
+            Self::Partly | Self::Running => true,
+        }
+    }
+}
+
+/// The services beside the datastore that may run and do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rest {
+    /// Their names, of those that have been down for some seconds.
+    pub down: BTreeSet<String>,
+    /// Whether it is time to try again to start them.
+    pub due: bool,
+}
+
+impl Rest {
+    /// Whether all of them run.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.down.is_empty()
+    }
 }
 
 /// What Pacemaker knows of the peer.

@@ -33,7 +33,8 @@ pub enum Step {
     StopPeer,
     /// Make the mount point, empty and immutable.
     ProtectMountPoint,
-    /// Take the token away, kill k8s-dqlite, stop the snap's services one by one.
+    /// Take the token away, kill k8s-dqlite, stop what else writes a database; where this node leaves
+    /// the volume, have the snap's other services stopped as well.
     StopServices,
     /// First day, voter: copy both databases onto the volume, verify, record epoch 1.
     MoveOntoVolume,
@@ -63,8 +64,10 @@ pub enum Step {
     Recover(Database),
     /// Fetch the bundle of this epoch and make this node's spare directories from it.
     Rejoin(u64),
-    /// Give the token and start the snap's services one by one.
+    /// Give the token, start the datastore, and have the snap's other services started.
     StartServices,
+    /// Have those of the other services started that do not run although they may.
+    StartRest,
     /// Wait until the voter here answers and raft calls it the only one.
     ConfirmVoter,
     /// Tell Pacemaker that this node is off the volume.
@@ -93,6 +96,8 @@ impl Step {
             Self::RemoveConstraint(_) | Self::FencePeer => false,
             // Writes stand still until it is done, and what must be known of it is noted elsewhere.
             Self::AskFencePeer => false,
+            // Only systemd is asked, and a full disk may be why they do not run.
+            Self::StartRest => false,
             Self::ProtectMountPoint
             | Self::MoveOntoVolume
             | Self::RememberEpoch(_)
@@ -135,6 +140,7 @@ impl Step {
             | Self::BeginEpoch
             | Self::FencePeer
             | Self::RenewEpoch(_)
+            | Self::StartRest
             | Self::ReportReleased => false,
         }
     }
@@ -175,6 +181,7 @@ impl Step {
             Self::Recover(database) => format!("recover {database} with this node as only voter"),
             Self::Rejoin(epoch) => format!("rejoin as the spare of epoch {epoch}"),
             Self::StartServices => "start the k8s services".into(),
+            Self::StartRest => "start the k8s services that do not run".into(),
             Self::ConfirmVoter => "confirm that the voter works".into(),
             Self::ReportReleased => "report to Pacemaker that the volume is free".into(),
         }

@@ -39,6 +39,7 @@ fn steps() -> Vec<(Step, bool)> {
         (Step::RenewEpoch(7), true),
         (Step::Rejoin(7), true),
         (Step::StartServices, true),
+        (Step::StartRest, false),
         (Step::ConfirmVoter, false),
         (Step::ReportReleased, false),
     ];

@@ -84,6 +84,7 @@ pub fn booted() -> Observation {
             .map(|d| (d, directories.clone()))
             .collect(),
         services: Services::Stopped,
+        rest: Rest::default(),
         token: false,
         confirmed: false,
         health: Health::default(),
@@ -271,6 +272,7 @@ pub fn take(o: &mut Observation, step: &Step, peer: &Report) {
             o.services = Services::Running;
             o.token = true;
         }
+        Step::StartRest => o.rest = Rest::default(),
         Step::ConfirmVoter => o.confirmed = true,
         Step::ReportReleased => o.request = Request::None,
     }
@@ -319,6 +321,7 @@ pub fn sight(o: &Observation) -> Sight {
         journal: o.journal,
         databases: o.databases,
         services: o.services,
+        down: o.rest.down,
         token: o.token,
         resolution: Known::Absent,
         split_brain_reported: o.split_brain == Some(SplitBrain::Reported),

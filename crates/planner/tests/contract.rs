@@ -43,6 +43,7 @@ fn steps() -> Vec<Step> {
         Step::RenewEpoch(7),
         Step::Rejoin(7),
         Step::StartServices,
+        Step::StartRest,
         Step::ConfirmVoter,
         Step::ReportReleased,
     ];

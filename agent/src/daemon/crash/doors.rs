@@ -99,6 +99,8 @@ impl Units for Door {
         interrupt: &Interrupt,
         _: &mut dyn FnMut(),
     ) -> Result<(), UnitError> {
+        // As systemd does: one that fails keeps no other from its start.
+        let mut first = Ok(());
         for unit in units {
             if interrupt.is_set() {
                 return Err(UnitError::Interrupted {
@@ -112,11 +114,11 @@ impl Units for Door {
             match refuse::in_its_words(started) {
                 Err(error) => return Err(failed("start", unit, &error.to_string())),
                 // systemd tells no more; the rest is in the service's own log.
-                Ok(Err(_)) => return Err(failed("start", unit, "failed")),
+                Ok(Err(_)) => first = first.and(Err(failed("start", unit, "failed"))),
                 Ok(Ok(())) => {}
             }
         }
-        Ok(())
+        first
     }
 
     fn stop(&self, units: &[String], _: Duration, _: &mut dyn FnMut()) -> Result<(), UnitError> {

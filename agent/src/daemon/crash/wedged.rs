@@ -101,9 +101,32 @@ fn a_service_that_holds_no_database_and_fails_later_does_not_fail_the_voter() {
         );
         assert_eq!(*node.running.borrow(), databases, "{service} is systemd's");
     }
-    // One that holds a database is another matter: it is started again, or the voter fails.
+    // The datastore is another matter: it is started again, or the voter fails.
     let database = Database::K8sDqlite.name();
     node.running.borrow_mut().remove(database);
     bench.turn_all(false).unwrap();
     assert!(node.running.borrow().contains_key(database));
+}
+
+#[test]
+fn a_k8sd_that_fails_later_is_started_again_beside_a_voter_that_stays_one_and_it_is_said() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    let (node, k8sd) = (&bench.nodes[0], Database::K8sd.name());
+    let status = || node.shared.borrow().as_ref().unwrap().status().unwrap();
+    let said = || {
+        let about = |warning: &String| warning.contains("k8sd of the snap does not run");
+        status().warnings.iter().any(about)
+    };
+    node.running.borrow_mut().remove(k8sd);
+    // Its own systemd may be about to start it.
+    bench.turn_all(false).unwrap();
+    assert!(!node.running.borrow().contains_key(k8sd));
+    assert!(!said());
+    bench.turn_all(true).unwrap();
+    assert!(node.running.borrow().contains_key(k8sd));
+    assert!(said(), "until it has run for some seconds");
+    bench.turn_all(true).unwrap();
+    assert!(!said());
+    assert_eq!(status().state, State::PrimaryRunning);
+    assert!(node.held.borrow().is_some());
 }

@@ -1,6 +1,6 @@
 //! What goes into a [`Machine`](super::Machine), and what comes out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use two_node_ha_config::Facts;
@@ -131,6 +131,8 @@ pub struct Sight {
     pub databases: BTreeMap<Database, Directories>,
     /// See [`Observation`].
     pub services: Services,
+    /// The other services that may run and do not, by name, as they are at the moment.
+    pub down: BTreeSet<String>,
     /// See [`Observation`].
     pub token: bool,
     /// The resolution of a split brain that this node has noted.

@@ -9,6 +9,7 @@
 //! but wait. While the hands are at a task nothing is looked at; what happens meanwhile is heard, and
 //! the next look sees it.
 
+mod down;
 mod event;
 mod handlers;
 mod knowledge;
@@ -29,6 +30,7 @@ pub use event::{
     Action, Event, Failure, Kind, Moment, News, Outcome, Remark, Sight, Standing, Task, Ticket,
     ToHolder, Wants, Watch,
 };
+use down::Down;
 use handlers::Called;
 pub use handlers::FRESH;
 use knowledge::{Compared, Knowledge};
@@ -138,6 +140,7 @@ pub struct Machine {
     /// Whether the voter here was confirmed since its services started.
     confirmed: bool,
     reads: Reads,
+    down: Down,
     /// Why this node has had its peer fenced, if it has.
     fenced: Option<String>,
     /// What the peer has said of having this node fenced.
@@ -182,6 +185,7 @@ impl Machine {
             promised: false,
             confirmed: false,
             reads: Reads::default(),
+            down: Down::default(),
             fenced: None,
             heard_of_fencing: None,
             own_disk: None,
@@ -303,6 +307,11 @@ impl Machine {
                 self.turn = Turn::Due;
                 self.poll(now)
             }
+            Turn::Over if self.down.wakes_at().is_some_and(|at| at <= now) => {
+                // What is known of the peer and of Pacemaker has nothing to do with it.
+                self.turn = Turn::Due;
+                self.poll(now)
+            }
             Turn::Over => None,
             Turn::Due => {
                 self.turn = Turn::Looking;
@@ -314,11 +323,11 @@ impl Machine {
     }
 
     /// When to [`poll`](Self::poll) again although nothing happened. Never, where the node is where it
-    /// should be, or the eyes or hands are at work.
+    /// should be and every service runs, or the eyes or hands are at work.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Moment> {
         match self.turn {
-            Turn::Over => self.retry,
+            Turn::Over => self.retry.into_iter().chain(self.down.wakes_at()).min(),
             Turn::Due | Turn::Looking | Turn::Working(_) => None,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use two_node_ha_config::Config;
 
+use super::down::Down;
 use super::event::{
     Action, Failure, Kind, Moment, Outcome, Remark, Sight, Standing, Task, ToHolder,
 };
@@ -11,7 +12,7 @@ use super::reads::Count;
 use super::{Machine, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Known, Observation, Request, Services, SplitBrain, Suspended,
+    Asked, Directories, FencePeer, Known, Observation, Request, Rest, Services, SplitBrain, Suspended,
 };
 use crate::plan::plan;
 use crate::record::Owned;
@@ -232,6 +233,8 @@ impl Machine {
             _ if failure.shutting_down => {}
             // It says nothing about the voter here, which cannot write as it is.
             (Step::AskFencePeer, _) => {}
+            // The role does not rest on them. What could not be started is said as long as it is down.
+            (Step::StartRest, _) => {}
             // Fencing that failed is tried again; the fencer's history tells why it did.
             (Step::FencePeer, _) => {}
             // A peer that does not answer may be dead: Pacemaker knows.
@@ -278,6 +281,7 @@ impl Machine {
             mut journal,
             databases,
             services,
+            down,
             token,
             resolution,
             split_brain_reported,
@@ -296,9 +300,13 @@ impl Machine {
             self.failure = None;
             self.knowledge.silent_since = None;
         }
-        if services != Services::Running || !token {
+        let rest = if services == Services::Running && token {
+            self.down.see(down, now)
+        } else {
             self.confirmed = false;
-        }
+            self.down = Down::default();
+            Rest::default()
+        };
         if !(drbd.up_to_date && drbd.connected) {
             self.knowledge.forget_promotion();
         }
@@ -359,6 +367,7 @@ impl Machine {
             journal,
             databases,
             services,
+            rest,
             token,
             confirmed: self.confirmed,
             health: self.reads.health.clone(),
@@ -385,7 +394,7 @@ impl Machine {
             state: decision.state,
             epoch: o.journal.highest_epoch,
             voter,
-            datastore_running: o.services != Services::Stopped || o.token,
+            datastore_running: o.services.may_write() || o.token,
             wants_voter: o.request == Request::Hold,
             original_voter: original_voter(o),
             logs: logs(o),

@@ -1,7 +1,7 @@
 //! Leaving the volume: before Pacemaker unmounts it, or when nobody holds the role any more.
 
 use super::{Decision, State, Step, Target, stop_if_needed, suspended_io};
-use crate::observation::{LinkTarget, Mount, Observation, Request, Services};
+use crate::observation::{LinkTarget, Mount, Observation, Request};
 
 pub(super) fn plan(o: &Observation) -> Decision {
     // I4: k8s-dqlite is killed here and hands nothing over, so the peer's spare may go on running.
@@ -18,7 +18,7 @@ pub(super) fn plan(o: &Observation) -> Decision {
     if let Some(why) = o
         .own_disk
         .as_ref()
-        .filter(|_| o.services == Services::Stopped)
+        .filter(|_| !o.services.may_write())
     {
         return without_the_disk(o, why);
     }

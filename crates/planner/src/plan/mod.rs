@@ -9,6 +9,7 @@ mod drain;
 mod evidence;
 mod health;
 mod peer_is_no_voter;
+mod rest;
 mod spare;
 mod stale_constraint;
 mod suspended_io;
@@ -22,7 +23,7 @@ use two_node_ha_config::Config;
 use crate::decision::{Decision, State};
 use crate::step::{Step, Target};
 
-use crate::observation::{LinkTarget, Observation, Request, Services};
+use crate::observation::{Known, LinkTarget, Observation, Request, Services};
 
 /// Decides.
 #[must_use]
@@ -46,7 +47,7 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
                 "the machine is shutting down; Pacemaker is about to take the voter role away",
             ),
             Request::Hold => voter::plan(o, config),
-            Request::None if on_volume(o) && o.services != Services::Stopped => {
+            Request::None if on_volume(o) && o.services.may_write() => {
                 if o.failover_unit {
                     Decision::wait(
                         State::PrimaryPrep,
@@ -69,6 +70,7 @@ pub fn plan(o: &Observation, config: &Config) -> Decision {
     if o.request != Request::Release && !o.shutting_down {
         stale_constraint::meanwhile(o, &mut decision);
     }
+    rest::plan(o, &mut decision);
     configuration::warn(o, &mut decision);
     warnings::warn(o, config, &mut decision);
     stumbled(o, &mut decision);
@@ -92,7 +94,22 @@ fn on_volume(o: &Observation) -> bool {
         .any(|d| d.leads == LinkTarget::ToVolume)
 }
 
-/// The step that stops the services, where any runs or could.
+/// The step that stops the services, where one that writes a database runs or could, or one runs that
+/// must not see the databases change beneath it.
 fn stop_if_needed(o: &Observation) -> Option<Step> {
-    (o.services != Services::Stopped || o.token).then_some(Step::StopServices)
+    (o.services.may_write() || o.token || has_seen_another_volume(o)).then_some(Step::StopServices)
+}
+
+/// Whether an API server may still run here that has served from the volume, of which somebody else is
+/// the owner by now: what it has cached may have been discarded since. (The agent did not run when this
+/// node left the volume: else it would have been stopped then.) On the way down nothing waits for it.
+fn has_seen_another_volume(o: &Observation) -> bool {
+    let mine = matches!(&o.epoch, Known::Present(epoch) if epoch.owner == o.node);
+    o.services == Services::Others
+        && on_volume(o)
+        && match o.request {
+            Request::None => true,
+            Request::Hold => !mine,
+            Request::Release => false,
+        }
 }

@@ -51,7 +51,8 @@ impl Deed {
             | Step::ProtectMountPoint
             | Step::MoveOntoVolume
             | Step::KeepIdentity(_)
-            | Step::KeepOriginal(_) => panic!("the model has no {step:?}"),
+            | Step::KeepOriginal(_)
+            | Step::StartRest => panic!("the model has no {step:?}"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the eyes of a node see of the model's world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use two_node_ha_dqlite::Position;
 
@@ -141,6 +141,7 @@ impl Eye {
                 true => seen::Services::Running,
                 false => seen::Services::Stopped,
             },
+            down: BTreeSet::new(),
             token: self.token,
             resolution: seen::Known::Absent,
             split_brain_reported: self.split,

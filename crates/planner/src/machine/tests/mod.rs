@@ -1,5 +1,6 @@
 //! What the machine does with what happens, in the order in which it happens.
 
+mod down;
 mod handlers;
 mod orders;
 mod pacemaker;

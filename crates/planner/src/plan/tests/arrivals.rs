@@ -156,6 +156,7 @@ impl Then {
             | Step::KeepOriginal(_)
             | Step::FencePeer
             | Step::FetchLogs
+            | Step::StartRest
             | Step::Rejoin(_) => {}
         }
         Ok(())

@@ -27,7 +27,7 @@ pub fn ensure(holds: bool, broken: &'static str) -> Result<(), &'static str> {
     if holds { Ok(()) } else { Err(broken) }
 }
 
-fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'static str> {
+pub(super) fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'static str> {
     arrivals::check(o, d)?;
     let known = match &o.epoch {
         Known::Present(epoch) => Some(epoch.epoch),
@@ -53,7 +53,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
         !d.steps.first().is_some_and(asks) || d.steps.iter().all(asks),
         "what follows a question needs its answer",
     )?;
-    let mut stopped = o.services == Services::Stopped && !o.token;
+    let mut stopped = !o.services.may_write() && !o.token;
     let mut moved = false;
     for step in &d.steps {
         let on_volume = matches!(
@@ -149,6 +149,18 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                 )?;
                 ensure(d.steps.len() == 1, "it is no part of anything else")?;
             }
+            Step::StartRest => {
+                ensure(
+                    o.services == Services::Running && o.token && d.steps.len() == 1,
+                    "the rest is started beside a datastore that runs, and as no part of anything else",
+                )?;
+                let voter = matches!(&o.peer_report, Asked::Answer(r) if r.voter
+                    && r.epoch == o.journal.highest_epoch);
+                ensure(
+                    o.is_running_voter() || voter && o.mount == Mount::None,
+                    "k8sd starts only beside a confirmed voter here or for a known one of this epoch",
+                )?;
+            }
             Step::AskPeer
             | Step::AskPacemaker
             | Step::AskPromotion
@@ -170,7 +182,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
     }
     if d.steps.contains(&Step::ReportReleased) {
         // A token that cannot be taken away opens no gate once nobody holds the role.
-        let token_stays = o.own_disk.is_some() && o.services == Services::Stopped;
+        let token_stays = o.own_disk.is_some() && !o.services.may_write();
         ensure(
             stopped || token_stays,
             "Pacemaker may unmount only when nothing runs",

@@ -10,4 +10,5 @@ mod health;
 mod life;
 mod observations;
 mod refusals;
+mod rest;
 mod silent;

@@ -83,6 +83,7 @@ pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
     let services = [
         (Services::Stopped, false, false),
         (Services::Stopped, true, false),
+        (Services::Others, false, false),
         (Services::Partly, true, false),
         // The token was taken away by hand.
         (Services::Running, false, true),
