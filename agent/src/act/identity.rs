@@ -13,7 +13,7 @@ use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Phase;
 
 use super::services::is_kept;
-use super::{Actor, Error, Outcome};
+use super::{Actor, Error, Outcome, whole};
 use crate::observe::live;
 use crate::store::takeover_copy;
 
@@ -54,6 +54,7 @@ impl Actor {
         let spare = self.paths.spare(database);
         if spare.exists() {
             copy_kept(&from, &spare)?;
+            self.note_what_is_whole(database);
             return Ok(Outcome::Done);
         }
         // Under its own name it is whole: half of an identity would be taken for all of it.
@@ -61,7 +62,19 @@ impl Actor {
         tree::remove_if_there(&part).map_err(Error::io("removing", &part))?;
         copy_kept(&from, &part)?;
         disk::rename_new(&part, &spare).map_err(Error::io("renaming", &part))?;
+        self.note_what_is_whole(database);
         Ok(Outcome::Done)
+    }
+
+    /// So that what k8sd leaves torn later can be made again. Without it there is only less to do that
+    /// from.
+    fn note_what_is_whole(&self, database: Database) {
+        let noted = self
+            .identity(database)
+            .and_then(|me| self.note_identity(database, &me));
+        if let Err(error) = noted {
+            tracing::warn!("this node's identity of {database} is not noted: {error}");
+        }
     }
 
     /// Which node this is in a database: what its spare directory says, or what was noted when that
@@ -79,11 +92,13 @@ impl Actor {
         }
     }
 
-    /// Notes which node this is, before anything of a spare directory can be lost.
+    /// Notes which node this is, and its own files as far as they are whole, before anything of a spare
+    /// directory can be lost.
     pub(super) fn note_identity(&self, database: Database, me: &NodeInfo) -> Result<(), Error> {
         let noted = self.paths.identity(database);
         disk::private_directory(&noted).map_err(Error::io("creating", &noted))?;
-        replace_info(&noted, me)
+        replace_info(&noted, me)?;
+        self.note_files(database)
     }
 
     /// Makes the directory on the volume this node's: its files, the sole voter in the yamls.
@@ -92,6 +107,9 @@ impl Actor {
         let volume = self.paths.on_volume(&self.config, database);
         let me = self.identity(database)?;
         let raft = raft_directory(database, &volume);
+        // Nothing of what k8sd has left torn, here or there, is to be recovered or started with.
+        self.mend(database, &me, &spare)?;
+        self.mend_cluster_files(database)?;
         let mut members = read_cluster(&raft)?.unwrap_or_default();
         sole_voter(&mut members, &me).map_err(|reason| {
             Error::Unfit(format!("{}: {reason}", raft.join("cluster.yaml").display()))
@@ -99,6 +117,8 @@ impl Actor {
         for name in identity_files(database) {
             let from = spare.join(name);
             match std::fs::read(&from) {
+                // It could not be mended, which was said.
+                Ok(content) if whole::check(name, &content).is_err() => {}
                 Ok(content) => atomic::replace(&volume.join(name), &content)
                     .map_err(Error::io("writing", &volume.join(name)))?,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -156,8 +176,14 @@ fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
     Ok(())
 }
 
-/// Copies the kept files of a directory over those of another, each atomically.
+/// Copies the kept files of a directory over those of another, each atomically. One that is torn stays
+/// where it is: what the other has is better, even if that is nothing.
 pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
+    copy_below(from, to, "")
+}
+
+/// The same for a directory of that name, which ends in a slash, below the state directory.
+fn copy_below(from: &Path, to: &Path, below: &str) -> Result<(), Error> {
     disk::private_directory(to).map_err(Error::io("creating", to))?;
     let entries = std::fs::read_dir(from).map_err(Error::io("reading", from))?;
     for entry in entries {
@@ -165,12 +191,22 @@ pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
         if !is_kept(&source) {
             continue;
         }
-        let target = to.join(source.file_name().unwrap_or_default());
+        let file = source.file_name().unwrap_or_default();
+        let target = to.join(file);
+        let name = format!("{below}{}", file.to_string_lossy());
         if source.is_dir() {
-            copy_kept(&source, &target)?;
+            copy_below(&source, &target, &format!("{name}/"))?;
             continue;
         }
         let content = std::fs::read(&source).map_err(Error::io("reading", &source))?;
+        if let Err(why) = whole::check(&name, &content) {
+            tracing::warn!(
+                "{} is not whole ({why}), and is not copied to {}",
+                source.display(),
+                to.display()
+            );
+            continue;
+        }
         let mode = std::fs::metadata(&source)
             .map_err(Error::io("reading", &source))?
             .permissions()
@@ -270,7 +306,7 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         fs::create_dir(&from).unwrap();
         for (name, mode) in [("server.key", 0o600), ("server.crt", 0o644)] {
-            write(&from.join(name), "");
+            write(&from.join(name), "of this node");
             fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         copy_kept(&from, &to).unwrap();

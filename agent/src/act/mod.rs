@@ -4,6 +4,7 @@
 //! Between the guard and what it guards this process may be paused for any time, and the world goes on
 //! without it. Each guard says what makes that harmless (`guard`).
 
+mod backups;
 mod demote;
 mod fence_node;
 mod fence_peer;
@@ -11,6 +12,7 @@ mod first_start;
 mod guard;
 mod identity;
 mod logs;
+mod mend;
 mod recover;
 #[cfg(test)]
 mod refusals;
@@ -21,6 +23,7 @@ mod stale_constraint;
 mod takeover_copy;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::fs::File;
 use std::io;

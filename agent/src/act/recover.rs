@@ -186,8 +186,7 @@ impl Actor {
         disk::sync_directory(&state).map_err(Error::io("syncing", &state))
     }
 
-    /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number:
-    /// they hold every secret of the cluster, and they fill the disk.
+    /// Bundles of earlier epochs, and the recovery's own backups beyond the configured number.
     fn drop_old(&self, epoch: u64) -> Result<(), Error> {
         let private = self.paths.private_on_volume(&self.config);
         for entry in std::fs::read_dir(&private).map_err(Error::io("reading", &private))? {
@@ -200,22 +199,7 @@ impl Actor {
                 tree::remove_if_there(&path).map_err(Error::io("removing", &path))?;
             }
         }
-        let mut backups: Vec<PathBuf> = self
-            .recovery_tarballs("-recovery.tar.gz")?
-            .into_iter()
-            .collect();
-        backups.sort_by_key(|path| path.metadata().and_then(|m| m.modified()).ok());
-        let keep = usize::try_from(self.config.agent.keep_tarballs).unwrap_or(usize::MAX);
-        let surplus = backups.len().saturating_sub(keep);
-        for (index, path) in backups.iter().enumerate() {
-            if index < surplus {
-                effects::remove_file(path).map_err(Error::io("removing", path))?;
-            } else {
-                // k8sd makes them 0644, and they hold every secret of the cluster.
-                effects::set_mode(path, 0o600).map_err(Error::io("protecting", path))?;
-            }
-        }
-        Ok(())
+        self.drop_backups()
     }
 }
 

@@ -40,7 +40,8 @@ fn no_link_and_no_database_changes_while_the_services_are_still_allowed_to_start
 }
 
 #[test]
-fn no_link_and_no_database_changes_beneath_a_service_that_writes_one_and_runs_or_is_on_its_way_up_or_down() {
+fn no_link_and_no_database_changes_beneath_a_service_that_writes_one_and_runs_or_is_on_its_way_up_or_down()
+ {
     for state in [UnitState::Active, UnitState::Changing] {
         for service in ["k8sd", "k8s-dqlite"] {
             let mut node = Node::new(WRITABLE);

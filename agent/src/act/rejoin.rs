@@ -90,6 +90,7 @@ impl Actor {
             ..self.identity(database)?
         };
         self.note_identity(database, &me)?;
+        self.mend(database, &me, &new)?;
         disk::private_directory(&raft).map_err(Error::io("creating", &raft))?;
         replace_info(&raft, &me)?;
         for name in CLUSTER_FILES {

@@ -112,6 +112,11 @@ impl Actor {
         let rest = self.those(self.beside_the_datastore(), |state| {
             state != UnitState::Active
         })?;
+        let k8sd = self.config.k8s.unit(Database::K8sd.name());
+        let stands = |state| matches!(state, UnitState::Stopped | UnitState::Failed);
+        if !self.those(vec![k8sd], stands)?.is_empty() {
+            self.mend_before_start();
+        }
         let units = (&*datastore, &*rest);
         start_all(&*self.systemd, units, &self.interrupt, progress)?;
         Ok(Outcome::Done)
@@ -132,6 +137,9 @@ impl Actor {
         units.extend(datastore_units(&self.config));
         let states = self.systemd.states(&units)?;
         let down = live::down(&self.config, &states);
+        if down.contains(Database::K8sd.name()) {
+            self.mend_before_start();
+        }
         let units: Vec<String> = down.iter().map(|name| self.config.k8s.unit(name)).collect();
         ask_to_start(&*self.systemd, &units, &self.interrupt)?;
         Ok(Outcome::Done)
@@ -236,11 +244,7 @@ fn start_all(
 }
 
 /// Has units started, and waits for none of them: those that do not come up are seen to be down.
-fn ask_to_start(
-    systemd: &dyn Units,
-    units: &[String],
-    interrupt: &Interrupt,
-) -> Result<(), Error> {
+fn ask_to_start(systemd: &dyn Units, units: &[String], interrupt: &Interrupt) -> Result<(), Error> {
     match systemd.start(units, NOT_AT_ALL, interrupt, &mut || {}) {
         Err(error @ systemd::Error::Interrupted { .. }) => return Err(error.into()),
         Ok(()) | Err(systemd::Error::Slow { .. }) => tracing::info!(
@@ -393,7 +397,11 @@ mod tests {
             within: Duration,
             _: &mut dyn FnMut(),
         ) -> Result<(), SystemdError> {
-            let how = if within.is_zero() { "have stopped" } else { "stop" };
+            let how = if within.is_zero() {
+                "have stopped"
+            } else {
+                "stop"
+            };
             let stops = units.iter().map(|unit| format!("{how} {unit}"));
             self.asked.borrow_mut().extend(stops);
             self.stopped.borrow_mut().extend(units.iter().cloned());
@@ -431,7 +439,11 @@ mod tests {
                 format!("stop {k8sd}"),
                 format!("stop {dqlite}"),
             ];
-            assert_eq!(*runs.asked.borrow(), expected, "and nothing else of a spare");
+            assert_eq!(
+                *runs.asked.borrow(),
+                expected,
+                "and nothing else of a spare"
+            );
             match stopped {
                 Ok(_) => assert!(removable),
                 Err(error) => {
@@ -461,7 +473,11 @@ mod tests {
             node.actor.systemd = Box::new(runs.clone());
             node.actor.take(&Step::StopServices, &mut |_| {}).unwrap();
             // Where no database runs nobody is kept waiting.
-            let how = if databases_run { "have stopped" } else { "stop" };
+            let how = if databases_run {
+                "have stopped"
+            } else {
+                "stop"
+            };
             let expected: Vec<_> = others.iter().map(|unit| format!("{how} {unit}")).collect();
             let asked = runs.asked.borrow();
             assert!(asked.ends_with(&expected), "{asked:?}");

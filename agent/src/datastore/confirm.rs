@@ -82,9 +82,8 @@ fn missing(datastore: &dyn Datastore, patience: Duration) -> Option<Missing> {
     if let Err(why) = datastore.read(patience) {
         return Some(Missing::Read(why));
     }
-    Database::ALL
-        .into_iter()
-        .find_map(|database| match (datastore.sole_voter(database), database) {
+    Database::ALL.into_iter().find_map(|database| {
+        match (datastore.sole_voter(database), database) {
             (Ok(true), _) => None,
             (Ok(false), _) => Some(Missing::Elsewhere(database)),
             (Err(why), Database::K8sDqlite) => Some(Missing::Unsaid(database, why)),
@@ -93,5 +92,6 @@ fn missing(datastore: &dyn Datastore, patience: Duration) -> Option<Missing> {
                 tracing::debug!(why, "the log of k8sd does not say who votes");
                 None
             }
-        })
+        }
+    })
 }

@@ -422,7 +422,9 @@ pub fn down(config: &Config, states: &HashMap<String, UnitState>) -> BTreeSet<St
             match state.unwrap_or(UnitState::NotThere) {
                 UnitState::Active | UnitState::Changing => false,
                 UnitState::Failed => true,
-                UnitState::Stopped | UnitState::NotThere => k8s.datastore_services.contains(service),
+                UnitState::Stopped | UnitState::NotThere => {
+                    k8s.datastore_services.contains(service)
+                }
             }
         })
         .cloned()

@@ -412,13 +412,12 @@ impl Node {
             }
         }
         let k8sd = self.state(Database::K8sd);
-        for (name, content) in [
-            ("daemon.yaml", "name: "),
-            ("server.crt", ""),
-            ("server.key", ""),
-        ] {
-            fs::write(k8sd.join(name), format!("{content}{}\n", self.name)).unwrap();
+        for name in ["server.crt", "server.key"] {
+            fs::write(k8sd.join(name), format!("{}\n", self.name)).unwrap();
         }
+        let address = &members(Database::K8sd)[index].address;
+        let daemon = format!("name: {}\naddress: {address}\nservers: {{}}\n", self.name);
+        fs::write(k8sd.join("daemon.yaml"), daemon).unwrap();
         fs::create_dir(k8sd.join("truststore")).unwrap();
         for name in NAMES {
             fs::write(k8sd.join("truststore").join(format!("{name}.yaml")), "x\n").unwrap();

@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use two_node_ha_config::Facts;
 
+use down::Down;
 pub use event::{
     Action, Event, Failure, Kind, Moment, News, Outcome, Remark, Sight, Standing, Task, Ticket,
     ToHolder, Wants, Watch,
 };
-use down::Down;
 use handlers::Called;
 pub use handlers::FRESH;
 use knowledge::{Compared, Knowledge};

@@ -12,7 +12,8 @@ use super::reads::Count;
 use super::{Machine, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Known, Observation, Request, Rest, Services, SplitBrain, Suspended,
+    Asked, Directories, FencePeer, Known, Observation, Request, Rest, Services, SplitBrain,
+    Suspended,
 };
 use crate::plan::plan;
 use crate::record::Owned;

@@ -15,11 +15,7 @@ pub(super) fn plan(o: &Observation) -> Decision {
             Decision::act(State::Draining, steps, why)
         };
     }
-    if let Some(why) = o
-        .own_disk
-        .as_ref()
-        .filter(|_| !o.services.may_write())
-    {
+    if let Some(why) = o.own_disk.as_ref().filter(|_| !o.services.may_write()) {
         return without_the_disk(o, why);
     }
     for (database, directories) in &o.databases {

@@ -50,13 +50,17 @@ fn a_service_is_called_down_after_some_seconds_and_started_then_and_after_ever_l
         machine.handle(Event::Changed, now);
         let then = looks(&mut machine, &broken, now);
         assert_eq!(did(&then), None);
-        assert!(machine.promised, "the peer may rely on the voter all the time");
+        assert!(
+            machine.promised,
+            "the peer may rely on the voter all the time"
+        );
     }
     assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
 }
 
 #[test]
-fn a_service_that_runs_again_is_called_up_after_some_seconds_and_nothing_wakes_the_agent_any_more() {
+fn a_service_that_runs_again_is_called_up_after_some_seconds_and_nothing_wakes_the_agent_any_more()
+{
     let (mut machine, o) = confirmed();
     let broken = with(&o, &["k8sd"]);
     machine.handle(Event::Changed, NOW);

@@ -27,7 +27,11 @@ pub fn ensure(holds: bool, broken: &'static str) -> Result<(), &'static str> {
     if holds { Ok(()) } else { Err(broken) }
 }
 
-pub(super) fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'static str> {
+pub(super) fn invariants(
+    o: &Observation,
+    config: &Config,
+    d: &Decision,
+) -> Result<(), &'static str> {
     arrivals::check(o, d)?;
     let known = match &o.epoch {
         Known::Present(epoch) => Some(epoch.epoch),
