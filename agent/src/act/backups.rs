@@ -120,7 +120,8 @@ mod tests {
         let Actor { paths, config, .. } = &node.actor;
         let recovery = paths.at(&config.k8s.recovery_dir);
         let [volume, spare] = [node.volume(Database::K8sd), node.spare(Database::K8sd)];
-        let kinds: [(&Path, fn(u64) -> String); 3] = [
+        type Name = fn(u64) -> String;
+        let kinds: [(&Path, Name); 3] = [
             (&recovery, |n| {
                 format!("recovery-k8s-dqlite-{n}-post-recovery.tar.gz")
             }),

@@ -19,6 +19,7 @@ mod handler_hangs;
 mod handover;
 mod hooks;
 mod idle_agent;
+mod k8sd_never_up;
 pub mod link;
 mod link_flaps;
 mod lone_voter;
@@ -88,12 +89,13 @@ impl Length {
 
 /// All of them, in the order in which they are taken: what the product is for comes first, and long
 /// ones before short ones, so that all lanes end at about the same time.
-pub static SCENARIOS: [Scenario; 30] = [
+pub static SCENARIOS: [Scenario; 31] = [
     first_start::SCENARIO,
     power_cut::SCENARIO,
     silent_agent::SCENARIO,
     handover::SCENARIO,
     lone_voter::SCENARIO,
+    k8sd_never_up::SCENARIO,
     split_brain::SCENARIO,
     full_disk::SCENARIO,
     full_spare::SCENARIO,
