@@ -249,7 +249,10 @@ impl Bench {
             let shared = self.nodes[index].shared.borrow();
             let status = shared.as_ref().and_then(|shared| shared.status());
             let quiet = !self.knows_something_new(index);
-            quiet && status.is_none_or(|status| status.settled)
+            // One whose services have not all come up is about to try again.
+            let waits = self.with_daemon(index, |daemon| daemon.machine.wakes_at());
+            let waits = waits.flatten().is_some();
+            quiet && status.is_none_or(|status| status.settled && !waits)
         })
     }
 
