@@ -11,6 +11,7 @@ mod first_start;
 mod guard;
 mod identity;
 mod logs;
+mod native;
 mod recover;
 #[cfg(test)]
 mod refusals;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
 use two_node_ha_disk as disk;
+use two_node_ha_dqlite::recovery;
 use two_node_ha_node::Paths;
 use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
@@ -51,6 +53,7 @@ use crate::systemd::{self, Units};
 
 #[cfg(test)]
 pub use guard::pinned;
+pub use native::for_a_spare;
 pub use services::is_raft_file;
 
 /// What Pacemaker starts and stops.
@@ -96,6 +99,15 @@ pub enum Error {
     /// dqlite's yaml files.
     #[error(transparent)]
     WriteYaml(#[from] two_node_ha_dqlite::WriteError),
+    /// A log that is not taken over.
+    #[error(transparent)]
+    Plan(#[from] recovery::PlanError),
+    /// Members that are not those of a takeover.
+    #[error(transparent)]
+    Membership(#[from] recovery::MembershipError),
+    /// A log that was not taken over to the end.
+    #[error(transparent)]
+    Apply(#[from] recovery::ApplyError),
     /// The peer.
     #[error(transparent)]
     Peer(#[from] client::Error),
@@ -143,7 +155,10 @@ impl Error {
             | Self::K8s(_)
             | Self::NotConfirmed(_)
             | Self::ReadYaml(_)
-            | Self::WriteYaml(_) => false,
+            | Self::WriteYaml(_)
+            | Self::Plan(_)
+            | Self::Membership(_)
+            | Self::Apply(_) => false,
         }
     }
 

@@ -21,7 +21,7 @@ use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
-use crate::store::{Record, takeover_copy};
+use crate::store::{Record, recovered, takeover_copy};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -178,7 +178,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
     let mut logs = BTreeMap::new();
     for database in Database::ALL {
         // An interrupted takeover may have left anything; the next one begins with the copy. Not where
-        // this node's own had come as far as its bundle: that one goes on.
+        // this node's own had come to the end of its recovery: that one goes on.
         let mine = |known: &Epoch| {
             config
                 .this_node()
@@ -186,8 +186,8 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         };
         let copy = match &epoch {
             Known::Present(known) if known.phase(database) == Phase::Pending => {
-                let bundle = paths.volume_bundle(config, known.epoch);
-                let made = mine(known) && bundle.join(format!("{database}.tar.gz")).exists();
+                let whole = recovered::is_whole(paths, config, known.epoch, database);
+                let made = mine(known) && whole;
                 takeover_copy::interrupted(paths, config, database, known.epoch).filter(|_| !made)
             }
             Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,

@@ -246,6 +246,7 @@ fn k8s(facts: &mut Collected, config: &Config) {
     facts.put("k8s.k8s_dqlite_port", k8s.k8s_dqlite_port);
     facts.put("k8s.k8sd_port", k8s.k8sd_port);
     facts.time("k8s.ready_timeout", k8s.ready_timeout);
+    facts.choice("k8s.recovery", k8s.recovery);
     facts.time("k8s.recover_timeout", k8s.recover_timeout);
 }
 

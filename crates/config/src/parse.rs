@@ -11,7 +11,8 @@ use crate::places::COPIES;
 use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
-    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
+    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Recovery,
+    Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};
@@ -367,6 +368,10 @@ fn k8s(r: &mut Reader<'_>, s: &Section<'_>) -> K8s {
         ready_timeout: r
             .duration(s, "ready_timeout", SECOND, HOUR)
             .unwrap_or_default(),
+        recovery: match r.choice(s, "recovery") {
+            Some("k8sd") => Recovery::K8sd,
+            _ => Recovery::Native,
+        },
         recover_timeout: r
             .duration(s, "recover_timeout", SECOND, HOUR)
             .unwrap_or_default(),

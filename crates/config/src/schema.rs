@@ -281,8 +281,19 @@ pub struct K8s {
     pub k8sd_port: u16,
     /// How long a started voter may take until its databases answer. Default 90 s.
     pub ready_timeout: Duration,
+    /// Who takes the databases over. Default native.
+    pub recovery: Recovery,
     /// Deadline of `k8sd cluster-recover`. Default 120 s.
     pub recover_timeout: Duration,
+}
+
+/// How this node is made the only voter of the databases on the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// In raft's files, in place: what it costs does not depend on the databases' size.
+    Native,
+    /// By `k8sd cluster-recover`, which dials both nodes and packs each database twice.
+    K8sd,
 }
 
 /// `[peer]`: the ssh channel between the agents.

@@ -29,5 +29,8 @@ pub fn identity_files(database: Database) -> &'static [&'static str] {
     }
 }
 
+/// Where below k8sd's state directory the certificates of the cluster's members are, a file each.
+pub const TRUST_STORE: &str = "truststore";
+
 /// The cluster's own certificate, which a spare of any database takes from the voter.
 pub const CLUSTER_FILES: [&str; 2] = ["cluster.crt", "cluster.key"];

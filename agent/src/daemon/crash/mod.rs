@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use bench::{Bench, Cleared};
+use two_node_ha_config::Recovery;
 use two_node_ha_disk::effects::Change;
 use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
@@ -400,7 +401,12 @@ fn plug_in(bench: &Rc<Bench>, loss: Loss, flags: BTreeSet<PathBuf>) {
 
 /// Plays the acts without a cut.
 fn after(acts: &[Goal]) -> Cleared {
-    let bench = Bench::first_day();
+    after_by(Recovery::Native, acts)
+}
+
+/// The same with takeovers of this way.
+fn after_by(recovery: Recovery, acts: &[Goal]) -> Cleared {
+    let bench = Bench::first_day(recovery);
     plug_in(&bench, Loss::Nothing, BTreeSet::new());
     for act in acts {
         bench.reach(*act).unwrap();
@@ -424,6 +430,18 @@ fn a_takeover_after_the_peers_power_loss_survives_a_cut_anywhere() {
 #[test]
 fn the_return_as_the_spare_survives_a_cut_anywhere() {
     let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE]);
+    cut_everywhere(&bench, BOTH_ON_SECOND, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_takeover_by_k8sds_own_recovery_survives_a_cut_anywhere() {
+    let bench = after_by(Recovery::K8sd, &[BOTH_ON_FIRST]);
+    cut_everywhere(&bench, SECOND_ALONE, Then::Boot, &ALL);
+}
+
+#[test]
+fn the_return_of_a_spare_from_a_tarball_survives_a_cut_anywhere() {
+    let bench = after_by(Recovery::K8sd, &[BOTH_ON_FIRST, SECOND_ALONE]);
     cut_everywhere(&bench, BOTH_ON_SECOND, Then::Boot, &ALL);
 }
 

@@ -405,6 +405,12 @@ pub const KEYS: &[Key] = &[
     )
     .default("\"1min 30s\""),
     key(
+        "k8s.recovery",
+        Choice(&["native", "k8sd"]),
+        "How a node becomes the only voter of the databases: \"native\", in raft's own files, or by \"k8sd\" cluster-recover.",
+    )
+    .default("\"native\""),
+    key(
         "k8s.recover_timeout",
         Duration,
         "How long `k8sd cluster-recover` may take.",
