@@ -55,7 +55,6 @@ const FAULTS: &[Did] = &[
 fn settled(agents: &Agents, fencing: bool) -> World {
     let mut log = Log::default();
     log.push(Entry::Recovered, 0, 2);
-    let bundle = log;
     log.push(Entry::Write, 0, 2);
     let volume = Volume {
         log,
@@ -67,7 +66,6 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         astray: None,
         taken: None,
         fetched: None,
-        bundle,
     };
     let node = Node {
         on: true,
@@ -99,6 +97,7 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         services: false,
         leads: [false; 2],
         spare_log: Log::default(),
+        spare_made: false,
         spare_epoch: [1; 2],
         highest: 2,
         volume_seen: (2, 0),
@@ -109,7 +108,7 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         ..node
     };
     let spare = Node {
-        spare_log: bundle,
+        spare_made: true,
         spare_epoch: [2; 2],
         volume_seen: (0, 0),
         ..node

@@ -116,8 +116,6 @@ pub struct Volume {
     pub taken: Option<Taken>,
     /// The log that was fetched from the other node.
     pub fetched: Option<Log>,
-    /// What the spare of this epoch begins with.
-    pub bundle: Log,
 }
 
 /// The fencing constraint: whom it allows, and its mark.
@@ -255,7 +253,10 @@ pub struct Node {
     pub services: bool,
     /// Which databases lead onto the volume.
     pub leads: [bool; 2],
+    /// Empty until a role is handed to it.
     pub spare_log: Log,
+    /// Whether a database may be started in its own directory: a spare that was made waits there.
+    pub spare_made: bool,
     pub spare_epoch: [u8; 2],
     pub highest: u8,
     pub volume_seen: (u8, N),
