@@ -4,6 +4,7 @@
 //! fresh observation, so a step it names later in the list is an announcement and not a promise.
 //! That is what makes a crash at any point harmless: nothing is remembered but what can be seen.
 
+mod ahead;
 pub mod configuration;
 mod drain;
 mod evidence;

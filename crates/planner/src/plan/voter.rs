@@ -211,7 +211,7 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 }
 
 /// The volume holds databases of a known epoch.
-fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
+pub(super) fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     let astray = evidence::astray(o, epoch);
     if evidence::runs_here(o, epoch) {
