@@ -91,6 +91,8 @@ pub struct Bench {
     pub acknowledged: RefCell<BTreeMap<Database, u64>>,
     /// How often k8s-dqlite was asked to stop while it was the voter.
     pub handovers: Cell<u64>,
+    /// Whether Pacemaker takes its time between the mount and the start of the failover unit.
+    pub slow: Cell<bool>,
     /// Whether each recovery is cut off by a release.
     pub released_in_recovery: Cell<bool>,
     /// Whether the gates let everybody through: what they are for must then be noticed.
@@ -156,6 +158,7 @@ impl Bench {
             volume_on: Cell::new(None),
             acknowledged: RefCell::default(),
             handovers: Cell::new(0),
+            slow: Cell::new(false),
             released_in_recovery: Cell::new(false),
             gates_open: Cell::new(false),
             pins_fail: Cell::new(false),
