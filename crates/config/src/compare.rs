@@ -194,6 +194,7 @@ fn cluster(facts: &mut Collected, config: &Config) {
     facts.put("corosync.crypto_cipher", &corosync.crypto_cipher);
     facts.put("corosync.crypto_hash", &corosync.crypto_hash);
     facts.time("corosync.token", corosync.token);
+    facts.time("corosync.consensus", corosync.consensus);
     let p = &config.pacemaker;
     facts.put("pacemaker.drbd_resource", &p.drbd_resource);
     facts.put("pacemaker.drbd_clone", &p.drbd_clone);

@@ -17,6 +17,8 @@ use crate::schema::{
 use crate::source::Source;
 use crate::{names, rules, syntax};
 
+/// Above Corosync's `join`, 50 ms.
+const LEAST_CONSENSUS: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -252,6 +254,8 @@ fn corosync(r: &mut Reader<'_>, s: &Section<'_>) -> Corosync {
         Some("udpu") => Transport::Udpu,
         _ => Transport::Knet,
     };
+    let token = r.duration(s, "token", SECOND, MINUTE).unwrap_or_default();
+    let consensus = r.duration(s, "consensus", LEAST_CONSENSUS, MINUTE);
     let mut crypto = |name, path| {
         let value = r.choice(s, name);
         if transport == Transport::Udpu && !r.given(path, 0) {
@@ -264,7 +268,11 @@ fn corosync(r: &mut Reader<'_>, s: &Section<'_>) -> Corosync {
         crypto_hash: crypto("crypto_hash", "corosync.crypto_hash"),
         transport,
         port: r.port(s, "port").unwrap_or_default(),
-        token: r.duration(s, "token", SECOND, MINUTE).unwrap_or_default(),
+        token,
+        // As cman had it for two nodes.
+        consensus: consensus.unwrap_or_else(|| {
+            (token / 5).clamp(Duration::from_millis(200), Duration::from_secs(2))
+        }),
     }
 }
 

@@ -175,6 +175,9 @@ pub struct Corosync {
     pub crypto_hash: String,
     /// Token time-out. Default 3 s.
     pub token: Duration,
+    /// How long the node that is left waits for the other's consent to its new membership. Default a fifth
+    /// of the token, from 200 ms to 2 s.
+    pub consensus: Duration,
 }
 
 /// `[pacemaker]`: names and times of the resources. Defaults are the guide's names.

@@ -219,6 +219,12 @@ pub const KEYS: &[Key] = &[
         "How long a node may stay silent until it counts as lost.",
     )
     .default("\"3s\""),
+    key(
+        "corosync.consensus",
+        Duration,
+        "How long the node that is left then waits for the other's consent to the new membership: not longer than token.",
+    )
+    .derived("a fifth of token, from 200ms to 2s", "\"600ms\""),
     // [pacemaker]
     key("pacemaker.drbd_resource", Text, "Name of the DRBD resource in Pacemaker.")
         .default("\"drbd_res\"")
