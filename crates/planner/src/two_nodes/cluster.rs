@@ -6,6 +6,7 @@ use super::model::*;
 use super::sight::Eye;
 use super::step::{Broken, Did, Next};
 use crate::State;
+use crate::machine::PeerPorts;
 
 impl Driver<'_> {
     /// Everything that may happen next.
@@ -43,7 +44,12 @@ impl Driver<'_> {
             let peer = &world.nodes[other(n)];
             if world.reaches() && peer.alive() && peer.report != 0 {
                 then.nodes[n].ask_peer = Question::Report(peer.report);
-                next.push(Next::of(Did::AskIsRead(n), then));
+                self.tell(&mut then, other(n), Input::PeerHeard);
+                let mut read = Next::of(Did::AskIsRead(n), then);
+                if then.nodes[other(n)].ports == PeerPorts::Refused {
+                    read.broken = Some(Broken::RefusedAlthoughHeard(other(n)));
+                }
+                next.push(read);
             } else {
                 then.nodes[n].ask_peer = Question::Silence;
                 next.push(Next::of(Did::AskIsLost(n), then));
@@ -186,6 +192,7 @@ impl Driver<'_> {
             Agent::Runs | Agent::Gone => {}
             Agent::Dead => {
                 then.nodes[n].agent = Agent::Runs;
+                then.nodes[n].ports = PeerPorts::Open;
                 self.tell(&mut then, n, Input::Start(n));
                 next.push(Next::of(Did::AgentStarts(n), then));
             }

@@ -3,6 +3,7 @@
 
 use super::handler::Handler;
 use crate::Database;
+use crate::machine::PeerPorts;
 
 pub use super::deed::Deed;
 
@@ -261,6 +262,8 @@ pub struct Node {
     pub volume_seen: (u8, N),
     /// This node's own disk takes no change.
     pub full: bool,
+    /// The databases' ports on the peer. They stay as they are when the agent is killed.
+    pub ports: PeerPorts,
 }
 
 impl Node {
@@ -431,6 +434,7 @@ impl World {
         node.suspended = false;
         node.token = false;
         node.services = false;
+        node.ports = PeerPorts::Open;
         self.unlink();
     }
 
