@@ -214,7 +214,7 @@ impl Machine {
             }
             Event::PeerHeard => {
                 if !self.peer_is_heard() {
-                    // It only asks, as it does again and again: nothing to look for.
+                    // It asks again.
                     return;
                 }
             }

@@ -17,6 +17,8 @@ pub(super) struct Ports {
     /// Whether the peer was heard since it may have died. A peer that boots is heard before it joins the
     /// cluster, and Pacemaker calls it down until then.
     heard: bool,
+    /// Whether it was heard since the last look, and so perhaps after whatever the next one sees.
+    fresh: bool,
     /// Whether DRBD was connected at the last look.
     linked: bool,
     /// Whether Pacemaker was asked about the peer since the link was lost.
@@ -24,10 +26,13 @@ pub(super) struct Ports {
 }
 
 impl Machine {
-    /// The peer speaks, by whatever way. Whether that changes the ports.
+    /// The peer speaks, by whatever way. Whether that is news: then it is looked what has become of it, or
+    /// its last word would be taken for a sign of life long after its death.
     pub(super) fn peer_is_heard(&mut self) -> bool {
-        self.ports.heard = true;
-        self.set_ports(PeerPorts::Open)
+        let heard = std::mem::replace(&mut self.ports.heard, true);
+        let fresh = std::mem::replace(&mut self.ports.fresh, true);
+        self.set_ports(PeerPorts::Open);
+        !(heard && fresh)
     }
 
     /// What Pacemaker's answer about the peer says of the ports.
@@ -36,7 +41,7 @@ impl Machine {
             Ok(PeerNode::Down) => self.peer_is_off(),
             Ok(PeerNode::Online | PeerNode::Lost | PeerNode::Unknown) => {
                 // Should it be down later, then it has gone since.
-                self.ports.heard = false;
+                (self.ports.heard, self.ports.fresh) = (false, false);
                 self.set_ports(PeerPorts::Open);
             }
             // It may be down all the same.
@@ -55,9 +60,12 @@ impl Machine {
     /// What a look says of the ports: DRBD hears the peer, or this node is not to be the voter any more.
     pub(super) fn ports_by_look(&mut self, drbd: &Drbd, another_request: bool) {
         let was_linked = std::mem::replace(&mut self.ports.linked, drbd.connected);
-        if was_linked || another_request {
-            // What was heard was heard before the peer may have died.
+        let fresh = std::mem::take(&mut self.ports.fresh);
+        if drbd.connected {
             self.ports.heard = false;
+        } else if was_linked || another_request {
+            // The peer may have died since the last look, and what was heard before that says nothing.
+            self.ports.heard = fresh;
         }
         if drbd.connected || drbd.suspended.is_some() {
             self.ports.asked = false;
@@ -75,9 +83,7 @@ impl Machine {
     pub(super) fn ports_by_request(&mut self, request: Request) {
         match request {
             Request::Hold => {}
-            Request::Release | Request::None => {
-                self.set_ports(PeerPorts::Open);
-            }
+            Request::Release | Request::None => self.set_ports(PeerPorts::Open),
         }
     }
 
@@ -95,11 +101,9 @@ impl Machine {
         }
     }
 
-    fn set_ports(&mut self, ports: PeerPorts) -> bool {
-        let changes = std::mem::replace(&mut self.ports.stand, ports) != ports;
-        if changes {
+    fn set_ports(&mut self, ports: PeerPorts) {
+        if std::mem::replace(&mut self.ports.stand, ports) != ports {
             self.out.push_back(Action::PeerPorts(ports));
         }
-        changes
     }
 }

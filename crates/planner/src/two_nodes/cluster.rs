@@ -44,12 +44,9 @@ impl Driver<'_> {
             let peer = &world.nodes[other(n)];
             if world.reaches() && peer.alive() && peer.report != 0 {
                 then.nodes[n].ask_peer = Question::Report(peer.report);
+                then.nodes[other(n)].answered = true;
                 self.tell(&mut then, other(n), Input::PeerHeard);
-                let mut read = Next::of(Did::AskIsRead(n), then);
-                if then.nodes[other(n)].ports == PeerPorts::Refused {
-                    read.broken = Some(Broken::RefusedAlthoughHeard(other(n)));
-                }
-                next.push(read);
+                next.push(Next::of(Did::AskIsRead(n), then));
             } else {
                 then.nodes[n].ask_peer = Question::Silence;
                 next.push(Next::of(Did::AskIsLost(n), then));
@@ -236,6 +233,7 @@ fn hear(before: &World, world: &mut World) {
         let node = &mut world.nodes[n];
         if is.request() != was.request() {
             node.unheard |= ASKS;
+            node.answered = false;
         }
         if is.link_differs(&was) {
             node.unheard = node.unheard & ASKS | LINK;

@@ -106,6 +106,7 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         volume_seen: (2, 0),
         full: false,
         ports: PeerPorts::Open,
+        answered: false,
     };
     let voter = Node {
         wanted: true,

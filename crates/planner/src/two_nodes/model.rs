@@ -264,6 +264,9 @@ pub struct Node {
     pub full: bool,
     /// The databases' ports on the peer. They stay as they are when the agent is killed.
     pub ports: PeerPorts,
+    /// The peer has asked this agent something since the link was lost, since Pacemaker has asked what it
+    /// asks, and since either was off.
+    pub answered: bool,
 }
 
 impl Node {
@@ -410,6 +413,7 @@ impl World {
         node.ask_pacemaker = false;
         node.ask_promotion = None;
         node.connected = false;
+        node.answered = false;
         // Whoever waits for its answer hears that the connection has ended.
         let peer = &mut self.nodes[other(n)].hand;
         if matches!(peer, Hand::Waits(_)) {
@@ -435,6 +439,7 @@ impl World {
         node.token = false;
         node.services = false;
         node.ports = PeerPorts::Open;
+        self.nodes[other(n)].answered = false;
         self.unlink();
     }
 
@@ -445,6 +450,7 @@ impl World {
         }
         self.syncing = None;
         for node in &mut self.nodes {
+            node.answered = false;
             if node.primary() {
                 node.suspended = self.fencing;
                 node.handler = Handler::called(false);

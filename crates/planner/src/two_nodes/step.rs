@@ -141,8 +141,9 @@ impl World {
                 return Some(Broken::RunsOnNothing(n));
             }
             // An agent that has heard of everything has heard of the link.
-            let knows = node.alive() && node.hand == Hand::Idle && node.unheard == 0;
-            if node.ports == PeerPorts::Refused && knows && self.linked {
+            let idle = node.alive() && node.hand == Hand::Idle && node.unheard == 0;
+            let heard = node.alive() && node.answered || idle && self.linked;
+            if heard && node.ports == PeerPorts::Refused {
                 return Some(Broken::RefusedAlthoughHeard(n));
             }
         }

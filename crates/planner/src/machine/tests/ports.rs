@@ -228,7 +228,7 @@ fn while_drbd_sees_the_peer_its_ports_are_open_whatever_pacemaker_says() {
     looks(&mut machine, &o, NOW);
     let down = || pacemaker(PeerNode::Down);
     assert_eq!(happens(&mut machine, down(), &o), []);
-    // Heard before the link was lost, and perhaps its last word.
+    // Heard before the link was lost, which is looked after: it may be its last word.
     assert_eq!(happens(&mut machine, Event::PeerHeard, &o), []);
     o.drbd.connected = false;
     assert_eq!(happens(&mut machine, Event::LinkChanged, &o), []);
@@ -236,11 +236,42 @@ fn while_drbd_sees_the_peer_its_ports_are_open_whatever_pacemaker_says() {
 }
 
 #[test]
-fn a_question_of_the_peers_wakes_nobody_where_its_ports_are_open() {
-    let (mut machine, _) = spare();
+fn of_a_peer_that_asks_again_and_again_only_the_first_question_is_looked_after() {
+    let (mut machine, o) = refusing();
+    machine.handle(Event::PeerHeard, NOW);
+    looks(&mut machine, &o, NOW);
+    machine.handle(Event::PeerHeard, NOW);
+    looks(&mut machine, &o, NOW);
+    // As long as nothing else was seen.
+    machine.turn = Turn::Over;
+    machine.peer_is_heard();
     machine.handle(Event::PeerHeard, NOW);
     assert_eq!(actions(&mut machine, NOW), []);
     assert!(machine.rests());
+}
+
+#[test]
+fn a_peer_that_is_heard_after_the_link_was_lost_and_before_the_next_look_is_not_refused() {
+    let mut machine = machine();
+    let mut o = alone();
+    (o.drbd.connected, o.mount) = (true, Mount::None);
+    looks(&mut machine, &o, NOW);
+    machine.turn = Turn::Working(Work::Step {
+        step: Step::StopServices,
+        request: Request::Hold,
+        reasons: Vec::new(),
+    });
+    o.drbd.connected = false;
+    machine.handle(Event::PeerHeard, NOW);
+    machine.done(Ok(Outcome::Done), NOW);
+    looks(&mut machine, &o, NOW);
+    let down = || pacemaker(PeerNode::Down);
+    assert_eq!(happens(&mut machine, down(), &o), []);
+    // Nor one that was heard after Pacemaker has changed its mind.
+    let mut machine = self::machine();
+    machine.handle(Event::PeerHeard, NOW);
+    looks(&mut machine, &o, NOW);
+    assert_eq!(happens(&mut machine, down(), &o), []);
 }
 
 /// haone's voter, confirmed.
