@@ -233,6 +233,7 @@ impl Bench {
         let doors = Doors {
             questions: door(),
             jobs: Box::new(Inline(Rc::clone(&node.jobs))),
+            ports: door(),
             interrupt,
             clock,
         };

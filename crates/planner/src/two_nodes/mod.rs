@@ -25,6 +25,8 @@ use explore::{Explored, Search, fair};
 use model::*;
 use step::Did;
 
+use crate::machine::PeerPorts;
+
 /// All faults.
 const FAULTS: &[Did] = &[
     Did::PowerCut(0),
@@ -102,6 +104,8 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         highest: 2,
         volume_seen: (2, 0),
         full: false,
+        ports: PeerPorts::Open,
+        answered: false,
     };
     let voter = Node {
         wanted: true,

@@ -3,6 +3,7 @@
 
 use super::handler::Handler;
 use crate::Database;
+use crate::machine::PeerPorts;
 
 pub use super::deed::Deed;
 
@@ -262,6 +263,11 @@ pub struct Node {
     pub volume_seen: (u8, N),
     /// This node's own disk takes no change.
     pub full: bool,
+    /// The databases' ports on the peer. They stay as they are when the agent is killed.
+    pub ports: PeerPorts,
+    /// The peer has asked this agent something since the link was lost, since Pacemaker has asked what it
+    /// asks, and since either was off.
+    pub answered: bool,
 }
 
 impl Node {
@@ -408,6 +414,7 @@ impl World {
         node.ask_pacemaker = false;
         node.ask_promotion = None;
         node.connected = false;
+        node.answered = false;
         // Whoever waits for its answer hears that the connection has ended.
         let peer = &mut self.nodes[other(n)].hand;
         if matches!(peer, Hand::Waits(_)) {
@@ -432,6 +439,8 @@ impl World {
         node.suspended = false;
         node.token = false;
         node.services = false;
+        node.ports = PeerPorts::Open;
+        self.nodes[other(n)].answered = false;
         self.unlink();
     }
 
@@ -442,6 +451,7 @@ impl World {
         }
         self.syncing = None;
         for node in &mut self.nodes {
+            node.answered = false;
             if node.primary() {
                 node.suspended = self.fencing;
                 node.handler = Handler::called(false);

@@ -26,6 +26,7 @@ mod move_back;
 mod nothing_left;
 mod partition;
 mod paused_agent;
+mod ports;
 mod power_cut;
 mod return_as_spare;
 mod service;

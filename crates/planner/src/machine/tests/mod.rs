@@ -3,6 +3,7 @@
 mod handlers;
 mod orders;
 mod pacemaker;
+mod ports;
 mod reads;
 mod resolution;
 mod says;
