@@ -56,7 +56,7 @@ impl Actor {
                         tracing::warn!("{unwritten}");
                     }
                 }
-                return Err(error);
+                return Err(self.remember(database, error));
             }
             tracing::info!(
                 database = database.name(),
@@ -91,6 +91,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
         self.take_base(database, epoch)?;
+        self.look(database, progress)?;
         self.install_identity(database)?;
         self.clear_the_way(database)?;
         let before = self.tarballs(database)?;

@@ -5,6 +5,7 @@
 //! the new record and never a part of one.
 
 pub mod accepted;
+pub mod damage;
 pub mod takeover_copy;
 
 use std::io;
