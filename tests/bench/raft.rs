@@ -64,7 +64,9 @@ fn median(times: &mut [Duration]) -> f64 {
 fn enlarge(state: &State, mib: u64) {
     const PAGE: u64 = 4096;
     let main = mib << 20;
-    let words: Vec<&str> = include_str!("../../man/two-node-ha.8").split_whitespace().collect();
+    let words: Vec<&str> = include_str!("../../man/two-node-ha.8")
+        .split_whitespace()
+        .collect();
     let mut content = Vec::new();
     for word in [1, 1, u64::from_le_bytes(*b"k8s\0\0\0\0\0"), main, 0] {
         content.extend(word.to_le_bytes());

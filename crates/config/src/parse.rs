@@ -11,7 +11,8 @@ use crate::places::COPIES;
 use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
-    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, RepairPolicy, Transport, Volume,
+    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, RepairPolicy,
+    Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};

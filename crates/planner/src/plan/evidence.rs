@@ -27,13 +27,16 @@ pub(super) enum Evidence {
 
 /// Weighs the logs of both databases.
 pub(super) fn weigh(o: &Observation, config: &Config, epoch: &Epoch) -> Evidence {
+    for (database, d) in &o.databases {
+        if let Log::Unreadable(why) = &d.volume_log {
+            return not(damaged(o, config, *database, why));
+        }
+    }
     let mut continued = Vec::new();
     for (database, d) in &o.databases {
-        let end = match &d.volume_log {
-            // What is missing is said where the databases are looked at.
-            Log::None => continue,
-            Log::Unreadable(why) => return not(damaged(o, config, *database, why)),
-            Log::Ends(end) => end,
+        // What is missing is said where the databases are looked at.
+        let Some(end) = d.volume_log.end() else {
+            continue;
         };
         if let Some(blocked) = shortened(*database, end, epoch) {
             return not(blocked);

@@ -38,9 +38,17 @@ fn without_loss(stage: &mut Stage) -> Result<()> {
     let survivor = dies_with(
         stage,
         "whole",
-        &format!("file=$({CLOSED}); truncate --size=+4096 \"$file\"; sync \"$file\"; echo \"$file\""),
+        &format!(
+            "file=$({CLOSED}); truncate --size=+4096 \"$file\"; sync \"$file\"; echo \"$file\""
+        ),
     )?;
-    agent::wait_for(&stage.lab, survivor, "the voter", SETTLE, agent::Status::is_voter)?;
+    agent::wait_for(
+        &stage.lab,
+        survivor,
+        "the voter",
+        SETTLE,
+        agent::Status::is_voter,
+    )?;
     let lab = &stage.lab;
     let kept = lab.sh(survivor, &format!("ls -d {DIR}.repair-*/state"), COMMAND)?;
     ensure!(kept.lines().count() == 1, "one original is kept: {kept}");
@@ -49,7 +57,10 @@ fn without_loss(stage: &mut Stage) -> Result<()> {
         "journalctl --boot --quiet --output=cat --unit=two-node-ha-k8s | grep 'has been mended'",
         COMMAND,
     )?;
-    ensure!(said.contains("raft undo"), "how to undo it is not said: {said}");
+    ensure!(
+        said.contains("raft undo"),
+        "how to undo it is not said: {said}"
+    );
     lab.sh(survivor, &format!("rm -r {DIR}.repair-*"), COMMAND)?;
     whole(stage, survivor)
 }
@@ -67,7 +78,10 @@ fn with_loss(stage: &mut Stage) -> Result<()> {
     })?;
     let words = blocked.words();
     for part in ["lost", "raft verify", "raft repair", DIR] {
-        ensure!(words.contains(part), "{part:?} is not in what is said: {words}");
+        ensure!(
+            words.contains(part),
+            "{part:?} is not in what is said: {words}"
+        );
     }
     lab.sh(
         survivor,
