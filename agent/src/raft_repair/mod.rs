@@ -348,4 +348,4 @@ fn size(dir: &Path) -> std::io::Result<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

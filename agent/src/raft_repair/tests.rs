@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::*;
 
 #[path = "../../../crates/dqlite/tests/real/mod.rs"]
-mod real;
+pub mod real;
 
 use real::{Fixture, State};
 use two_node_ha_disk::power::{self, Loss};

@@ -17,10 +17,7 @@ use crate::act::tests::{Node, contents};
 use crate::observe::live;
 use crate::observe::logs::Looks;
 
-#[path = "../../../../crates/dqlite/tests/real/mod.rs"]
-mod real;
-
-use real::{Fixture, GENERATIONS, State};
+use crate::raft_repair::tests::real::{Fixture, GENERATIONS, State};
 
 const DATABASE: Database = Database::K8sDqlite;
 
@@ -90,8 +87,11 @@ fn batch(state: &State, file: &str, nth: usize) -> u64 {
     state.batches(file)[nth]
 }
 
+/// How a directory is damaged.
+type Damage<'a> = &'a dyn Fn(&State);
+
 /// A damage: what it is, in which fixture, how it is made, and what becomes of it.
-type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&State), Made);
+type Case<'a> = (&'a str, &'a str, Damage<'a>, Made);
 
 #[test]
 fn what_is_lossless_is_mended_and_what_is_not_waits_for_each_kind_of_damage() {
@@ -274,7 +274,7 @@ fn damage_with_loss_stops_the_takeover_with_its_numbers_until_the_files_are_othe
         s.flip(&s.snapshot(0), 200);
         s.flip(&s.snapshot(1), 200);
     };
-    let cases: [(&str, &dyn Fn(&State)); 2] = [("healthy", &lossy), ("snapshots", both)];
+    let cases: [(&str, Damage<'_>); 2] = [("healthy", &lossy), ("snapshots", both)];
     for (fixture, damage) in cases {
         let (mut node, state) = taking_over("1.18", fixture, damage);
         let original = contents(&state.0);
