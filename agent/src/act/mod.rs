@@ -11,6 +11,7 @@ mod first_start;
 mod guard;
 mod identity;
 mod logs;
+mod look;
 mod native;
 mod recover;
 #[cfg(test)]
@@ -47,6 +48,7 @@ use crate::k8s;
 use crate::observe::logs::Looks;
 use crate::peer::client;
 use crate::peer::client::Peer;
+use crate::raft_repair;
 use crate::store;
 use crate::store::Record;
 use crate::systemd::{self, Units};
@@ -122,6 +124,12 @@ pub enum Error {
     /// Something that is not what it has to be.
     #[error("{0}")]
     Unfit(String),
+    /// A database on the volume is damaged, and is not mended by itself: what is lost, and what to type.
+    #[error("{0}")]
+    Damaged(String),
+    /// A damaged database on the volume could not be mended.
+    #[error("a damaged database could not be mended: {0}")]
+    NotMended(#[from] raft_repair::Error),
 }
 
 impl Error {
@@ -132,7 +140,8 @@ impl Error {
             Self::K8s(k8s::Error::Command(two_node_ha_command::Error::Interrupted { .. }))
             | Self::Peer(client::Error::Interrupted { .. })
             | Self::Systemd(systemd::Error::Interrupted { .. })
-            | Self::Copy(disk::Error::Interrupted { .. }) => true,
+            | Self::Copy(disk::Error::Interrupted { .. })
+            | Self::NotMended(raft_repair::Error::Copy(disk::Error::Interrupted { .. })) => true,
             Self::NotConfirmed(not) => not.missing == confirm::Missing::Role,
             _ => false,
         }
@@ -154,6 +163,8 @@ impl Error {
             | Self::Systemd(_)
             | Self::K8s(_)
             | Self::NotConfirmed(_)
+            | Self::Damaged(_)
+            | Self::NotMended(_)
             | Self::ReadYaml(_)
             | Self::WriteYaml(_)
             | Self::Plan(_)

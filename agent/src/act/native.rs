@@ -35,6 +35,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
         self.take_base(database, epoch)?;
+        self.look(database, progress)?;
         let began = Instant::now();
         progress(&format!("taking {database} over"));
         let volume = self.paths.on_volume(&self.config, database);

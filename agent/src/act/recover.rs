@@ -69,7 +69,7 @@ impl Actor {
                         tracing::warn!("{unwritten}");
                     }
                 }
-                return Err(error);
+                return Err(self.remember(database, error));
             }
             tracing::info!(
                 database = database.name(),
@@ -104,6 +104,7 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
         self.take_base(database, epoch)?;
+        self.look(database, progress)?;
         let volume = self.paths.on_volume(&self.config, database);
         let yaml = raft_directory(database, &volume);
         let mut members = read_cluster(&yaml)?.unwrap_or_default();

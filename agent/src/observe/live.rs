@@ -21,7 +21,7 @@ use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
-use crate::store::{Record, recovered, takeover_copy};
+use crate::store::{Record, damage, recovered, takeover_copy};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -208,6 +208,10 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         let spare = raft_directory(database, &paths.spare(database));
         let others = (spare.as_path(), fetched.as_deref());
         let mut beside = looks.beside(&raft, others, me);
+        // More than the end of the log shows: a takeover has read all of it.
+        if let Some(found) = damage::found(&paths.found_damaged(database), &raft) {
+            beside.log = Log::Unreadable(found);
+        }
         if let (Known::Present(known), Some(node)) = (&epoch, config.this_node()) {
             let taken = known.taken.get(&database);
             beside.own = beside.own.given(taken, &node.name);

@@ -270,6 +270,7 @@ fn agents(facts: &mut Collected, config: &Config) {
     facts.time("agent.health_interval", agent.health_interval);
     facts.put("agent.keep_backups", agent.keep_backups);
     facts.put("agent.keep_tarballs", agent.keep_tarballs);
+    facts.choice("agent.repair", agent.repair);
     let hooks = &config.hooks;
     facts.time("hooks.fence_peer_deadline", hooks.fence_peer_deadline);
     facts.time("hooks.resync_deadline", hooks.resync_deadline);

@@ -12,7 +12,7 @@ use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
     Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Recovery,
-    Transport, Volume,
+    RepairPolicy, Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};
@@ -421,6 +421,10 @@ fn agent(r: &mut Reader<'_>, s: &Section<'_>) -> Agent {
             .unwrap_or_default(),
         keep_backups: r.integer(s, "keep_backups").unwrap_or_default(),
         keep_tarballs: r.integer(s, "keep_tarballs").unwrap_or_default(),
+        repair: match r.choice(s, "repair") {
+            Some("never") => RepairPolicy::Never,
+            _ => RepairPolicy::Automatic,
+        },
     }
 }
 

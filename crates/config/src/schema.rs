@@ -346,6 +346,18 @@ pub struct Agent {
     pub keep_backups: u32,
     /// Recovery tarballs kept. Default 3.
     pub keep_tarballs: u32,
+    /// What becomes of damage on the volume that can be mended without loss. Default automatic.
+    pub repair: RepairPolicy,
+}
+
+/// What a takeover does about a database on the volume that is damaged, and can be mended without losing
+/// anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairPolicy {
+    /// Mend a copy, verify it, put it in place, keep the original, say so, and go on.
+    Automatic,
+    /// Wait for a person.
+    Never,
 }
 
 /// What a handler does when it cannot protect the data about to be overwritten.

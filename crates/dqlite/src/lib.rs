@@ -59,7 +59,7 @@ pub use remedy::{Missing, Step};
 pub use report::{
     Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
 };
-pub use scan::{Closed, Open, Scan, Snapshot, scan};
+pub use scan::{Closed, Open, Scan, Snapshot, scan, scan_loaded};
 pub use scan_error::ScanError;
 pub use segment::{End, Fall, Segment, Terms, read_segment};
 pub use snapshot::{Data, DataFault, Database, Meta, MetaFault, decode_meta, read_data, read_meta};

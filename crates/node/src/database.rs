@@ -7,10 +7,7 @@ use two_node_ha_planner::Database;
 /// Where below its state directory raft's files are.
 #[must_use]
 pub fn raft_directory(database: Database, state: &Path) -> PathBuf {
-    match database {
-        Database::K8sDqlite => state.to_path_buf(),
-        Database::K8sd => state.join("database"),
-    }
+    database.raft_directory(state)
 }
 
 /// The files that say which node this is, relative to the state directory: they differ

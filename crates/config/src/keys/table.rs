@@ -490,6 +490,12 @@ pub const KEYS: &[Key] = &[
     )
     .default("3")
     .script("clean_recovery_data"),
+    key(
+        "agent.repair",
+        Choice(&["automatic", "never"]),
+        "Whether a takeover mends a database on the volume that is damaged, where nothing is lost by it. The original is kept.",
+    )
+    .default("\"automatic\""),
     // [hooks]
     key(
         "hooks.fence_peer_deadline",

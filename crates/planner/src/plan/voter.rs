@@ -253,7 +253,7 @@ pub(super) fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Dec
         Verdict::Safe(why) => why,
         Verdict::Not(decision) => return *decision,
     };
-    let continued = match evidence::weigh(o, epoch) {
+    let continued = match evidence::weigh(o, config, epoch) {
         Evidence::Complete => None,
         Evidence::Continued(why) => Some(why),
         Evidence::Not(decision) => return *decision,

@@ -8,6 +8,7 @@ mod boot_delay;
 mod broken_config;
 mod constraint_only;
 mod copy_refused;
+mod damaged_log;
 mod disk_fails;
 mod fenced_late;
 mod fencing;
@@ -89,12 +90,13 @@ impl Length {
 
 /// All of them, in the order in which they are taken: what the product is for comes first, and long
 /// ones before short ones, so that all lanes end at about the same time.
-pub static SCENARIOS: [Scenario; 30] = [
+pub static SCENARIOS: [Scenario; 31] = [
     first_start::SCENARIO,
     power_cut::SCENARIO,
     silent_agent::SCENARIO,
     handover::SCENARIO,
     lone_voter::SCENARIO,
+    damaged_log::SCENARIO,
     split_brain::SCENARIO,
     full_disk::SCENARIO,
     full_spare::SCENARIO,

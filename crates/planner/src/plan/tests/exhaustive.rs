@@ -80,6 +80,11 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
                 moved || known.is_none_or(|epoch| epoch >= o.journal.highest_epoch),
                 "I5: an older volume is not recovered",
             )?;
+            let damaged = |d: &Directories| matches!(d.volume_log, Log::Unreadable(_));
+            ensure(
+                !o.databases.values().any(damaged),
+                "I9: a damaged database is not taken over",
+            )?;
         }
         match step {
             Step::StopServices => stopped = true,
