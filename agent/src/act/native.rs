@@ -281,7 +281,7 @@ mod tests {
         for database in Database::ALL {
             for (damaged, why) in [
                 (false, "is no member of this cluster"),
-                (true, "raft repair"),
+                (true, "there is nothing to repair"),
             ] {
                 let (mut node, _me, raft) = taking_over(database);
                 if damaged {
