@@ -12,6 +12,7 @@ mod lock;
 mod logging;
 mod observe;
 mod peer;
+mod peer_ports;
 mod raft_repair;
 mod release;
 mod room;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_disk::{self as disk, atomic, tree};
-use two_node_ha_dqlite::{NodeInfo, Role, read_cluster, read_info, write_cluster, write_info};
+use two_node_ha_dqlite::{NodeInfo, Role, read_info, write_cluster, write_info};
 use two_node_ha_node::database::{identity_files, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, LinkTarget};
@@ -101,8 +101,13 @@ impl Actor {
         self.note_files(database)
     }
 
-    /// Makes the directory on the volume this node's: its files, the sole voter in the yamls.
-    pub(super) fn install_identity(&self, database: Database) -> Result<(), Error> {
+    /// Makes the directory on the volume this node's: its files, and these members, of whom it is the only
+    /// voter.
+    pub(super) fn install_identity(
+        &self,
+        database: Database,
+        members: &[NodeInfo],
+    ) -> Result<(), Error> {
         let spare = self.paths.spare(database);
         let volume = self.paths.on_volume(&self.config, database);
         let me = self.identity(database)?;
@@ -110,10 +115,6 @@ impl Actor {
         // Nothing of what k8sd has left torn, here or there, is to be recovered or started with.
         self.mend(database, &me, &spare)?;
         self.mend_cluster_files(database)?;
-        let mut members = read_cluster(&raft)?.unwrap_or_default();
-        sole_voter(&mut members, &me).map_err(|reason| {
-            Error::Unfit(format!("{}: {reason}", raft.join("cluster.yaml").display()))
-        })?;
         for name in identity_files(database) {
             let from = spare.join(name);
             match std::fs::read(&from) {
@@ -134,12 +135,7 @@ impl Actor {
                 ..me
             },
         )?;
-        let yaml = raft.join("cluster.yaml");
-        effects::pass(Change::Other("replace", &yaml), || {
-            Ok(write_cluster(&raft, &members))
-        })
-        .map_err(Error::io("replacing", &yaml))??;
-        Ok(())
+        replace_cluster(&raft, members)
     }
 }
 
@@ -153,13 +149,23 @@ pub(super) fn replace_info(raft: &Path, node: &NodeInfo) -> Result<(), Error> {
     Ok(())
 }
 
+/// Replaces the `cluster.yaml` of a raft directory.
+pub(super) fn replace_cluster(raft: &Path, members: &[NodeInfo]) -> Result<(), Error> {
+    let yaml = raft.join("cluster.yaml");
+    effects::pass(Change::Other("replace", &yaml), || {
+        Ok(write_cluster(raft, members))
+    })
+    .map_err(Error::io("replacing", &yaml))??;
+    Ok(())
+}
+
 /// The identity in a raft directory, which must have one.
 pub(super) fn info(raft: &Path) -> Result<NodeInfo, Error> {
     read_info(raft)?.ok_or_else(|| Error::Unfit(format!("{} has no info.yaml", raft.display())))
 }
 
 /// Makes `me` the only voter. The member is found by its id: addresses can change.
-fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
+pub(super) fn sole_voter(members: &mut [NodeInfo], me: &NodeInfo) -> Result<(), String> {
     if !members.iter().any(|member| member.id == me.id) {
         return Err(format!(
             "this node (ID {}, {}) is not a member; it must be joined to the cluster again",
@@ -222,6 +228,7 @@ mod tests {
     use super::*;
     use std::fs;
 
+    use two_node_ha_dqlite::read_cluster;
     use two_node_ha_planner::Target;
     use two_node_ha_planner::record::Epoch;
 
@@ -324,12 +331,14 @@ mod tests {
             let raft = raft_directory(database, &node.volume(database));
             let peer = member(2, Role::Voter);
             write_info(&raft, &peer).unwrap();
-            write_cluster(&raft, &[peer, me.clone()]).unwrap();
+            let mut members = [peer, me.clone()];
+            write_cluster(&raft, &members).unwrap();
+            sole_voter(&mut members, &me).unwrap();
             // One identity file is there and the others are not.
             if database == Database::K8sd {
                 write(&node.spare(database).join("server.crt"), "this node's");
             }
-            node.actor.install_identity(database).unwrap();
+            node.actor.install_identity(database, &members).unwrap();
             let now = read_info(&raft).unwrap().unwrap();
             assert_eq!((now.id, now.role), (me.id, Role::Voter), "{database}");
             let members = read_cluster(&raft).unwrap().unwrap();
@@ -347,7 +356,10 @@ mod tests {
         let node = Node::taking_over();
         let unreadable = node.spare(Database::K8sd).join("server.key");
         fs::create_dir(&unreadable).unwrap();
-        let error = node.actor.install_identity(Database::K8sd).unwrap_err();
+        let error = node
+            .actor
+            .install_identity(Database::K8sd, &[])
+            .unwrap_err();
         let said = format!("reading {}", unreadable.display());
         assert!(error.to_string().contains(&said), "{error}");
     }

@@ -169,14 +169,22 @@ impl Actor {
     /// raft's files of this node's own directory go into the quarantine: the volume has all of them.
     pub(super) fn retire_own_log(&self, database: Database) -> Result<(), Error> {
         let raft = raft_directory(database, &self.paths.spare(database));
-        if !raft.is_dir() || raft_files(&raft)?.is_empty() {
+        if !raft.is_dir() {
             return Ok(());
+        }
+        let all = raft_files(&raft)?;
+        if all.iter().all(|(name, _)| name.starts_with("metadata")) {
+            // That of a spare without a log is not worth the place of one that is.
+            for (_, path) in all {
+                effects::remove_file(&path).map_err(Error::io("removing", &path))?;
+            }
+            return disk::sync_directory(&raft).map_err(Error::io("syncing", &raft));
         }
         let quarantine = self.paths.quarantine();
         let parted = quarantine.join(format!(".{database}-log.part"));
         disk::private_directory(&parted).map_err(Error::io("creating", &parted))?;
         // Metadata last: without it, whatever is left is no log, and nothing starts on it.
-        let mut all = raft_files(&raft)?;
+        let mut all = all;
         all.sort_by_key(|(name, _)| name.starts_with("metadata"));
         for (name, from) in all {
             effects::rename(&from, &parted.join(&name)).map_err(Error::io("moving", &from))?;
@@ -204,7 +212,7 @@ impl Actor {
 }
 
 /// raft's files in a directory, but for the lock: it is no part of a log.
-fn raft_files(raft: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+pub(super) fn raft_files(raft: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(raft).map_err(Error::io("reading", raft))? {
         let entry = entry.map_err(Error::io("reading", raft))?;

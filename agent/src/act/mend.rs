@@ -248,7 +248,7 @@ mod tests {
                     "name: hatwo\naddress: 10.0.0.2:6400\nservers: {}\n",
                 )
                 .unwrap();
-                node.actor.install_identity(Database::K8sd).unwrap();
+                node.actor.install_identity(Database::K8sd, &[]).unwrap();
                 let daemon = whole::daemon(&fs::read(&volume).unwrap()).unwrap();
                 assert_eq!(daemon.name, "haone", "{length} bytes");
                 assert_eq!(daemon.address, me(&node).address, "{length} bytes");
@@ -275,7 +275,7 @@ mod tests {
             fs::write(&spare, &PEM[..length]).unwrap();
             // What is torn is not noted.
             node.actor.note_identity(Database::K8sd, &me).unwrap();
-            node.actor.install_identity(Database::K8sd).unwrap();
+            node.actor.install_identity(Database::K8sd, &[]).unwrap();
             let installed = node.volume(Database::K8sd).join("server.crt");
             assert_eq!(fs::read_to_string(installed).unwrap(), PEM, "{length}");
         }
@@ -299,14 +299,14 @@ mod tests {
             fs::write(spare.join(name), content).unwrap();
             for length in 0..content.len() - 1 {
                 fs::write(volume.join(name), &content[..length]).unwrap();
-                node.actor.install_identity(Database::K8sd).unwrap();
+                node.actor.install_identity(Database::K8sd, &[]).unwrap();
                 let now = fs::read_to_string(volume.join(name)).unwrap();
                 assert_eq!(now, content, "{name}, {length} bytes");
             }
             // A newer one that is whole stays.
             let newer = content.replace("MIIB", "MIIC");
             fs::write(volume.join(name), &newer).unwrap();
-            node.actor.install_identity(Database::K8sd).unwrap();
+            node.actor.install_identity(Database::K8sd, &[]).unwrap();
             assert_eq!(fs::read_to_string(volume.join(name)).unwrap(), newer);
         }
     }

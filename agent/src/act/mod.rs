@@ -12,7 +12,9 @@ mod first_start;
 mod guard;
 mod identity;
 mod logs;
+mod look;
 mod mend;
+mod native;
 mod recover;
 #[cfg(test)]
 mod refusals;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use two_node_ha_command::{Interrupt, Runner};
 use two_node_ha_config::{Config, Node};
 use two_node_ha_disk as disk;
+use two_node_ha_dqlite::recovery;
 use two_node_ha_node::Paths;
 use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
@@ -48,12 +51,14 @@ use crate::k8s;
 use crate::observe::logs::Looks;
 use crate::peer::client;
 use crate::peer::client::Peer;
+use crate::raft_repair;
 use crate::store;
 use crate::store::Record;
 use crate::systemd::{self, Units};
 
 #[cfg(test)]
 pub use guard::pinned;
+pub use native::for_a_spare;
 pub use services::is_raft_file;
 
 /// What Pacemaker starts and stops.
@@ -99,6 +104,15 @@ pub enum Error {
     /// dqlite's yaml files.
     #[error(transparent)]
     WriteYaml(#[from] two_node_ha_dqlite::WriteError),
+    /// A log that is not taken over.
+    #[error(transparent)]
+    Plan(#[from] recovery::PlanError),
+    /// Members that are not those of a takeover.
+    #[error(transparent)]
+    Membership(#[from] recovery::MembershipError),
+    /// A log that was not taken over to the end.
+    #[error(transparent)]
+    Apply(#[from] recovery::ApplyError),
     /// The peer.
     #[error(transparent)]
     Peer(#[from] client::Error),
@@ -113,6 +127,12 @@ pub enum Error {
     /// Something that is not what it has to be.
     #[error("{0}")]
     Unfit(String),
+    /// A database on the volume is damaged, and is not mended by itself: what is lost, and what to type.
+    #[error("{0}")]
+    Damaged(String),
+    /// A damaged database on the volume could not be mended.
+    #[error("a damaged database could not be mended: {0}")]
+    NotMended(#[from] raft_repair::Error),
 }
 
 impl Error {
@@ -123,7 +143,8 @@ impl Error {
             Self::K8s(k8s::Error::Command(two_node_ha_command::Error::Interrupted { .. }))
             | Self::Peer(client::Error::Interrupted { .. })
             | Self::Systemd(systemd::Error::Interrupted { .. })
-            | Self::Copy(disk::Error::Interrupted { .. }) => true,
+            | Self::Copy(disk::Error::Interrupted { .. })
+            | Self::NotMended(raft_repair::Error::Copy(disk::Error::Interrupted { .. })) => true,
             Self::NotConfirmed(not) => not.missing == confirm::Missing::Role,
             _ => false,
         }
@@ -145,8 +166,13 @@ impl Error {
             | Self::Systemd(_)
             | Self::K8s(_)
             | Self::NotConfirmed(_)
+            | Self::Damaged(_)
+            | Self::NotMended(_)
             | Self::ReadYaml(_)
-            | Self::WriteYaml(_) => false,
+            | Self::WriteYaml(_)
+            | Self::Plan(_)
+            | Self::Membership(_)
+            | Self::Apply(_) => false,
         }
     }
 

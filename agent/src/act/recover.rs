@@ -1,5 +1,5 @@
-//! Taking a database over: `k8sd cluster-recover` with this node as the only voter, and the
-//! bundle that lets the peer become its spare.
+//! Taking a database over, so that this node is its only voter: natively, or by `k8sd cluster-recover`
+//! with the bundle that lets the peer become its spare.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -7,15 +7,19 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use two_node_ha_config::Recovery;
 use two_node_ha_disk::{self as disk, effects, tree};
+use two_node_ha_dqlite::read_cluster;
+use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::{Epoch, Phase};
 
+use super::identity::sole_voter;
 use super::{Actor, Error, Outcome, Progress};
 use crate::k8s;
 use crate::observe::live;
-use crate::store::Record;
+use crate::store::{Record, recovered};
 
 impl Actor {
     /// Recovers one database and records it as done.
@@ -40,15 +44,24 @@ impl Actor {
                 epoch.owner
             )));
         }
-        // I7: once an epoch. The bundle is the last thing made before the record; until it is
-        // whole, whatever was done in this epoch is undone and done again. (A tarball that an
-        // interrupted attempt left would not do: k8sd does not sync it, and writes trust store
-        // and patches after it.)
-        let bundle = self.paths.volume_bundle(&self.config, epoch.epoch);
-        let kept = bundle.join(format!("{database}.tar.gz"));
-        if epoch.phase(database) == Phase::Pending && !kept.exists() {
+        // I7: once an epoch. What it leaves in the bundle is the last thing made before the record; until
+        // that is whole, whatever was done in this epoch is undone and done again. (A tarball that an
+        // interrupted attempt left would not do: k8sd does not sync it, and writes trust store and patches
+        // after it.)
+        let (paths, config) = (&self.paths, &self.config);
+        let whole = recovered::is_whole(paths, config, epoch.epoch, database);
+        if epoch.phase(database) == Phase::Pending && !whole {
             self.begin_attempt(database, epoch.epoch)?;
-            if let Err(error) = self.attempt(database, &mut epoch, &kept, progress) {
+            let way = match config.k8s.recovery {
+                Recovery::Native => recovered::members,
+                Recovery::K8sd => recovered::tarball,
+            };
+            let kept = way(paths, config, epoch.epoch, database);
+            let attempt = match config.k8s.recovery {
+                Recovery::Native => self.attempt_natively(database, &mut epoch, &kept, progress),
+                Recovery::K8sd => self.attempt(database, &mut epoch, &kept, progress),
+            };
+            if let Err(error) = attempt {
                 self.undo(database, epoch.epoch, &kept);
                 // Whether it was put back or not: the next attempt finds out anew what it takes.
                 if epoch.astray.remove(&database).is_some() {
@@ -56,7 +69,7 @@ impl Actor {
                         tracing::warn!("{unwritten}");
                     }
                 }
-                return Err(error);
+                return Err(self.remember(database, error));
             }
             tracing::info!(
                 database = database.name(),
@@ -68,7 +81,7 @@ impl Actor {
         // The volume has all of it now, and a log beside it that names this node as the voter would have
         // to be compared with the volume's for ever.
         self.retire_own_log(database)?;
-        // Also after a crash that came between the bundle and this: k8sd would take the tarball for
+        // Also after a crash that came between the tarball and this: k8sd would take the tarball for
         // a newer database than its own at any later start, and every write since would be lost.
         self.clear_the_way(database)?;
         epoch.done(database);
@@ -91,7 +104,14 @@ impl Actor {
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
         self.take_base(database, epoch)?;
-        self.install_identity(database)?;
+        self.look(database, progress)?;
+        let volume = self.paths.on_volume(&self.config, database);
+        let yaml = raft_directory(database, &volume);
+        let mut members = read_cluster(&yaml)?.unwrap_or_default();
+        sole_voter(&mut members, &self.identity(database)?).map_err(|reason| {
+            Error::Unfit(format!("{}: {reason}", yaml.join("cluster.yaml").display()))
+        })?;
+        self.install_identity(database, &members)?;
         self.clear_the_way(database)?;
         let before = self.tarballs(database)?;
         progress(&format!("recovering {database} (`k8sd cluster-recover`)"));
@@ -115,7 +135,6 @@ impl Actor {
             })?;
         // k8sd syncs nothing of what it writes beside raft's files, and the bundle says from here
         // on that all of it is there.
-        let volume = self.paths.on_volume(&self.config, database);
         effects::sync_all(&volume).map_err(Error::io("syncing", &volume))?;
         keep_bundle(&made, kept)?;
         if database != Database::K8sd {
@@ -172,7 +191,7 @@ impl Actor {
 
     /// `cluster-recover` refuses while `control.socket` exists, even a stale one; and a tarball
     /// of an interrupted attempt would be taken for this one's.
-    fn clear_the_way(&self, database: Database) -> Result<(), Error> {
+    pub(super) fn clear_the_way(&self, database: Database) -> Result<(), Error> {
         if database != Database::K8sd {
             return Ok(());
         }
@@ -226,6 +245,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     use two_node_ha_command::scripted::Scripted;
@@ -264,10 +284,16 @@ mod tests {
         Box::new(answer)
     }
 
+    /// haone, in the middle of taking hatwo's volume over by `k8sd cluster-recover`.
+    fn by_k8sd() -> Node {
+        let mut node = Node::taking_over();
+        Arc::make_mut(&mut node.actor.config).k8s.recovery = Recovery::K8sd;
+        node
+    }
+
     fn bundle(node: &Node, database: Database) -> PathBuf {
         let Actor { paths, config, .. } = &node.actor;
-        let bundle = paths.volume_bundle(config, 2);
-        bundle.join(format!("{database}.tar.gz"))
+        recovered::tarball(paths, config, 2, database)
     }
 
     fn mark(node: &Node, database: Database) -> PathBuf {
@@ -277,7 +303,7 @@ mod tests {
     #[test]
     fn a_recovery_ends_with_the_bundle_and_the_record_and_leaves_no_tarball_behind() {
         for database in Database::ALL {
-            let mut node = Node::taking_over();
+            let mut node = by_k8sd();
             node.actor.runner = recovers(&node, database, 0);
             node.actor
                 .take(&Step::Recover(database), &mut |_| {})
@@ -294,12 +320,16 @@ mod tests {
     #[test]
     fn a_database_is_recovered_once_an_epoch_and_not_again_once_its_bundle_or_the_record_is_there()
     {
-        for database in Database::ALL {
+        let whole = [recovered::tarball, recovered::members];
+        for (database, whole) in Database::ALL
+            .into_iter()
+            .flat_map(|d| whole.map(|w| (d, w)))
+        {
             let mut node = Node::taking_over();
-            let bundle = bundle(&node, database);
+            let bundle = whole(&node.actor.paths, &node.actor.config, 2, database);
             disk::private_directory(bundle.parent().unwrap()).unwrap();
             fs::write(&bundle, "whole").unwrap();
-            // Whoever ran `k8sd cluster-recover` here would be told that nobody knows it.
+            // There is no log to recover, and nobody knows `k8sd cluster-recover` here.
             node.actor.runner = Box::new(Scripted::new());
             let step = Step::Recover(database);
             node.actor.take(&step, &mut |_| {}).unwrap();
@@ -313,7 +343,7 @@ mod tests {
     #[test]
     fn a_recovery_that_fails_leaves_the_database_as_it_found_it() {
         for database in Database::ALL {
-            let mut node = Node::taking_over();
+            let mut node = by_k8sd();
             let before = contents(&node.volume(database));
             node.actor.runner = recovers(&node, database, 1);
             let error = node

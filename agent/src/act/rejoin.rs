@@ -102,12 +102,17 @@ impl Actor {
                 Err(error) => return Err(Error::io("reading", &from)(error)),
             }
         }
+        // There is one where the voter became it by `k8sd cluster-recover`.
         let tarball = bundle.join(format!("{database}.tar.gz"));
-        match database {
+        match (tarball.exists(), database) {
             // k8sd unpacks it itself at its start: the members' addresses and its trust store
             // come with it (k8s-snap, cluster_recover.go).
-            Database::K8sd => move_private(&tarball, &new.join("recovery_db.tar.gz"))?,
-            Database::K8sDqlite => unpack(&tarball, &raft)?,
+            (true, Database::K8sd) => move_private(&tarball, &new.join("recovery_db.tar.gz"))?,
+            (true, Database::K8sDqlite) => unpack(&tarball, &raft)?,
+            (false, _) => {
+                self.without_a_log(database, bundle, &raft, &me)?;
+                self.take_trust_store(database, bundle, &new)?;
+            }
         }
         disk::sync_directory(&raft).map_err(Error::io("syncing", &raft))?;
         disk::sync_directory(&new).map_err(Error::io("syncing", &new))?;

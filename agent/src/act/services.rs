@@ -12,6 +12,7 @@ use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
 use crate::k8s::{datastore_units, gated_units};
 use crate::observe::live;
+use crate::raft_repair::is_aside;
 use crate::systemd::{self, UnitState, Units};
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.
@@ -275,13 +276,15 @@ pub fn is_raft_file(name: &str) -> bool {
 }
 
 /// Whether a file beside raft's belongs to the node rather than to a moment of its past:
-/// everything but raft's files, tarballs, sockets and what is half written.
+/// everything but raft's files, tarballs, sockets, what is half written, and originals that a repair has
+/// kept.
 pub(super) fn is_kept(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     !is_raft_file(&name)
         && !name.ends_with(".tar.gz")
         && !name.ends_with(".part")
         && name != "recovery_db"
+        && !is_aside(&name)
         && std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir())
 }
 

@@ -1,4 +1,4 @@
-//! `two-node-ha peer setup` and `peer serve`.
+//! `two-node-ha peer setup`, `peer open-ports` and `peer serve`.
 
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -12,12 +12,15 @@ use two_node_ha_node::Paths;
 use super::{Selection, load};
 use crate::exit;
 use crate::peer::keys;
+use crate::peer_ports;
 
 /// What to do with the channel.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
     /// Exchange keys with the peer, once
     Setup(Setup),
+    /// Let this node's own connections to the peer's databases out again
+    OpenPorts,
     /// Carry the peer's requests to the agent (the forced command; not for people)
     Serve,
 }
@@ -48,6 +51,7 @@ pub struct Direction {
 pub fn run(command: &Command) -> ExitCode {
     let result = match command {
         Command::Setup(setup) => self::setup(setup),
+        Command::OpenPorts => open_ports(),
         Command::Serve => serve(),
     };
     match result {
@@ -88,6 +92,25 @@ fn setup(setup: &Setup) -> Result<(), String> {
                 peer.name
             );
         }
+    }
+    Ok(())
+}
+
+/// Needs neither the configuration nor the agent: systemd runs it after the agent, however that ended, and
+/// the package before it goes.
+fn open_ports() -> Result<(), String> {
+    let changed = peer_ports::open(&System::new()).map_err(|why| {
+        format!(
+            "{why}. The rules are those of `ip rule show` and `ip -6 rule show` with `proto {}`",
+            peer_ports::PROTOCOL
+        )
+    })?;
+    // Silent where there was nothing, as nearly always.
+    if changed.removed > 0 {
+        eprintln!(
+            "{} routing rules are taken away; connections to the peer's databases go out again",
+            changed.removed
+        );
     }
     Ok(())
 }

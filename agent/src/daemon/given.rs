@@ -114,13 +114,43 @@ fn a_bundle_is_given_only_by_the_voter_of_that_very_epoch() {
 }
 
 #[test]
-fn an_epoch_that_was_begun_without_a_recovery_has_no_bundle_to_give() {
+fn without_a_tarball_a_spare_is_given_the_members_the_trust_store_and_the_certificate_of_now() {
     let (shared, _dir) = node(&[]);
     says(&shared, report(State::PrimaryRunning, 1));
     let why = shared.bundle(1).unwrap_err();
-    assert!(
-        why.contains("there is no bundle of k8sd for epoch 1"),
-        "{why}"
+    assert!(why.starts_with("there is no /"), "{why}");
+    assert!(why.ends_with("/k8sd/database/cluster.yaml"), "{why}");
+    for database in Database::ALL {
+        let volume = shared.paths.on_volume(&shared.config, database);
+        let raft = two_node_ha_node::database::raft_directory(database, &volume);
+        fs::create_dir_all(&raft).unwrap();
+        // raft's files, and what else is the voter's own, stay.
+        for name in [
+            "cluster.yaml",
+            "info.yaml",
+            "open-1",
+            "metadata1",
+            "recovery.yaml",
+        ] {
+            fs::write(raft.join(name), "").unwrap();
+        }
+        fs::write(volume.join("cluster.crt"), "").unwrap();
+    }
+    let k8sd = shared.paths.on_volume(&shared.config, Database::K8sd);
+    fs::create_dir_all(k8sd.join("truststore/older")).unwrap();
+    for name in ["haone.yaml", "hatwo.yaml", "notes.txt"] {
+        fs::write(k8sd.join("truststore").join(name), "").unwrap();
+    }
+    assert_eq!(
+        names(shared.bundle(1)),
+        [
+            "k8sd.cluster.yaml",
+            "k8sd.truststore.haone.yaml",
+            "k8sd.truststore.hatwo.yaml",
+            "k8sd.cluster.crt",
+            "k8s-dqlite.cluster.yaml",
+            "k8s-dqlite.cluster.crt",
+        ]
     );
 }
 

@@ -251,3 +251,19 @@ fn a_peer_that_fetches_the_bundle_hears_what_had_been_written_off_the_volume() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn whatever_the_peer_asks_the_loop_hears_that_it_lives() {
+    let agent = Agent::listening();
+    says(&agent.shared, report(State::PrimaryRunning, 1));
+    for request in [
+        peer::Request::Report { version: VERSION },
+        peer::Request::Bundle {
+            version: VERSION,
+            epoch: 7,
+        },
+    ] {
+        agent.answer_the_peer(&request);
+        assert_eq!(agent.hears(), Happened::PeerHeard, "{request:?}");
+    }
+}

@@ -17,6 +17,7 @@ mod health;
 mod listening;
 mod notify;
 mod only;
+mod ports;
 mod serve;
 mod shared;
 mod sources;
@@ -38,6 +39,7 @@ use configuration::Standing;
 use health::Watch;
 use notify::Notify;
 use only::Only;
+use ports::Ports;
 use shared::Shared;
 use two_node_ha_command::{Interrupt, System};
 use two_node_ha_config::{Chosen, Config};
@@ -108,6 +110,7 @@ const NO_NODE: &str = "this host is none of the two nodes";
 struct Doors {
     questions: Box<dyn Questions>,
     jobs: Box<dyn Jobs>,
+    ports: Box<dyn Ports>,
     interrupt: Interrupt,
     clock: Clock,
 }
@@ -127,6 +130,8 @@ struct Daemon {
     /// Where the worker takes its jobs from, and whether it is at one whose end is waited for.
     jobs: Box<dyn Jobs>,
     busy: bool,
+    /// The databases' ports on the peer.
+    ports: Box<dyn Ports>,
     /// Raised when the job is wanted no more. The machine decides when that is.
     interrupt: Interrupt,
     events: Receiver<Event>,
@@ -181,6 +186,7 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
         });
     })
     .map_err(|error| error.to_string())?;
+    let ports = ports::start(&config, &paths, (&node, &peer))?;
     let client = Client::new(&config, &peer, &paths);
     let shared = Arc::new(Shared::new(
         Arc::clone(&config),
@@ -222,6 +228,7 @@ pub fn run(chosen: Chosen, paths: Paths) -> Result<(), String> {
     let doors = Doors {
         questions: Box::new(questions),
         jobs: Box::new(work::start(worker, sender.clone())?),
+        ports: Box::new(ports),
         interrupt,
         clock,
     };
@@ -256,6 +263,7 @@ impl Daemon {
             questions: doors.questions,
             jobs: doors.jobs,
             busy: false,
+            ports: doors.ports,
             interrupt: doors.interrupt,
             events,
             notify: Notify::new(),

@@ -45,6 +45,8 @@ pub fn start(shared: &Arc<Shared>, _only: &Only) -> Result<(), String> {
     )?;
     accept("control", control, Arc::clone(shared), control_connection)?;
     accept("peer", peer, Arc::clone(shared), |stream, shared| {
+        // Whatever it wants: only what comes from the peer's machine is carried here.
+        shared.send(Happened::PeerHeard.into());
         if let Err(error) = server::serve(stream, &*shared) {
             tracing::debug!(%error, "a connection of the peer ended early");
         }

@@ -17,7 +17,8 @@ use two_node_ha_planner::report::Report;
 use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
-use crate::act::is_raft_file;
+use crate::act::{for_a_spare, is_raft_file};
+use crate::store::recovered;
 
 /// The failover unit's connection.
 #[derive(Debug)]
@@ -213,17 +214,18 @@ impl Shared {
                 self.node.name, report.state, report.epoch
             ));
         }
-        let directory = self.paths.volume_bundle(&self.config, epoch);
         let mut files = Vec::new();
         for database in Database::ALL {
-            let tarball = directory.join(format!("{database}.tar.gz"));
-            if !tarball.exists() {
-                return Err(format!(
-                    "there is no bundle of {database} for epoch {epoch}: it was begun without a \
-                     recovery. `two-node-ha move` to the other node and back makes one"
-                ));
+            let tarball = recovered::tarball(&self.paths, &self.config, epoch, database);
+            if tarball.exists() {
+                files.push((database, format!("{database}.tar.gz"), tarball));
+            } else {
+                let members = for_a_spare(&self.paths, &self.config, database)?;
+                let named = members
+                    .into_iter()
+                    .map(|(name, path)| (database, name, path));
+                files.extend(named.map(|(of, name, path)| (of, format!("{of}.{name}"), path)));
             }
-            files.push((database, format!("{database}.tar.gz"), tarball));
             // Renewed certificates are newer than any bundle.
             for name in CLUSTER_FILES {
                 let path = self.paths.on_volume(&self.config, database).join(name);

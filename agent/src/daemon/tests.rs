@@ -4,8 +4,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use two_node_ha_planner::Step;
-use two_node_ha_planner::machine::{Outcome, Task};
-use two_node_ha_planner::observation::{Known, LinkTarget, Observation, Request, Services};
+use two_node_ha_planner::machine::{Outcome, PeerPorts, Task};
+use two_node_ha_planner::observation::{
+    Known, LinkTarget, Observation, PeerNode, Request, Services,
+};
 use two_node_ha_planner::record::{Epoch, Phase};
 use two_node_ha_planner::world;
 
@@ -23,6 +25,17 @@ impl Questions for Nobody {
     fn complete_evidence(&self) {}
 }
 
+/// How the loop has set the ports.
+type Set = std::rc::Rc<std::cell::RefCell<Vec<PeerPorts>>>;
+
+struct Kept(Set);
+
+impl Ports for Kept {
+    fn set(&self, ports: PeerPorts) {
+        self.0.borrow_mut().push(ports);
+    }
+}
+
 /// The jobs go to the test.
 struct Given(Sender<Job>);
 
@@ -36,6 +49,7 @@ struct Bench {
     daemon: Daemon,
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
+    ports: Set,
     events: Sender<Event>,
     _dir: tempfile::TempDir,
 }
@@ -46,6 +60,7 @@ impl Bench {
         let config = Arc::new(world::config());
         let (events, heard) = channel();
         let (put, jobs) = channel();
+        let ports = Set::default();
         let shared = Arc::new(Shared::new(
             Arc::clone(&config),
             Paths::rooted(dir.path().to_path_buf()),
@@ -55,6 +70,7 @@ impl Bench {
         let doors = Doors {
             questions: Box::new(Nobody),
             jobs: Box::new(Given(put)),
+            ports: Box::new(Kept(Set::clone(&ports))),
             interrupt: Interrupt::default(),
             clock: Box::new(|| Duration::ZERO),
         };
@@ -63,6 +79,7 @@ impl Bench {
             daemon,
             shared,
             jobs,
+            ports,
             events,
             _dir: dir,
         }
@@ -229,4 +246,22 @@ fn what_a_handler_has_left_stays_until_this_node_was_demoted_for_it() {
     assert!(file.exists());
     bench.done(Done::Did(Ok(Outcome::Done)));
     assert!(!file.exists());
+}
+
+#[test]
+fn the_ports_of_a_dead_peer_are_set_while_a_step_is_taken_and_no_job_is_given_for_it() {
+    let mut bench = Bench::new();
+    let mut o = voter();
+    (o.drbd.connected, o.drbd.equal) = (false, false);
+    bench.daemon.turn();
+    bench.sees(&o);
+    bench.jobs.try_recv().unwrap();
+    assert!(bench.daemon.busy);
+    let down = Happened::PacemakerAnswered(Ok(PeerNode::Down));
+    for event in [down, Happened::PeerHeard] {
+        bench.events.send(event.into()).unwrap();
+        bench.daemon.turn();
+    }
+    assert_eq!(*bench.ports.borrow(), [PeerPorts::Refused, PeerPorts::Open]);
+    assert!(bench.jobs.try_recv().is_err());
 }

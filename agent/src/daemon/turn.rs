@@ -74,6 +74,7 @@ impl Daemon {
                 }
             }
             Action::Watch(watch) => self.health.set(watch),
+            Action::PeerPorts(ports) => self.ports.set(ports),
             Action::Publish(standing) => self.publish(*standing),
             Action::Retract => self.shared.retract_voter(),
             Action::DatabasesStopped => self.shared.databases_stopped(),

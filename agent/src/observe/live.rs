@@ -22,7 +22,7 @@ use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
 use crate::k8s::{datastore_units, gated_units};
-use crate::store::{Record, takeover_copy};
+use crate::store::{Record, damage, recovered, takeover_copy};
 use crate::systemd::UnitState;
 
 /// The DRBD resource. One that is not up is an observation, and so is a DRBD that does not answer.
@@ -179,7 +179,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
     let mut logs = BTreeMap::new();
     for database in Database::ALL {
         // An interrupted takeover may have left anything; the next one begins with the copy. Not where
-        // this node's own had come as far as its bundle: that one goes on.
+        // this node's own had come to the end of its recovery: that one goes on.
         let mine = |known: &Epoch| {
             config
                 .this_node()
@@ -187,8 +187,8 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         };
         let copy = match &epoch {
             Known::Present(known) if known.phase(database) == Phase::Pending => {
-                let bundle = paths.volume_bundle(config, known.epoch);
-                let made = mine(known) && bundle.join(format!("{database}.tar.gz")).exists();
+                let whole = recovered::is_whole(paths, config, known.epoch, database);
+                let made = mine(known) && whole;
                 takeover_copy::interrupted(paths, config, database, known.epoch).filter(|_| !made)
             }
             Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,
@@ -209,6 +209,10 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
         let spare = raft_directory(database, &paths.spare(database));
         let others = (spare.as_path(), fetched.as_deref());
         let mut beside = looks.beside(&raft, others, me);
+        // More than the end of the log shows: a takeover has read all of it.
+        if let Some(found) = damage::found(&paths.found_damaged(database), &raft) {
+            beside.log = Log::Unreadable(found);
+        }
         if let (Known::Present(known), Some(node)) = (&epoch, config.this_node()) {
             let taken = known.taken.get(&database);
             beside.own = beside.own.given(taken, &node.name);

@@ -25,10 +25,13 @@ pub(super) fn settle(dir: &Path, aside: &Path, journal: &Journal) -> Result<(), 
 }
 
 /// A file's name, inode, size, and time of its last change in seconds and nanoseconds.
-type Fingerprint = (String, u64, u64, i64, i64);
+pub type Fingerprint = (String, u64, u64, i64, i64);
 
 /// What tells that a directory's files are still the same.
-pub(super) fn fingerprint(dir: &Path) -> Result<Vec<Fingerprint>, Error> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn fingerprint(dir: &Path) -> Result<Vec<Fingerprint>, Error> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(io("read", dir))? {
         let entry = entry.map_err(io("read", dir))?;

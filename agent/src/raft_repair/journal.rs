@@ -121,6 +121,11 @@ struct Head {
     format: u32,
 }
 
+/// Whether this is the name of a repair's folder.
+pub fn is_aside(name: &str) -> bool {
+    name.contains(MARK)
+}
+
 /// The folders of all repairs of a directory, the oldest first. Without a journal: one that was
 /// interrupted before it had written it.
 pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Option<Journal>)>, Error> {

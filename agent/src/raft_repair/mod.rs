@@ -25,7 +25,8 @@ use two_node_ha_command::Interrupt;
 use two_node_ha_dqlite::repair::{ApplyError, Plan, PlanError, apply};
 use two_node_ha_dqlite::{Report, ScanError, Verdict, assess, scan};
 
-pub use exchange::undo;
+pub use exchange::{Fingerprint, fingerprint, undo};
+pub use journal::is_aside;
 use journal::{Inode, Journal, Phase};
 use two_node_ha_disk::{self as disk, effects, tree};
 
@@ -234,23 +235,29 @@ pub fn clear_up(dir: &Path) -> Result<Vec<Leftover>, Error> {
     Ok(leftovers)
 }
 
-/// Carries a plan out, under the directory's [`lock`]. `progress` is called with the bytes copied so far.
+/// Carries a plan out, under the directory's [`lock`]. `progress` is called with the bytes copied so far;
+/// `interrupt` ends the copying early, and then nothing is changed.
 ///
 /// # Errors
 /// See [`Error`]: then the directory is as it was, or, where the exchange has happened, the next
 /// call finishes it.
-pub fn repair(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<Repaired, Error> {
+pub fn repair(
+    dir: &Path,
+    plan: &Plan,
+    interrupt: &Interrupt,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Repaired, Error> {
     not_in_use(dir)?;
-    let before = exchange::fingerprint(dir)?;
+    let before = fingerprint(dir)?;
     room_for(dir)?;
     let original = Inode::of(dir)?;
     let aside = journal::new_aside(dir)?;
     let mut journal = Journal::new(dir, original, plan);
     journal.write(&aside)?;
     let copy = aside.join(STATE);
-    let result = match build(dir, &copy, plan, progress) {
+    let result = match build(dir, &copy, plan, (interrupt, progress)) {
         // Whoever wrote to it meanwhile has not been seen by the plan.
-        _ if exchange::fingerprint(dir)? != before => Err(Error::Changed(dir.to_owned())),
+        _ if fingerprint(dir)? != before => Err(Error::Changed(dir.to_owned())),
         result => result.and_then(|()| not_in_use(dir)),
     };
     if let Err(error) = result {
@@ -267,13 +274,18 @@ pub fn repair(dir: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<
         return Err(io("exchange for its copy", dir)(error));
     }
     exchange::settle(dir, &aside, &journal)?;
-    let report = assess(&scan(dir)?);
+    let report = assess(&plan.part.of(scan(dir)?));
     Ok(Repaired { report, aside })
 }
 
 /// Makes the copy and repairs it.
-fn build(dir: &Path, copy: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
-    tree::copy(dir, copy, &Interrupt::default(), progress)?;
+fn build(
+    dir: &Path,
+    copy: &Path,
+    plan: &Plan,
+    (interrupt, progress): (&Interrupt, &mut dyn FnMut(u64)),
+) -> Result<(), Error> {
+    tree::copy(dir, copy, interrupt, progress)?;
     let mut applied = Ok(());
     effects::pass(effects::Change::Other("repair", copy), || {
         applied = apply(copy, plan);
@@ -281,7 +293,7 @@ fn build(dir: &Path, copy: &Path, plan: &Plan, progress: &mut dyn FnMut(u64)) ->
     })
     .map_err(io("repair", copy))?;
     applied?;
-    let report = assess(&scan(copy)?);
+    let report = assess(&plan.part.of(scan(copy)?));
     // The names of foreign files aside, to which sockets belong.
     if report.verdict == Verdict::Sound
         && (report.last_index, report.last_term) == (plan.after.last_index, plan.after.last_term)
@@ -336,4 +348,4 @@ fn size(dir: &Path) -> std::io::Result<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::*;
 
 #[path = "../../../crates/dqlite/tests/real/mod.rs"]
-mod real;
+pub mod real;
 
 use real::{Fixture, State};
 use two_node_ha_disk::power::{self, Loss};
@@ -25,7 +25,7 @@ fn contents(state: &State) -> Vec<(std::ffi::OsString, Option<Vec<u8>>)> {
 
 fn repaired(state: &State) -> Result<Repaired, Error> {
     let plan = Plan::of(&state.0, &[])?;
-    repair(&state.0, &plan, &mut |_| {})
+    repair(&state.0, &plan, &Interrupt::default(), &mut |_| {})
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_directory_that_changes_meanwhile_is_left_alone() {
     let (_fixture, state) = damaged();
     let plan = Plan::of(&state.0, &[]).unwrap();
     let mut changed = false;
-    let result = repair(&state.0, &plan, &mut |_| {
+    let result = repair(&state.0, &plan, &Interrupt::default(), &mut |_| {
         if !std::mem::replace(&mut changed, true) {
             state.write("metadata1", &[1; 32]);
         }

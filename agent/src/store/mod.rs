@@ -5,6 +5,8 @@
 //! the new record and never a part of one.
 
 pub mod accepted;
+pub mod damage;
+pub mod recovered;
 pub mod takeover_copy;
 
 use std::io;

@@ -194,6 +194,7 @@ fn cluster(facts: &mut Collected, config: &Config) {
     facts.put("corosync.crypto_cipher", &corosync.crypto_cipher);
     facts.put("corosync.crypto_hash", &corosync.crypto_hash);
     facts.time("corosync.token", corosync.token);
+    facts.time("corosync.consensus", corosync.consensus);
     let p = &config.pacemaker;
     facts.put("pacemaker.drbd_resource", &p.drbd_resource);
     facts.put("pacemaker.drbd_clone", &p.drbd_clone);
@@ -246,6 +247,7 @@ fn k8s(facts: &mut Collected, config: &Config) {
     facts.put("k8s.k8s_dqlite_port", k8s.k8s_dqlite_port);
     facts.put("k8s.k8sd_port", k8s.k8sd_port);
     facts.time("k8s.ready_timeout", k8s.ready_timeout);
+    facts.choice("k8s.recovery", k8s.recovery);
     facts.time("k8s.recover_timeout", k8s.recover_timeout);
 }
 
@@ -268,6 +270,7 @@ fn agents(facts: &mut Collected, config: &Config) {
     facts.time("agent.health_interval", agent.health_interval);
     facts.put("agent.keep_backups", agent.keep_backups);
     facts.put("agent.keep_tarballs", agent.keep_tarballs);
+    facts.choice("agent.repair", agent.repair);
     let hooks = &config.hooks;
     facts.time("hooks.fence_peer_deadline", hooks.fence_peer_deadline);
     facts.time("hooks.resync_deadline", hooks.resync_deadline);

@@ -11,11 +11,14 @@ use crate::places::COPIES;
 use crate::reader::{Reader, Section};
 use crate::schema::{
     AfterSb, Agent, Backing, Cluster, Config, Corosync, Drbd, FenceDevice, Fencing, FencingMode,
-    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Transport, Volume,
+    Hooks, Host, K8s, LogLevel, LossAction, NoCopyPolicy, Node, Pacemaker, Peer, Recovery,
+    RepairPolicy, Transport, Volume,
 };
 use crate::source::Source;
 use crate::{names, rules, syntax};
 
+/// Above Corosync's `join`, 50 ms.
+const LEAST_CONSENSUS: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -251,6 +254,8 @@ fn corosync(r: &mut Reader<'_>, s: &Section<'_>) -> Corosync {
         Some("udpu") => Transport::Udpu,
         _ => Transport::Knet,
     };
+    let token = r.duration(s, "token", SECOND, MINUTE).unwrap_or_default();
+    let consensus = r.duration(s, "consensus", LEAST_CONSENSUS, MINUTE);
     let mut crypto = |name, path| {
         let value = r.choice(s, name);
         if transport == Transport::Udpu && !r.given(path, 0) {
@@ -263,7 +268,11 @@ fn corosync(r: &mut Reader<'_>, s: &Section<'_>) -> Corosync {
         crypto_hash: crypto("crypto_hash", "corosync.crypto_hash"),
         transport,
         port: r.port(s, "port").unwrap_or_default(),
-        token: r.duration(s, "token", SECOND, MINUTE).unwrap_or_default(),
+        token,
+        // As cman had it for two nodes.
+        consensus: consensus.unwrap_or_else(|| {
+            (token / 5).clamp(Duration::from_millis(200), Duration::from_secs(2))
+        }),
     }
 }
 
@@ -367,6 +376,10 @@ fn k8s(r: &mut Reader<'_>, s: &Section<'_>) -> K8s {
         ready_timeout: r
             .duration(s, "ready_timeout", SECOND, HOUR)
             .unwrap_or_default(),
+        recovery: match r.choice(s, "recovery") {
+            Some("k8sd") => Recovery::K8sd,
+            _ => Recovery::Native,
+        },
         recover_timeout: r
             .duration(s, "recover_timeout", SECOND, HOUR)
             .unwrap_or_default(),
@@ -408,6 +421,10 @@ fn agent(r: &mut Reader<'_>, s: &Section<'_>) -> Agent {
             .unwrap_or_default(),
         keep_backups: r.integer(s, "keep_backups").unwrap_or_default(),
         keep_tarballs: r.integer(s, "keep_tarballs").unwrap_or_default(),
+        repair: match r.choice(s, "repair") {
+            Some("never") => RepairPolicy::Never,
+            _ => RepairPolicy::Automatic,
+        },
     }
 }
 

@@ -175,6 +175,9 @@ pub struct Corosync {
     pub crypto_hash: String,
     /// Token time-out. Default 3 s.
     pub token: Duration,
+    /// How long the node that is left waits for the other's consent to its new membership. Default a fifth
+    /// of the token, from 200 ms to 2 s.
+    pub consensus: Duration,
 }
 
 /// `[pacemaker]`: names and times of the resources. Defaults are the guide's names.
@@ -281,8 +284,19 @@ pub struct K8s {
     pub k8sd_port: u16,
     /// How long a started voter may take until its databases answer. Default 90 s.
     pub ready_timeout: Duration,
+    /// Who takes the databases over. Default native.
+    pub recovery: Recovery,
     /// Deadline of `k8sd cluster-recover`. Default 120 s.
     pub recover_timeout: Duration,
+}
+
+/// How this node is made the only voter of the databases on the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// In raft's files, in place: what it costs does not depend on the databases' size.
+    Native,
+    /// By `k8sd cluster-recover`, which dials both nodes and packs each database twice.
+    K8sd,
 }
 
 /// `[peer]`: the ssh channel between the agents.
@@ -332,6 +346,18 @@ pub struct Agent {
     pub keep_backups: u32,
     /// Recovery tarballs kept. Default 3.
     pub keep_tarballs: u32,
+    /// What becomes of damage on the volume that can be mended without loss. Default automatic.
+    pub repair: RepairPolicy,
+}
+
+/// What a takeover does about a database on the volume that is damaged, and can be mended without losing
+/// anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairPolicy {
+    /// Mend a copy, verify it, put it in place, keep the original, say so, and go on.
+    Automatic,
+    /// Wait for a person.
+    Never,
 }
 
 /// What a handler does when it cannot protect the data about to be overwritten.

@@ -70,6 +70,9 @@ fn the_defaults_are_the_guides_values_with_its_mistakes_corrected() {
     assert_eq!(c.agent.log_level, LogLevel::Info);
     assert_eq!(c.agent.watchdog, Duration::from_secs(600));
     assert_eq!(c.agent.health_interval, Duration::from_secs(10));
+    assert_eq!(c.k8s.recovery, Recovery::Native);
+    assert_eq!(c.corosync.token, Duration::from_secs(3));
+    assert_eq!(c.corosync.consensus, Duration::from_millis(600));
     assert_eq!(c.hooks.no_copy, NoCopyPolicy::Proceed);
     assert_eq!(c.hooks.alert_command, None);
     assert_eq!(c.hooks.alert_attribute, None);
@@ -165,4 +168,25 @@ fn a_low_ceiling_of_the_resync_lowers_the_floor_that_nobody_has_set() {
     assert_eq!(floor("resync_max_rate = \"100MiB\""), 10 << 20);
     assert_eq!(floor("resync_max_rate = \"2MiB\""), 2 << 20);
     assert_eq!(floor("resync_min_rate = \"40MiB\""), 40 << 20);
+}
+
+#[test]
+fn the_consensus_is_a_fifth_of_the_token_within_bounds_unless_it_is_given() {
+    for (token, consensus, wanted) in [
+        ("1s", None, 200),
+        ("3s", None, 600),
+        ("10s", None, 2000),
+        ("1min", None, 2000),
+        ("10s", Some("10s"), 10_000),
+        ("3s", Some("100ms"), 100),
+    ] {
+        let given = consensus.map_or(String::new(), |c| format!("consensus = \"{c}\"\n"));
+        let toml = format!("{SMALLEST}\n[corosync]\ntoken = \"{token}\"\n{given}");
+        let config = parse(&toml, "x.toml", Host::Any).unwrap();
+        assert_eq!(
+            config.corosync.consensus,
+            Duration::from_millis(wanted),
+            "{token} {consensus:?}"
+        );
+    }
 }

@@ -87,6 +87,7 @@ fn other(key: &Key) -> String {
             return "\"11min\"".into();
         }
         "corosync.transport" => return "\"udpu\"".into(),
+        "corosync.consensus" => return "\"1s\"".into(),
         "drbd.after_sb_0pri" => return "\"discard-zero-changes\"".into(),
         _ => {}
     }

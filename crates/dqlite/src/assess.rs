@@ -4,7 +4,7 @@ use crate::configuration::Server;
 use crate::log::{Log, put_together};
 use crate::loss::Loss;
 use crate::metadata::{Metadata, MetadataFault};
-use crate::node::NodeInfo;
+use crate::node::{NodeInfo, Role};
 use crate::remedy::Step;
 use crate::report::{
     Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
@@ -212,7 +212,8 @@ fn behind(metadata: Option<Metadata>, log: &Log<'_>, problems: &mut Vec<Problem>
     }
 }
 
-/// A term without any log. A founder has never had the one without the other.
+/// A term without any log. A founder has never had the one without the other, unless it was made a spare
+/// ([`crate::wait_for_leader`]), which its `info.yaml` says then. dqlite starts either way, and waits.
 fn emptiness(
     scan: &Scan,
     metadata: Option<Metadata>,
@@ -225,10 +226,10 @@ fn emptiness(
         return;
     }
     match &scan.info {
-        Some(Ok(info)) if info.is_bootstrap() => {
+        Some(Ok(info)) if info.is_bootstrap() && info.role != Role::Spare => {
             let detail = format!(
                 "there is a term but no log, and {} has founded its cluster: all snapshots and \
-                 segments are gone, and dqlite finds no configuration to start with",
+                 segments are gone, and dqlite waits for a leader that has them",
                 info.id
             );
             problems.push(

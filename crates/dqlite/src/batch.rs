@@ -14,7 +14,7 @@ pub const MOST_ENTRIES: u64 = 8 * 1024 * 1024 / 32;
 /// The two checksums and the number of entries.
 pub(crate) const PREAMBLE: u64 = 16;
 /// What an entry takes up in the header.
-const ENTRY: u64 = 16;
+pub(crate) const ENTRY: u64 = 16;
 /// How much is read at a time: small enough to still be in the processor's cache for the checksum.
 pub(crate) const PIECE: usize = 128 * 1024;
 /// The longest configuration that is decoded; dqlite's own limit for the one in a snapshot.

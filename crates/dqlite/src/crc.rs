@@ -48,26 +48,39 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     crc.value()
 }
 
-/// Whether one flipped bit, in `len` bytes or in their stored checksum, makes the difference
-/// between the stored and the computed checksum.
+/// Where a flipped bit is that makes the difference between a stored and a computed checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlippedBit {
+    /// In the stored checksum itself.
+    InChecksum,
+    /// In the bytes: so many follow the one that it is in.
+    InBytes {
+        /// The number of bytes between it and the end.
+        following: u64,
+    },
+}
+
+/// The one flipped bit, in `len` bytes or in their stored checksum, that makes the difference between
+/// the stored and the computed checksum; `None` where it takes more than one.
 ///
 /// The checksum is linear: a flipped bit changes it by a value that depends on its distance to the
 /// end only. No two bits of a batch have the same, and a hole or a stale block looks like one with
 /// a probability of `8 * len / 2^32`.
-pub(crate) fn is_one_flipped_bit(stored: u32, computed: u32, len: u64) -> bool {
+pub(crate) fn flipped_bit(stored: u32, computed: u32, len: u64) -> Option<FlippedBit> {
     let difference = stored ^ computed;
     if difference.count_ones() == 1 {
-        return true;
+        return Some(FlippedBit::InChecksum);
     }
     // The last byte's lowest bit.
     let mut effect = POLYNOMIAL;
-    for _ in 0..len.saturating_mul(8) {
+    for distance in 0..len.saturating_mul(8) {
         if effect == difference {
-            return true;
+            let following = distance / 8;
+            return Some(FlippedBit::InBytes { following });
         }
         effect = (effect << 1) ^ (if effect >> 31 == 1 { POLYNOMIAL } else { 0 });
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -117,11 +130,16 @@ mod tests {
             let at = at.index(bytes.len());
             let len = bytes.len() as u64;
             bytes[at] ^= 1 << bit;
-            prop_assert!(is_one_flipped_bit(good, crc32(&bytes), len));
-            prop_assert!(is_one_flipped_bit(good ^ (1 << bit), good, len));
+            let following = len - 1 - at as u64;
+            prop_assert_eq!(
+                flipped_bit(good, crc32(&bytes), len),
+                Some(FlippedBit::InBytes { following })
+            );
+            let of_checksum = flipped_bit(good ^ (1 << bit), good, len);
+            prop_assert_eq!(of_checksum, Some(FlippedBit::InChecksum));
             // Two bits of a byte are at a distance below that of any other single bit.
             bytes[at] ^= 0b101_u8.rotate_left(u32::from(bit)) ^ (1 << bit);
-            prop_assert!(!is_one_flipped_bit(good, crc32(&bytes), len));
+            prop_assert_eq!(flipped_bit(good, crc32(&bytes), len), None);
         }
     }
 }

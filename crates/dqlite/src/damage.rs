@@ -7,16 +7,14 @@
 
 use std::io::{self, Read, Seek};
 
-use crate::batch::{self, BatchFault, MOST_ENTRIES, PIECE, PREAMBLE, Window};
+use crate::batch::{self, BatchFault, ENTRY, MOST_ENTRIES, PIECE, PREAMBLE, Window};
 use crate::bytes::Bytes;
-use crate::crc::{Crc, is_one_flipped_bit};
+use crate::crc::{Crc, FlippedBit, flipped_bit};
 use crate::entry::EntryType;
 
 /// The smallest unit that a disk writes whole. What a write did not reach still holds the zeros
 /// that were allocated ahead.
 const SECTOR: u64 = 512;
-/// Fewer zeros than this in a piece of a sector are no sign of anything.
-const TELLING: u64 = 32;
 /// How many bytes are checksummed in search of batches behind the bad one.
 const BUDGET: u64 = 256 * 1024 * 1024;
 /// The longest batch in which a flipped bit is searched for.
@@ -109,24 +107,39 @@ pub(crate) fn look<R: Read + Seek>(
         } => {
             entries = Some(count);
             search = end;
-            if len <= LONGEST_SEARCH && is_one_flipped_bit(stored, computed, len) {
-                Nature::FlippedBit
-            } else {
-                torn(window, at, end)?
-            }
+            let flipped = (len <= LONGEST_SEARCH)
+                .then(|| flipped_bit(stored, computed, len))
+                .flatten();
+            let place = flipped.map(|bit| place(bit, at + 4, end));
+            nature_of(window, at, end, place)?
         }
         BatchFault::Header {
             stored,
             computed,
             len,
-        } if is_one_flipped_bit(stored, computed, len) => Nature::FlippedBit,
+        } if flipped_bit(stored, computed, len).is_some() => {
+            let header_end = at + 8 + len;
+            let end = end_of_data(window, at)?.max(header_end);
+            let flipped = flipped_bit(stored, computed, len);
+            let place = flipped.map(|bit| place(bit, at, header_end));
+            nature_of(window, at, end, place)?
+        }
         BatchFault::Header { .. } | BatchFault::NoEntries | BatchFault::TooMany(_) => {
             entries = flipped_count(window, at)?;
             if entries.is_some() {
                 Nature::FlippedBit
             } else {
-                let end = end_of_data(window, at)?;
-                torn(window, at, end)?
+                // Zeros may be what is missing of the header itself.
+                let header_end = match fault {
+                    BatchFault::Header { len, .. } => at + 8 + len,
+                    BatchFault::NoEntries
+                    | BatchFault::TooMany(_)
+                    | BatchFault::Short { .. }
+                    | BatchFault::UnknownType(_)
+                    | BatchFault::Data { .. } => at + PREAMBLE + ENTRY,
+                };
+                let end = end_of_data(window, at)?.max(header_end);
+                nature_of(window, at, end, None)?
             }
         }
     };
@@ -145,27 +158,50 @@ pub(crate) fn look<R: Read + Seek>(
     })
 }
 
-/// Torn if a sector's piece of the batch from `at` to `end` holds nothing but zeros.
-fn torn<R: Read + Seek>(window: &mut Window<R>, at: u64, end: u64) -> io::Result<Nature> {
+/// The byte that a flipped bit is in: of the checksum at `checksum`, or of the bytes up to `end`.
+fn place(bit: FlippedBit, checksum: u64, end: u64) -> u64 {
+    match bit {
+        FlippedBit::InChecksum => checksum,
+        FlippedBit::InBytes { following } => end.saturating_sub(following + 1),
+    }
+}
+
+/// What the batch from `at` to `end` is, of which the checksum is wrong: torn if a sector's piece of it
+/// holds nothing but zeros, however short that piece is. Where one flipped bit would explain it, too, the
+/// zeros do only if the bit would be among them.
+///
+/// A batch of which several bits have rotted, and which has such a piece by nature, is called torn as
+/// well. Nothing tells the two apart, dqlite drops both, and the end of the log is torn after every other
+/// power cut.
+fn nature_of<R: Read + Seek>(
+    window: &mut Window<R>,
+    at: u64,
+    end: u64,
+    flipped: Option<u64>,
+) -> io::Result<Nature> {
+    let otherwise = match flipped {
+        Some(_) => Nature::FlippedBit,
+        None => Nature::Unknown,
+    };
     window.seek(at)?;
     let mut position = at;
     while position < end {
+        let piece = position;
         let piece_end = ((position / SECTOR + 1) * SECTOR).min(end);
         let mut zeros = true;
-        let telling = piece_end - position >= TELLING;
         while position < piece_end {
             let some = window.some(piece_end - position)?;
             if some.is_empty() {
-                return Ok(Nature::Unknown);
+                return Ok(otherwise);
             }
             zeros &= some.iter().all(|byte| *byte == 0);
             position += some.len() as u64;
         }
-        if zeros && telling {
+        if zeros && flipped.is_none_or(|byte| (piece..piece_end).contains(&byte)) {
             return Ok(Nature::Torn);
         }
     }
-    Ok(Nature::Unknown)
+    Ok(otherwise)
 }
 
 /// The number of entries that makes the header's checksum right, where it is one bit away from the

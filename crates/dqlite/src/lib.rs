@@ -37,6 +37,7 @@ mod segment;
 mod snapshot;
 mod tail;
 mod trap;
+mod waiting;
 mod yaml;
 
 pub use assess::assess;
@@ -58,12 +59,13 @@ pub use remedy::{Missing, Step};
 pub use report::{
     Note, Position, Problem, ProblemKind, Report, SegmentReport, SnapshotReport, Verdict,
 };
-pub use scan::{Closed, Open, Scan, Snapshot, scan};
+pub use scan::{Closed, Open, Scan, Snapshot, scan, scan_loaded};
 pub use scan_error::ScanError;
 pub use segment::{End, Fall, Segment, Terms, read_segment};
 pub use snapshot::{Data, DataFault, Database, Meta, MetaFault, decode_meta, read_data, read_meta};
 pub use tail::{Found, Tail, TailCache, tail};
 pub use trap::{Trap, identity_trap};
+pub use waiting::wait_for_leader;
 pub use yaml::{
     CLUSTER_FILE, INFO_FILE, ReadError, WriteError, YamlError, format_cluster, format_info,
     parse_cluster, parse_info, read_cluster, read_info, write_cluster, write_info,

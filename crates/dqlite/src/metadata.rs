@@ -43,6 +43,13 @@ pub enum MetadataFault {
 }
 
 impl Metadata {
+    /// The file's content.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let words = [FORMAT, self.version, self.term, self.voted_for];
+        words.into_iter().flat_map(u64::to_le_bytes).collect()
+    }
+
     /// Decodes a file's content; `size` is that of the whole file.
     ///
     /// # Errors

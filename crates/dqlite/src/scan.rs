@@ -117,6 +117,18 @@ impl Scan {
             || self.cluster.is_some()
     }
 
+    /// The same without the files that say which node this is: `info.yaml`, `cluster.yaml` and `join`. For
+    /// whoever is about to put others in their place.
+    #[must_use]
+    pub fn without_identity(self) -> Self {
+        Self {
+            info: None,
+            cluster: None,
+            join: false,
+            ..self
+        }
+    }
+
     /// The directory as [`crate::inspect`] would say it, for [`crate::identity_trap`]; `None` where
     /// a YAML file makes no sense.
     #[must_use]
@@ -150,11 +162,22 @@ pub fn scan(dir: &Path) -> Result<Scan, ScanError> {
 pub(crate) enum Depth {
     /// Every byte that dqlite would read.
     Whole,
+    /// The same, but for the data halves of the snapshots before the newest one, which are taken on trust.
+    Loaded,
     /// The same, but for the snapshot's data half, which is taken on trust: what is left does not grow with
     /// the database. dqlite keeps no more than some thousands of entries that the snapshot covers.
     Log,
     /// What lies behind the newest snapshot, of which the data half is taken on trust.
     Tail,
+}
+
+/// The same of what dqlite would load: of a snapshot that it would not, because there is a newer one, the
+/// data half is taken on trust. dqlite keeps two, so that this reads about half as much.
+///
+/// # Errors
+/// See [`scan`].
+pub fn scan_loaded(dir: &Path) -> Result<Scan, ScanError> {
+    scan_with(dir, &mut Cache::default(), Depth::Loaded)
 }
 
 /// The same, remembering what was read in `cache`, which is for one directory and one depth.
@@ -163,6 +186,7 @@ pub(crate) fn scan_with(dir: &Path, cache: &mut Cache, depth: Depth) -> Result<S
         let mut listing = list(dir)?;
         match depth {
             Depth::Whole => {}
+            Depth::Loaded => cache.trust_older_snapshots(&listing),
             Depth::Log | Depth::Tail => cache.leave_what_precedes(&mut listing, depth),
         }
         Ok(listing)
@@ -210,21 +234,32 @@ fn is_doubtful(segment: &Segment) -> bool {
 pub(crate) struct Cache(HashMap<(String, Version), Large>);
 
 impl Cache {
+    /// Takes a snapshot's data half for read: it is not looked into.
+    fn trust(&mut self, listing: &Listing, snapshot: SnapshotName) {
+        let data = snapshot.to_string();
+        if let Some(Some(version)) = listing.get(&data) {
+            let unread = Data {
+                compressed: true,
+                size: 0,
+                databases: Vec::new(),
+            };
+            self.0.insert((data, *version), Large::Data(Ok(unread)));
+        }
+    }
+
+    /// Takes the data halves of all snapshots but the newest for read.
+    fn trust_older_snapshots(&mut self, listing: &Listing) {
+        let all = snapshots(listing);
+        let newest = all.iter().max().copied();
+        for older in all.into_iter().filter(|name| Some(*name) != newest) {
+            self.trust(listing, older);
+        }
+    }
+
     /// Leaves out of the listing what is not read at that depth, and takes the newest snapshot's data half
-    /// for read: it is not looked into.
+    /// for read.
     fn leave_what_precedes(&mut self, listing: &mut Listing, depth: Depth) {
-        let has_data = |name: &SnapshotName| {
-            let data = listing.get(&name.to_string()).copied().flatten();
-            data.is_some_and(|version| version.size > 0)
-        };
-        let newest = listing
-            .iter()
-            .filter(|(_, version)| version.is_some())
-            .filter_map(|(file, _)| match Name::of(file) {
-                Name::Meta(name) if has_data(&name) => Some(name),
-                _ => None,
-            })
-            .max();
+        let newest = snapshots(listing).into_iter().max();
         let Some(newest) = newest else { return };
         // The entries in open segments follow the newest closed one, also where that ends before the
         // snapshot does.
@@ -247,15 +282,7 @@ impl Cache {
             }
             Name::Yaml | Name::Join | Name::Metadata(_) | Name::Open { .. } | Name::Other => true,
         });
-        let data = newest.to_string();
-        if let Some(Some(version)) = listing.get(&data) {
-            let unread = Data {
-                compressed: true,
-                size: 0,
-                databases: Vec::new(),
-            };
-            self.0.insert((data, *version), Large::Data(Ok(unread)));
-        }
+        self.trust(listing, newest);
     }
 
     /// Forgets the files that are not there any more, and versions that they no longer have.
@@ -263,6 +290,20 @@ impl Cache {
         self.0
             .retain(|(file, version), _| listing.get(file) == Some(&Some(*version)));
     }
+}
+
+/// The snapshots of which both halves are there and the data is not empty.
+fn snapshots(listing: &Listing) -> Vec<SnapshotName> {
+    let has_data = |name: &SnapshotName| {
+        let data = listing.get(&name.to_string()).copied().flatten();
+        data.is_some_and(|version| version.size > 0)
+    };
+    let all = listing.iter().filter(|(_, version)| version.is_some());
+    all.filter_map(|(file, _)| match Name::of(file) {
+        Name::Meta(name) if has_data(&name) => Some(name),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Reads what a listing names; `None` when a file that was not opened is not there any more.

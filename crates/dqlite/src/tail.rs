@@ -68,7 +68,11 @@ fn of(scan: &Scan, report: &Report) -> Found {
         Verdict::Repairable | Verdict::Lossy(_) | Verdict::NotDqlite => {
             if let Some(problem) = report.problems.iter().find(|p| !p.lossless) {
                 let file = problem.file.as_deref().unwrap_or("the log");
-                return Found::Damaged(format!("{file}: {}", problem.detail));
+                let lost = match report.verdict {
+                    Verdict::Lossy(lost) => format!("at least {lost} lost: "),
+                    Verdict::Sound | Verdict::Repairable | Verdict::NotDqlite => String::new(),
+                };
+                return Found::Damaged(format!("{lost}{file}: {}", problem.detail));
             }
         }
     }

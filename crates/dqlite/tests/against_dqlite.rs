@@ -15,7 +15,7 @@ use real::{
     Fixture, Random, Started, State, damage, generation, number, program, rounds, scenario, start,
 };
 use two_node_ha_dqlite::repair::PlanError;
-use two_node_ha_dqlite::{ProblemKind, Verdict, assess, scan};
+use two_node_ha_dqlite::{EntryType, ProblemKind, Verdict, assess, encode_batch, scan};
 
 /// Fixtures that are damaged.
 const NAMES: [&str; 6] = [
@@ -262,4 +262,71 @@ fn the_directory_of_a_node_that_writes_is_sound_at_every_look_and_never_goes_bac
         "{looks} looks at {} snapshots; the node: {ended}",
         snapshots.len()
     );
+}
+
+/// Of the sectors of a last write that reach this many bytes of it or fewer, each is left out once.
+const FEW: u64 = 40;
+
+#[test]
+#[ignore = "needs real dqlite: run by tests/against-dqlite"]
+fn a_last_write_of_which_a_few_bytes_did_not_reach_the_disk_is_dropped_by_dqlite_and_is_no_loss() {
+    let generation = generation();
+    let fixture = Fixture::unpack(&generation, "killed");
+    let state = fixture.dir("state");
+    let file = state.open();
+    let content = state.read(&file);
+    let starts = state.batches(&file);
+    let (last, end) = (starts[starts.len() - 2], starts[starts.len() - 1]);
+    let [last, end] = [last, end].map(|at| usize::try_from(at).unwrap());
+    let without = {
+        let (_beside, state) = state.copy();
+        state.patch(&file, last as u64, &vec![0; end - last]);
+        start(&state).unwrap()
+    };
+    let all = start(&state).unwrap();
+    assert!(without.rows.len() < all.rows.len() && without.rows.is_subset(&all.rows));
+    // Barriers before it move it within its sectors.
+    let barrier = encode_batch(&[(1, EntryType::Barrier, &[0; 8])]);
+    let torn: Vec<_> = (0..64_usize)
+        .flat_map(|barriers| {
+            let [at, end] = [last, end].map(|at| at + barriers * barrier.len());
+            let first = (at / 512 + 1) * 512;
+            let lead = (first - at <= FEW as usize).then_some((barriers, at, first));
+            let tail = end / 512 * 512;
+            let tail = (end - tail <= FEW as usize && tail < end).then_some((barriers, tail, end));
+            lead.into_iter().chain(tail)
+        })
+        .collect();
+    assert!(torn.len() >= 6, "{torn:?}");
+    let outcomes = rounds(0, torn.len() as u64, |round| {
+        let (barriers, from, to) = torn[usize::try_from(round).unwrap()];
+        let (_beside, state) = state.copy();
+        let mut moved = content[..last].to_vec();
+        moved.extend(barrier.repeat(barriers));
+        moved.extend(&content[last..end]);
+        if moved[from..to].iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        moved[from..to].fill(0);
+        moved.resize(content.len(), 0);
+        state.write(&file, &moved);
+        let verdict = assess(&scan(&state.0).unwrap()).verdict;
+        let started = start(&state);
+        let rows = started.as_ref().map(|started| &started.rows);
+        let as_said = verdict == Verdict::Sound && rows == Some(&without.rows);
+        Some((
+            as_said,
+            format!("{from}..{to} after {barriers} barriers: {verdict:?}, {started:?}"),
+        ))
+    });
+    println!(
+        "dqlite {generation}, last writes of which a few bytes are missing: {}",
+        outcomes.len()
+    );
+    let wrong: Vec<_> = outcomes
+        .iter()
+        .filter(|(as_said, _)| !as_said)
+        .map(|o| &o.1)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

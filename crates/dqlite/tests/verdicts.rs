@@ -10,8 +10,13 @@ use ProblemKind::{
     Behind, Configuration, CutOff, Damaged, Gap, Identity, Metadata, Misnamed, Order, Snapshot,
 };
 use real::{Fixture, GENERATIONS, State};
+use std::io::Cursor;
 use two_node_ha_dqlite::repair::PlanError;
-use two_node_ha_dqlite::{ProblemKind, Report, ScanError, Verdict, assess, scan};
+
+use two_node_ha_dqlite::{
+    End, EntryType, Nature, ProblemKind, Report, ScanError, Verdict, assess, encode_batch,
+    read_segment, scan,
+};
 
 /// A verdict, without its numbers.
 #[derive(Debug, PartialEq, Eq)]
@@ -447,5 +452,71 @@ fn reading_changes_nothing() {
         let before = state.files();
         let _ = assess(&state.scan());
         assert!(state.files() == before);
+    }
+}
+
+/// An open segment with one whole batch of `first` words, and one of `last` behind it.
+fn two_batches(first: &[u64], last: &[u64]) -> (Vec<u8>, usize) {
+    let bytes = |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let mut content = 1_u64.to_le_bytes().to_vec();
+    content.extend(encode_batch(&[(1, EntryType::Command, &bytes(first))]));
+    let at = content.len();
+    content.extend(encode_batch(&[(1, EntryType::Command, &bytes(last))]));
+    (content, at)
+}
+
+#[test]
+fn a_last_write_that_lacks_one_sector_is_torn_wherever_it_begins_and_ends() {
+    // What stands in the last words: anything, or zeros but for one bit, which is then the one that a
+    // flip would have changed.
+    for tail in [0x0706_0504_0302_0101, 1, 1 << 63] {
+        for shift in 0..64 {
+            for words in [1, 2, 70, 133] {
+                let mut last = vec![0x5a5a_0101_u64; words];
+                last[words - 1] = tail;
+                let (whole, at) = two_batches(&vec![3; shift + 1], &last);
+                let end = whole.len();
+                for sector in at / 512..end.div_ceil(512) {
+                    let lacks = (sector * 512).max(at)..((sector + 1) * 512).min(end);
+                    let mut content = whole.clone();
+                    content[lacks.clone()].fill(0);
+                    content.resize(end + 8192, 0);
+                    let size = content.len() as u64;
+                    let read = read_segment(Cursor::new(&content), size).unwrap();
+                    assert_eq!(read.entries, 1);
+                    match &read.end {
+                        // None of it: as if it had never been begun.
+                        End::Zeros => {}
+                        End::Bad(damage) => assert_eq!(
+                            damage.nature,
+                            Nature::Torn,
+                            "{lacks:?} of {at}..{end}, {tail:#x}: {damage:?}"
+                        ),
+                        other => panic!("{lacks:?} of {at}..{end}: {other:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bit_that_flips_outside_of_the_zeros_of_the_last_write_is_no_torn_one() {
+    // The last words, alone in their sector, are zeros by nature.
+    let mut last = vec![0x5a5a_0101_u64; 70];
+    last[67..].fill(0);
+    for shift in 0..64 {
+        let (whole, at) = two_batches(&vec![3; shift + 1], &last);
+        for byte in [at + 5, at + 40, at + 200] {
+            let mut content = whole.clone();
+            content[byte] ^= 1;
+            content.resize(whole.len() + 8192, 0);
+            let size = content.len() as u64;
+            let read = read_segment(Cursor::new(&content), size).unwrap();
+            let End::Bad(damage) = &read.end else {
+                panic!("{:?}", read.end);
+            };
+            assert_eq!(damage.nature, Nature::FlippedBit, "{damage:?}");
+        }
     }
 }

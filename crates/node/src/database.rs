@@ -7,10 +7,7 @@ use two_node_ha_planner::Database;
 /// Where below its state directory raft's files are.
 #[must_use]
 pub fn raft_directory(database: Database, state: &Path) -> PathBuf {
-    match database {
-        Database::K8sDqlite => state.to_path_buf(),
-        Database::K8sd => state.join("database"),
-    }
+    database.raft_directory(state)
 }
 
 /// The files that say which node this is, relative to the state directory: they differ
@@ -28,6 +25,9 @@ pub fn identity_files(database: Database) -> &'static [&'static str] {
         ],
     }
 }
+
+/// Where below k8sd's state directory the certificates of the cluster's members are, a file each.
+pub const TRUST_STORE: &str = "truststore";
 
 /// The cluster's own certificate, which a spare of any database takes from the voter.
 pub const CLUSTER_FILES: [&str; 2] = ["cluster.crt", "cluster.key"];

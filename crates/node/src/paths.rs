@@ -172,6 +172,12 @@ impl Paths {
         self.run().join("drbd.disconnected")
     }
 
+    /// What a look through a database on the volume has found and could not mend.
+    #[must_use]
+    pub fn found_damaged(&self, database: Database) -> PathBuf {
+        self.run().join(format!("{database}.damaged"))
+    }
+
     /// The agent's socket for root on this node.
     #[must_use]
     pub fn agent_socket(&self) -> PathBuf {

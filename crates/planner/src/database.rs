@@ -1,5 +1,7 @@
 //! The two dqlite databases of a Canonical Kubernetes node.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 /// One of the two databases whose voter follows the volume.
@@ -24,6 +26,15 @@ impl Database {
         match self {
             Self::K8sDqlite => "k8s-dqlite",
             Self::K8sd => "k8sd",
+        }
+    }
+
+    /// Where raft's own files are, below the database's state directory.
+    #[must_use]
+    pub fn raft_directory(self, state: &Path) -> PathBuf {
+        match self {
+            Self::K8sDqlite => state.to_path_buf(),
+            Self::K8sd => state.join("database"),
         }
     }
 }

@@ -40,6 +40,9 @@ pub fn render(c: &Config) -> String {
         family(c.nodes[0].address),
         corosync.token.as_millis()
     );
+    // By default 1.2 times the token, which makes sure that of many nodes all agree. corosync.conf(5): of
+    // two, it may be shorter than the token.
+    out += &format!("    consensus: {}\n", corosync.consensus.as_millis());
     let links = c.nodes[0].corosync_addresses.len();
     for (link, port) in (0..links).zip(corosync.port..) {
         let number = match corosync.transport {

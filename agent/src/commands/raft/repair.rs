@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use two_node_ha_command::Interrupt;
 use two_node_ha_dqlite::repair::{Kinship, Plan, PlanError, Planned};
 use two_node_ha_dqlite::{Loss, Problem, ScanError, Step, Verdict};
 
@@ -136,7 +137,7 @@ fn go(args: &Args) -> Result<ExitCode, Error> {
         eprintln!("nothing was done: add --yes to have it done");
         return Ok(exit::FAILURE.into());
     }
-    let repaired = raft_repair::repair(&dir, &plan, &mut progress())?;
+    let repaired = raft_repair::repair(&dir, &plan, &Interrupt::default(), &mut progress())?;
     tell(Some(&repaired));
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use two_node_ha_command::Interrupt;
-use two_node_ha_config::{Config, Host, parse};
+use two_node_ha_config::{Config, Host, Recovery, parse};
 use two_node_ha_disk::power;
 use two_node_ha_dqlite::{BOOTSTRAP_ID, NodeInfo, Role, write_cluster, write_info};
 use two_node_ha_node::Paths;
@@ -91,6 +91,8 @@ pub struct Bench {
     pub acknowledged: RefCell<BTreeMap<Database, u64>>,
     /// How often k8s-dqlite was asked to stop while it was the voter.
     pub handovers: Cell<u64>,
+    /// Whether Pacemaker takes its time between the mount and the start of the failover unit.
+    pub slow: Cell<bool>,
     /// Whether each recovery is cut off by a release.
     pub released_in_recovery: Cell<bool>,
     /// Whether the gates let everybody through: what they are for must then be noticed.
@@ -141,17 +143,22 @@ impl Drop for Cleared {
 }
 
 impl Bench {
-    /// Two running members of a cluster on their first day, haone the voter.
-    pub fn first_day() -> Cleared {
+    /// Two running members of a cluster on their first day, haone the voter, who take over this way.
+    pub fn first_day(recovery: Recovery) -> Cleared {
         // In memory where that is to be had: thousands of lives are lived here.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let dir = dir.unwrap();
-        let node = |index: usize| Node::new(&dir.path().join(NAMES[index]), NAMES[index]);
+        let node = |index: usize| {
+            let mut node = Node::new(&dir.path().join(NAMES[index]), NAMES[index]);
+            Arc::make_mut(&mut node.config).k8s.recovery = recovery;
+            node
+        };
         let bench = Rc::new(Self {
             nodes: [node(0), node(1)],
             volume_on: Cell::new(None),
             acknowledged: RefCell::default(),
             handovers: Cell::new(0),
+            slow: Cell::new(false),
             released_in_recovery: Cell::new(false),
             gates_open: Cell::new(false),
             pins_fail: Cell::new(false),
@@ -226,6 +233,7 @@ impl Bench {
         let doors = Doors {
             questions: door(),
             jobs: Box::new(Inline(Rc::clone(&node.jobs))),
+            ports: door(),
             interrupt,
             clock,
         };

@@ -13,7 +13,7 @@ use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_disk::power;
 use two_node_ha_node::database::raft_directory;
 use two_node_ha_planner::Database;
-use two_node_ha_planner::machine::Event as Happened;
+use two_node_ha_planner::machine::{Event as Happened, PeerPorts};
 use two_node_ha_planner::observation::{PeerNode, Promotion};
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
@@ -22,6 +22,7 @@ use super::{pause, refuse, snap};
 use crate::act::FAILOVER_UNIT;
 use crate::daemon::Event;
 use crate::daemon::asking::{Questions, has_not_heard, heard};
+use crate::daemon::ports::Ports;
 use crate::datastore::Datastore;
 use crate::peer::client::{Error as PeerError, Peer, read_answer, receive_all};
 use crate::peer::server;
@@ -340,6 +341,11 @@ impl Peer for Door {
         })?;
         Ok(answer.unwrap())
     }
+}
+
+/// No network between the nodes of the bench.
+impl Ports for Door {
+    fn set(&self, _: PeerPorts) {}
 }
 
 impl Questions for Door {

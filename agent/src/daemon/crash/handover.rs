@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use two_node_ha_config::Recovery;
 use two_node_ha_disk::effects::Change;
 use two_node_ha_disk::power;
 use two_node_ha_node::database::raft_directory;
@@ -13,7 +14,7 @@ use two_node_ha_protocol::control::Status;
 use super::bench::{Bench, Cleared, members};
 use super::refuse::{self, Fault, Place};
 use super::{
-    ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, cut_everywhere,
+    ALL, BOTH_ON_FIRST, BOTH_ON_SECOND, Goal, SECOND_ALONE, Then, after, after_by, cut_everywhere,
     invariants, raft,
 };
 
@@ -200,7 +201,7 @@ fn a_spare_whose_own_files_are_damaged_takes_over_from_the_volume() {
 
 #[test]
 fn a_recovery_that_gives_way_to_a_release_is_undone_and_is_no_failure_of_the_node() {
-    let bench = after(&[BOTH_ON_FIRST]);
+    let bench = after_by(Recovery::K8sd, &[BOTH_ON_FIRST]);
     bench.released_in_recovery.set(true);
     bench.power_off(0);
     bench.mount(1);
@@ -237,7 +238,7 @@ fn a_log_that_the_volume_has_taken_is_known_for_that_when_nothing_is_left_to_com
 
 #[test]
 fn half_of_a_recovery_that_could_not_be_undone_is_not_kept_as_this_nodes_identity() {
-    let bench = after(&[BOTH_ON_FIRST]);
+    let bench = after_by(Recovery::K8sd, &[BOTH_ON_FIRST]);
     bench.released_in_recovery.set(true);
     bench.power_off(0);
     bench.mount(1);

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use two_node_ha_config::Recovery;
 use two_node_ha_disk::effects::Change;
 use two_node_ha_disk::link::{Found, look};
 use two_node_ha_node::database::raft_directory;
@@ -176,8 +177,14 @@ pub fn at_rest(bench: &Bench, holder: usize) {
             takeover_copy::directory(&node.paths, &node.config, epoch.epoch).join(database.name());
         if epoch.epoch > 1 {
             let bundle = node.paths.volume_bundle(&node.config, epoch.epoch);
-            let bundle = File::open(bundle.join(format!("{database}.tar.gz"))).unwrap();
-            io::copy(&mut GzDecoder::new(bundle), &mut io::sink()).unwrap();
+            let bundle = bundle.join(format!("{database}.tar.gz"));
+            match node.config.k8s.recovery {
+                Recovery::Native => assert!(!bundle.exists(), "{}", bundle.display()),
+                Recovery::K8sd => {
+                    let bundle = File::open(bundle).unwrap();
+                    io::copy(&mut GzDecoder::new(bundle), &mut io::sink()).unwrap();
+                }
+            }
             let copy = raft_of(&copy);
             let next = copy.entries.len();
             assert_eq!(copy.entries[..], log.entries[..next]);

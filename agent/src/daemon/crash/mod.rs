@@ -33,11 +33,12 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use bench::{Bench, Cleared};
+use two_node_ha_config::Recovery;
 use two_node_ha_disk::effects::Change;
 use two_node_ha_disk::power::{self, Loss};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::Step;
 use two_node_ha_planner::machine::Event as Happened;
+use two_node_ha_planner::{State, Step};
 use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
@@ -115,6 +116,12 @@ impl Bench {
             }
             Some(_) => {}
             None => self.mount(goal.holder),
+        }
+        let nobody = self.nodes[goal.holder].held.borrow().is_none();
+        if self.slow.get() && nobody {
+            for _ in 0..2 {
+                self.turn_all(true)?;
+            }
         }
         for round in 0..rounds {
             if self.nodes[goal.holder].held.borrow().is_none() {
@@ -403,7 +410,12 @@ fn plug_in(bench: &Rc<Bench>, loss: Loss, flags: BTreeSet<PathBuf>) {
 
 /// Plays the acts without a cut.
 fn after(acts: &[Goal]) -> Cleared {
-    let bench = Bench::first_day();
+    after_by(Recovery::Native, acts)
+}
+
+/// The same with takeovers of this way.
+fn after_by(recovery: Recovery, acts: &[Goal]) -> Cleared {
+    let bench = Bench::first_day(recovery);
     plug_in(&bench, Loss::Nothing, BTreeSet::new());
     for act in acts {
         bench.reach(*act).unwrap();
@@ -427,6 +439,44 @@ fn a_takeover_after_the_peers_power_loss_survives_a_cut_anywhere() {
 #[test]
 fn the_return_as_the_spare_survives_a_cut_anywhere() {
     let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE]);
+    cut_everywhere(&bench, BOTH_ON_SECOND, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_takeover_that_is_over_before_pacemaker_asks_for_it_survives_a_cut_anywhere() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    bench.slow.set(true);
+    cut_everywhere(&bench, SECOND_ALONE, Then::Boot, &ALL);
+}
+
+#[test]
+fn a_volume_that_was_taken_over_and_is_given_back_before_pacemaker_asks_is_taken_over_again() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    bench.power_off(0);
+    bench.mount(1);
+    for _ in 0..3 {
+        bench.turn_all(true).unwrap();
+    }
+    let status = bench.statuses()[1].clone().unwrap();
+    assert_eq!(status.owner.as_deref(), Some("hatwo"), "{status:#?}");
+    assert_eq!((status.state, status.epoch), (State::PrimaryPrep, 2));
+    assert!(bench.nodes[1].running.borrow().is_empty());
+    bench.unmount(1);
+    bench.reach(BOTH_ON_FIRST).unwrap();
+    invariants::at_rest(&bench, 0);
+    bench.reach(BOTH_ON_SECOND).unwrap();
+    invariants::at_rest(&bench, 1);
+}
+
+#[test]
+fn a_takeover_by_k8sds_own_recovery_survives_a_cut_anywhere() {
+    let bench = after_by(Recovery::K8sd, &[BOTH_ON_FIRST]);
+    cut_everywhere(&bench, SECOND_ALONE, Then::Boot, &ALL);
+}
+
+#[test]
+fn the_return_of_a_spare_from_a_tarball_survives_a_cut_anywhere() {
+    let bench = after_by(Recovery::K8sd, &[BOTH_ON_FIRST, SECOND_ALONE]);
     cut_everywhere(&bench, BOTH_ON_SECOND, Then::Boot, &ALL);
 }
 

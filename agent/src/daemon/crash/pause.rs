@@ -238,6 +238,13 @@ fn a_pause_anywhere_in_a_takeover_harms_nobody() {
 }
 
 #[test]
+fn a_pause_anywhere_in_a_takeover_before_pacemaker_asks_harms_nobody() {
+    let bench = after(&[BOTH_ON_FIRST]);
+    bench.slow.set(true);
+    pause_everywhere(&bench, SECOND_ALONE, World::TakesAway);
+}
+
+#[test]
 fn a_pause_anywhere_in_a_return_as_the_spare_harms_nobody() {
     let bench = after(&[BOTH_ON_FIRST, SECOND_ALONE]);
     pause_everywhere(&bench, BOTH_ON_SECOND, World::TakesAway);

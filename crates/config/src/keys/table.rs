@@ -219,6 +219,12 @@ pub const KEYS: &[Key] = &[
         "How long a node may stay silent until it counts as lost.",
     )
     .default("\"3s\""),
+    key(
+        "corosync.consensus",
+        Duration,
+        "How long the node that is left then waits for the other's consent to the new membership: not longer than token.",
+    )
+    .derived("a fifth of token, from 200ms to 2s", "\"600ms\""),
     // [pacemaker]
     key("pacemaker.drbd_resource", Text, "Name of the DRBD resource in Pacemaker.")
         .default("\"drbd_res\"")
@@ -405,6 +411,12 @@ pub const KEYS: &[Key] = &[
     )
     .default("\"1min 30s\""),
     key(
+        "k8s.recovery",
+        Choice(&["native", "k8sd"]),
+        "How a node becomes the only voter of the databases: \"native\", in raft's own files, or by \"k8sd\" cluster-recover.",
+    )
+    .default("\"native\""),
+    key(
         "k8s.recover_timeout",
         Duration,
         "How long `k8sd cluster-recover` may take.",
@@ -478,6 +490,12 @@ pub const KEYS: &[Key] = &[
     )
     .default("3")
     .script("clean_recovery_data"),
+    key(
+        "agent.repair",
+        Choice(&["automatic", "never"]),
+        "Whether a takeover mends a database on the volume that is damaged, where nothing is lost by it. The original is kept.",
+    )
+    .default("\"automatic\""),
     // [hooks]
     key(
         "hooks.fence_peer_deadline",

@@ -38,6 +38,19 @@ pub(crate) fn check(r: &mut Reader<'_>, c: &Config) {
         r.error_at(at, 0, fault);
     }
 
+    if c.corosync.consensus > c.corosync.token
+        && r.usable(&["corosync.consensus", "corosync.token"])
+    {
+        let at = either(r, "corosync.consensus", "corosync.token");
+        let fault = Fault::from(format!(
+            "`consensus` ({}) is longer than `token` ({})",
+            format_duration(c.corosync.consensus),
+            format_duration(c.corosync.token)
+        ))
+        .help("of two nodes, only one is left to agree: a longer one only makes a failover longer");
+        r.error_at(at, 0, fault);
+    }
+
     below(
         r,
         ("hooks.fence_peer_deadline", c.hooks.fence_peer_deadline),

@@ -13,7 +13,6 @@ use thiserror::Error;
 use super::encode;
 use super::plan::Plan;
 use super::trial::{half, next_metadata};
-use crate::metadata::FORMAT;
 use crate::remedy::{Step, closed_name};
 use crate::scan::scan;
 use crate::scan_error::ScanError;
@@ -81,10 +80,8 @@ fn take(dir: &Path, owner: (u32, u32), plan: &Plan, step: &Step) -> Result<(), A
         }
         Step::Term { term } => {
             let metadata = next_metadata(&scan(dir)?, *term);
-            let words = [FORMAT, metadata.version, metadata.term, metadata.voted_for];
-            let content: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
             let name = ["metadata1", "metadata2"][half(metadata)];
-            replace(&dir.join(name), owner, &content)
+            replace(&dir.join(name), owner, &metadata.encode())
         }
         Step::Info { node } => {
             let content = format_info(node);

@@ -15,5 +15,5 @@ mod source;
 mod trial;
 
 pub use apply::{ApplyError, apply};
-pub use plan::{Plan, PlanError, Planned};
+pub use plan::{Part, Plan, PlanError, Planned};
 pub use source::{Kinship, Source};

@@ -41,6 +41,29 @@ pub struct Plan {
     pub lost: Option<Loss>,
     /// The other directories that were looked at.
     pub sources: Vec<Source>,
+    /// What of the directory was looked at.
+    pub part: Part,
+}
+
+/// What of a directory is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// raft's own files. Those that say which node this is are about to be replaced, and whatever they are
+    /// now does not matter.
+    WithoutIdentity,
+}
+
+impl Part {
+    /// That part of what was read.
+    #[must_use]
+    pub fn of(self, scan: Scan) -> Scan {
+        match self {
+            Self::Whole => scan,
+            Self::WithoutIdentity => scan.without_identity(),
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -79,13 +102,22 @@ impl Plan {
     /// # Errors
     /// See [`PlanError`].
     pub fn of(dir: &Path, sources: &[&Path]) -> Result<Self, PlanError> {
-        let scanned = scan(dir)?;
+        Self::of_part(Part::Whole, dir, sources)
+    }
+
+    /// The same for a part of it.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn of_part(part: Part, dir: &Path, sources: &[&Path]) -> Result<Self, PlanError> {
+        let scanned = part.of(scan(dir)?);
         let before = assess(&scanned);
         let sources = sources
             .iter()
             .map(|source| Source::read(source, dir, (&scanned, &before)))
             .collect::<Result<Vec<_>, _>>()?;
-        Self::of_scan(dir, scanned, sources)
+        let plan = Self::of_scan(dir, scanned, sources)?;
+        Ok(Self { part, ..plan })
     }
 
     /// The same for what was read already.
@@ -103,6 +135,7 @@ impl Plan {
             problems: Vec::new(),
             lost: None,
             sources,
+            part: Part::Whole,
         };
         let mut trial = Trial::new(dir, scanned);
         let mut given_up = None::<u64>;

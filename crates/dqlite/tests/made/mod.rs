@@ -177,10 +177,9 @@ impl Made {
             }
             let end = content.len();
             content.resize(end + usize::from(*zeros), 0);
-            // A header whose data was not written: one entry of 800 bytes. Of less than a header nothing
-            // tells that it was a write.
+            // One entry of 800 bytes, of which the first sector was written, up to its end.
             let sector = 512 - end % 512;
-            if self.torn && number + 1 == used && *zeros > 0 && sector >= 64 {
+            if self.torn && number + 1 == used && *zeros > 0 {
                 let whole = encode_batch(&[(9, EntryType::Command, &[7; 800])]);
                 content.resize(end + 4096, 0);
                 content[end..end + sector].copy_from_slice(&whole[..sector]);

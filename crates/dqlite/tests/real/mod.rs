@@ -14,7 +14,7 @@ use two_node_ha_dqlite::repair::{Plan, PlanError, apply};
 use two_node_ha_dqlite::{Report, Scan, assess, crc32, scan};
 
 pub use program::{
-    Started, generation, goes_on, number, program, recover, scenario, snapshots, start,
+    Started, generation, goes_on, joins, number, program, recover, scenario, snapshots, start,
 };
 pub use random::{Random, damage, rounds};
 

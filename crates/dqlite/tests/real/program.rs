@@ -82,6 +82,24 @@ pub fn goes_on(state: &State) -> usize {
     acked.parse().unwrap()
 }
 
+/// Starts real dqlite on the voter's directory and the spare's below `dir`, which ends with the spare as
+/// the voter; what was printed.
+pub fn joins(dir: &Path) -> Vec<String> {
+    let output = run(120, &["joins"], dir);
+    let lines: Vec<_> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    if lines.last().map(String::as_str) != Some("end") {
+        let said = String::from_utf8_lossy(&output.stderr);
+        panic!(
+            "the spare did not become the voter, {}: {said}",
+            output.status
+        );
+    }
+    lines
+}
+
 /// What real dqlite made of a directory.
 #[derive(Debug, Clone)]
 pub struct Started {

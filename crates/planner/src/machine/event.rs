@@ -30,6 +30,8 @@ pub enum Event {
     /// Something about the replication link or the peer's disk did, or DRBD called a handler: a
     /// constraint may have come or gone, even where everything is as before by now.
     LinkChanged,
+    /// The peer's agent has asked something, whatever it was: it lives.
+    PeerHeard,
     /// The peer's agent says that something changed there.
     PeerWoke,
     /// The peer tells what its configuration is.
@@ -244,6 +246,16 @@ pub enum News {
     Any,
 }
 
+/// How this node's own new connections to the databases' ports on the peer end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum PeerPorts {
+    /// As the network has it.
+    #[default]
+    Open,
+    /// They are refused on this node, at once: there is nobody at the other end.
+    Refused,
+}
+
 /// What the failover unit is told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ToHolder {
@@ -318,6 +330,9 @@ pub enum Action {
     Heard(Ticket),
     /// How the datastore is read from now on.
     Watch(Watch),
+    /// The databases' ports on the peer are like this from now on. What an earlier agent has left is gone
+    /// before the machine begins. It need not succeed.
+    PeerPorts(PeerPorts),
     /// Show this to everybody who asks.
     Publish(Box<Standing>),
     /// Nothing may be promised to the peer any more as a voter, until the next [`Action::Publish`].

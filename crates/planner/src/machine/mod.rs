@@ -14,6 +14,7 @@ mod event;
 mod handlers;
 mod knowledge;
 mod orders;
+mod ports;
 mod reads;
 #[cfg(test)]
 mod tests;
@@ -28,14 +29,15 @@ use two_node_ha_config::Facts;
 
 use down::Down;
 pub use event::{
-    Action, Event, Failure, Kind, Moment, News, Outcome, Remark, Sight, Standing, Task, Ticket,
-    ToHolder, Wants, Watch,
+    Action, Event, Failure, Kind, Moment, News, Outcome, PeerPorts, Remark, Sight, Standing, Task,
+    Ticket, ToHolder, Wants, Watch,
 };
 use handlers::Called;
 pub use handlers::FRESH;
 use knowledge::{Compared, Knowledge};
 use orders::Order;
 pub use orders::may_stop_for;
+use ports::Ports;
 use reads::Reads;
 
 use crate::decision::{Decision, State};
@@ -141,6 +143,8 @@ pub struct Machine {
     confirmed: bool,
     reads: Reads,
     down: Down,
+    /// Whether connections to the databases' ports on the peer are refused.
+    ports: Ports,
     /// Why this node has had its peer fenced, if it has.
     fenced: Option<String>,
     /// What the peer has said of having this node fenced.
@@ -186,6 +190,7 @@ impl Machine {
             confirmed: false,
             reads: Reads::default(),
             down: Down::default(),
+            ports: Ports::default(),
             fenced: None,
             heard_of_fencing: None,
             own_disk: None,
@@ -211,16 +216,25 @@ impl Machine {
                 self.knowledge.forget_promotion();
                 self.patience = SHORTEST_RETRY;
             }
+            Event::PeerHeard => {
+                if !self.peer_is_heard() {
+                    // It asks again.
+                    return;
+                }
+            }
             Event::PeerWoke => {
+                self.peer_is_heard();
                 self.knowledge.forget();
                 self.patience = SHORTEST_RETRY;
             }
             Event::PeerConfiguration(theirs) => {
+                self.peer_is_heard();
                 self.knowledge.configuration = Compared::with(&self.facts, &theirs);
             }
             Event::PeerAnswered(answer) => self.peer_answered(answer, now),
             Event::PacemakerAnswered(answer) => {
                 self.knowledge.asking_pacemaker = false;
+                self.ports_by_pacemaker(&answer);
                 self.knowledge.node = asked(answer);
                 self.knowledge.a_peer_that_is_away_is_not_silent();
             }
@@ -235,6 +249,7 @@ impl Machine {
                 node,
                 epoch,
             } => {
+                self.peer_is_heard();
                 // Whatever becomes of it: until it is answered nothing is promised.
                 self.retract();
                 self.patience = SHORTEST_RETRY;
@@ -261,6 +276,7 @@ impl Machine {
             }
             Event::Asks(request) => {
                 self.patience = SHORTEST_RETRY;
+                self.ports_by_request(request);
                 match &self.turn {
                     // What the eyes are about to tell may be of before.
                     Turn::Looking => self.asks = Some(request),
@@ -399,6 +415,7 @@ impl Machine {
                 self.knowledge.configuration = Compared::with(&self.facts, &theirs);
                 self.hear_of_fencing(report.fenced.as_deref());
                 if report.node == self.peer {
+                    self.peer_is_heard();
                     Asked::Answer(*report)
                 } else {
                     Asked::Silent(format!("a node named {} answers in its place", report.node))

@@ -66,6 +66,7 @@ impl Machine {
             self.tell(ToHolder::Unhealthy(decision.reasons.join("; ")));
         }
         if is_voter {
+            self.ask_for_the_ports(&o.drbd);
             self.tell(ToHolder::Working);
             if !was_voter {
                 self.out.push_back(Action::WakePeer);
@@ -193,8 +194,12 @@ impl Machine {
         match outcome {
             Outcome::Done => {}
             Outcome::VoterConfirmed => self.confirmed = true,
-            Outcome::PeerStopped => self.knowledge.peer_has_stopped(),
+            Outcome::PeerStopped => {
+                self.peer_is_heard();
+                self.knowledge.peer_has_stopped();
+            }
             Outcome::PeerFenced => {
+                self.peer_is_off();
                 self.fenced = Some(reasons.join("; "));
                 self.knowledge.forget();
                 self.knowledge.silent_since = None;
@@ -288,7 +293,9 @@ impl Machine {
             split_brain_reported,
         } = sight;
         let another_hold = std::mem::replace(&mut self.hold, hold) != hold;
-        if std::mem::replace(&mut self.request, request) != request {
+        let another_request = std::mem::replace(&mut self.request, request) != request;
+        self.ports_by_look(&drbd, another_request);
+        if another_request {
             // What the peer was while this node was its spare says nothing about a peer that may just
             // have died.
             self.knowledge.forget();

@@ -6,6 +6,8 @@
 //! node's log goes on where the volume's ends. Such a log is the newer one, and becomes the base. One
 //! that has parted from the volume's is nobody's to choose.
 
+use two_node_ha_config::Config;
+
 use super::{Decision, State, Step};
 use crate::Database;
 use crate::observation::{Asked, Directories, End, Log, Observation, Standing};
@@ -24,24 +26,17 @@ pub(super) enum Evidence {
 }
 
 /// Weighs the logs of both databases.
-pub(super) fn weigh(o: &Observation, epoch: &Epoch) -> Evidence {
+pub(super) fn weigh(o: &Observation, config: &Config, epoch: &Epoch) -> Evidence {
+    for (database, d) in &o.databases {
+        if let Log::Unreadable(why) = &d.volume_log {
+            return not(damaged(o, config, *database, why));
+        }
+    }
     let mut continued = Vec::new();
     for (database, d) in &o.databases {
-        let end = match &d.volume_log {
-            // What is missing is said where the databases are looked at.
-            Log::None => continue,
-            Log::Unreadable(why) => {
-                return not(Decision::blocked(
-                    format!("the log of {database} on the volume is not whole: {why}"),
-                    format!(
-                        "nothing is recovered from half a log. `two-node-ha raft verify` on the \
-                         directory says what is lost, and `raft repair` mends a copy; {} may hold \
-                         what is missing",
-                        o.peer
-                    ),
-                ));
-            }
-            Log::Ends(end) => end,
+        // What is missing is said where the databases are looked at.
+        let Some(end) = d.volume_log.end() else {
+            continue;
         };
         if let Some(blocked) = shortened(*database, end, epoch) {
             return not(blocked);
@@ -60,6 +55,24 @@ pub(super) fn weigh(o: &Observation, epoch: &Epoch) -> Evidence {
     } else {
         Evidence::Continued(continued.join("; "))
     }
+}
+
+/// The database on the volume is damaged, and was not mended without loss.
+fn damaged(o: &Observation, config: &Config, database: Database, why: &str) -> Decision {
+    let state = config.volume.mount_point.join(database.name());
+    let dir = database.raft_directory(&state);
+    let dir = dir.display();
+    Decision::blocked(
+        format!("{database} on the volume is damaged: {why}"),
+        format!(
+            "nothing is recovered from half a database. `two-node-ha raft verify {dir}` says what is lost; \
+             `two-node-ha raft repair --dry-run {dir}` what would mend it and at what price, with `--source \
+             OTHER` for each copy that may have what is missing ({}'s, .two-node-ha/before-epoch-N on the \
+             volume, a backup). With --yes in place of --dry-run it is done, with --allow-loss where \
+             something has to be given up, and then this node goes on by itself",
+            o.peer
+        ),
+    )
 }
 
 /// The volume's log ends before a place that it had reached.

@@ -4,6 +4,7 @@
 //! fresh observation, so a step it names later in the list is an announcement and not a promise.
 //! That is what makes a crash at any point harmless: nothing is remembered but what can be seen.
 
+mod ahead;
 pub mod configuration;
 mod drain;
 mod evidence;
@@ -108,8 +109,7 @@ fn has_seen_another_volume(o: &Observation) -> bool {
     o.services == Services::Others
         && on_volume(o)
         && match o.request {
-            Request::None => true,
-            Request::Hold => !mine,
+            Request::Hold | Request::None => !mine,
             Request::Release => false,
         }
 }

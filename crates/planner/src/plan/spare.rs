@@ -3,27 +3,19 @@
 use two_node_ha_config::Config;
 
 use super::{
-    Decision, State, Step, Target, configuration, evidence, stale_constraint, stop_if_needed,
-    suspended_io,
+    Decision, State, Step, Target, ahead, configuration, evidence, stale_constraint,
+    stop_if_needed, suspended_io,
 };
 use crate::Database;
 use crate::observation::{
-    Asked, Contents, End, LinkTarget, Mount, MountPoint, Observation, Promotion, Services,
+    Asked, Contents, End, LinkTarget, Mount, MountPoint, Observation, Promotion, Role, Services,
 };
 use crate::report::Report;
 
 pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
     match &o.mount {
         Mount::None => {}
-        Mount::ReadWrite | Mount::ReadOnly => {
-            return Decision::wait(
-                State::PrimaryPrep,
-                format!(
-                    "the volume is mounted here; waiting for Pacemaker to start {}",
-                    config.pacemaker.failover_resource
-                ),
-            );
-        }
+        Mount::ReadWrite | Mount::ReadOnly => return ahead::mounted(o, config),
         Mount::Foreign(what) => {
             return Decision::blocked(
                 format!(
@@ -58,6 +50,9 @@ pub(super) fn plan(o: &Observation, config: &Config) -> Decision {
             steps,
             "this node was the voter; its state directories must not lead to the empty mount point",
         );
+    }
+    if o.drbd.role == Role::Primary {
+        return ahead::promoted(o);
     }
     match &o.peer_report {
         Asked::NotYet => Decision::act(

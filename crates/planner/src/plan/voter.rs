@@ -211,7 +211,7 @@ fn not_movable(o: &Observation, database: Database, d: &Directories) -> Option<D
 }
 
 /// The volume holds databases of a known epoch.
-fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
+pub(super) fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
     let mine = epoch.owner == o.node;
     let astray = evidence::astray(o, epoch);
     if evidence::runs_here(o, epoch) {
@@ -253,7 +253,7 @@ fn with_epoch(o: &Observation, config: &Config, epoch: &Epoch) -> Decision {
         Verdict::Safe(why) => why,
         Verdict::Not(decision) => return *decision,
     };
-    let continued = match evidence::weigh(o, epoch) {
+    let continued = match evidence::weigh(o, config, epoch) {
         Evidence::Complete => None,
         Evidence::Continued(why) => Some(why),
         Evidence::Not(decision) => return *decision,

@@ -14,7 +14,7 @@ use super::sight::Eye;
 use crate::State;
 use crate::machine::timeless::{NOW, RETRY};
 use crate::machine::{
-    Action, Event, Failure, Kind, Machine, Outcome, Task, Ticket, ToHolder, Wants,
+    Action, Event, Failure, Kind, Machine, Outcome, PeerPorts, Task, Ticket, ToHolder, Wants,
 };
 use crate::observation as seen;
 use crate::report::Report;
@@ -45,6 +45,7 @@ pub enum Input {
     LinkChanged,
     Asks(seen::Request),
     Called,
+    PeerHeard,
     PeerWoke,
     Report(u64),
     Silence,
@@ -76,6 +77,7 @@ pub enum Output {
     Answer(Ticket, bool),
     Interrupt,
     Heard,
+    Ports(PeerPorts),
 }
 
 /// A table of values by their fingerprint.
@@ -247,6 +249,7 @@ impl Agents {
                 wants: Wants::Demotion,
                 age: Duration::ZERO,
             }),
+            Input::PeerHeard => tell(Event::PeerHeard),
             Input::PeerWoke => tell(Event::PeerWoke),
             Input::Report(id) => {
                 let report = Report::clone(&self.reports.get(id));
@@ -328,6 +331,7 @@ impl Agents {
             Action::Retract => Output::Retract,
             Action::DatabasesStopped => Output::Stopped,
             Action::Answer(ticket, answer) => Output::Answer(ticket, answer.is_ok()),
+            Action::PeerPorts(ports) => Output::Ports(ports),
             Action::Watch(_) | Action::Say(_) => return None,
         })
     }
@@ -362,6 +366,7 @@ impl Agents {
                 }
             }
             Output::Heard => node.called = Called::No,
+            Output::Ports(ports) => node.ports = ports,
             Output::AskPeer => node.ask_peer = Question::Asked,
             Output::AskPacemaker => node.ask_pacemaker = true,
             Output::AskPromotion => node.ask_promotion = Some(false),

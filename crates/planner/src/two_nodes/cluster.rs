@@ -6,6 +6,7 @@ use super::model::*;
 use super::sight::Eye;
 use super::step::{Broken, Did, Next};
 use crate::State;
+use crate::machine::PeerPorts;
 
 impl Driver<'_> {
     /// Everything that may happen next.
@@ -43,6 +44,8 @@ impl Driver<'_> {
             let peer = &world.nodes[other(n)];
             if world.reaches() && peer.alive() && peer.report != 0 {
                 then.nodes[n].ask_peer = Question::Report(peer.report);
+                then.nodes[other(n)].answered = true;
+                self.tell(&mut then, other(n), Input::PeerHeard);
                 next.push(Next::of(Did::AskIsRead(n), then));
             } else {
                 then.nodes[n].ask_peer = Question::Silence;
@@ -186,6 +189,7 @@ impl Driver<'_> {
             Agent::Runs | Agent::Gone => {}
             Agent::Dead => {
                 then.nodes[n].agent = Agent::Runs;
+                then.nodes[n].ports = PeerPorts::Open;
                 self.tell(&mut then, n, Input::Start(n));
                 next.push(Next::of(Did::AgentStarts(n), then));
             }
@@ -229,6 +233,7 @@ fn hear(before: &World, world: &mut World) {
         let node = &mut world.nodes[n];
         if is.request() != was.request() {
             node.unheard |= ASKS;
+            node.answered = false;
         }
         if is.link_differs(&was) {
             node.unheard = node.unheard & ASKS | LINK;

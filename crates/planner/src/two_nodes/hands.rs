@@ -165,7 +165,7 @@ impl Driver<'_> {
                         false => !node.mounted(),
                     })?;
                 }
-                require(node.leads[DQLITE] || !node.spare_log.is_empty())
+                require(node.leads[DQLITE] || node.spare_made)
             }
         }
     }
@@ -301,7 +301,8 @@ impl Driver<'_> {
                     .filter(|_| world.reaches());
                 let gives = report.is_some_and(|r| r.voter && r.epoch == u64::from(epoch));
                 if gives && peer.mounted() {
-                    node.spare_log = peer.volume.bundle;
+                    node.spare_log = Log::default();
+                    node.spare_made = true;
                     node.spare_epoch = [epoch; 2];
                 } else {
                     failure = Some(Kind::Peer);
@@ -418,7 +419,6 @@ fn recover(world: &mut World, n: N, d: usize, logs: bool) -> Option<Kind> {
             }
         }
         volume.log.push(Entry::Recovered, n, volume.epoch);
-        volume.bundle = volume.log;
         volume.taken = volume.astray.or(volume.taken);
     }
     volume.done[d] = true;
@@ -428,6 +428,7 @@ fn recover(world: &mut World, n: N, d: usize, logs: bool) -> Option<Kind> {
     world.write(n, |v| *v = volume);
     if d == DQLITE {
         world.nodes[n].spare_log = Log::default();
+        world.nodes[n].spare_made = false;
     }
     None
 }

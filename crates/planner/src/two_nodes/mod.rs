@@ -25,6 +25,8 @@ use explore::{Explored, Search, fair};
 use model::*;
 use step::Did;
 
+use crate::machine::PeerPorts;
+
 /// All faults.
 const FAULTS: &[Did] = &[
     Did::PowerCut(0),
@@ -55,7 +57,6 @@ const FAULTS: &[Did] = &[
 fn settled(agents: &Agents, fencing: bool) -> World {
     let mut log = Log::default();
     log.push(Entry::Recovered, 0, 2);
-    let bundle = log;
     log.push(Entry::Write, 0, 2);
     let volume = Volume {
         log,
@@ -67,7 +68,6 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         astray: None,
         taken: None,
         fetched: None,
-        bundle,
     };
     let node = Node {
         on: true,
@@ -99,17 +99,20 @@ fn settled(agents: &Agents, fencing: bool) -> World {
         services: false,
         leads: [false; 2],
         spare_log: Log::default(),
+        spare_made: false,
         spare_epoch: [1; 2],
         highest: 2,
         volume_seen: (2, 0),
         full: false,
+        ports: PeerPorts::Open,
+        answered: false,
     };
     let voter = Node {
         wanted: true,
         ..node
     };
     let spare = Node {
-        spare_log: bundle,
+        spare_made: true,
         spare_epoch: [2; 2],
         volume_seen: (0, 0),
         ..node

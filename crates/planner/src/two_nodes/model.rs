@@ -3,6 +3,7 @@
 
 use super::handler::Handler;
 use crate::Database;
+use crate::machine::PeerPorts;
 
 pub use super::deed::Deed;
 
@@ -116,8 +117,6 @@ pub struct Volume {
     pub taken: Option<Taken>,
     /// The log that was fetched from the other node.
     pub fetched: Option<Log>,
-    /// What the spare of this epoch begins with.
-    pub bundle: Log,
 }
 
 /// The fencing constraint: whom it allows, and its mark.
@@ -255,12 +254,20 @@ pub struct Node {
     pub services: bool,
     /// Which databases lead onto the volume.
     pub leads: [bool; 2],
+    /// Empty until a role is handed to it.
     pub spare_log: Log,
+    /// Whether a database may be started in its own directory: a spare that was made waits there.
+    pub spare_made: bool,
     pub spare_epoch: [u8; 2],
     pub highest: u8,
     pub volume_seen: (u8, N),
     /// This node's own disk takes no change.
     pub full: bool,
+    /// The databases' ports on the peer. They stay as they are when the agent is killed.
+    pub ports: PeerPorts,
+    /// The peer has asked this agent something since the link was lost, since Pacemaker has asked what it
+    /// asks, and since either was off.
+    pub answered: bool,
 }
 
 impl Node {
@@ -407,6 +414,7 @@ impl World {
         node.ask_pacemaker = false;
         node.ask_promotion = None;
         node.connected = false;
+        node.answered = false;
         // Whoever waits for its answer hears that the connection has ended.
         let peer = &mut self.nodes[other(n)].hand;
         if matches!(peer, Hand::Waits(_)) {
@@ -431,6 +439,8 @@ impl World {
         node.suspended = false;
         node.token = false;
         node.services = false;
+        node.ports = PeerPorts::Open;
+        self.nodes[other(n)].answered = false;
         self.unlink();
     }
 
@@ -441,6 +451,7 @@ impl World {
         }
         self.syncing = None;
         for node in &mut self.nodes {
+            node.answered = false;
             if node.primary() {
                 node.suspended = self.fencing;
                 node.handler = Handler::called(false);

@@ -32,6 +32,7 @@ pub struct Eye {
     volume_seen: (u8, N),
     spare_epoch: [u8; 2],
     spare_log: Log,
+    spare_made: bool,
     leads: [bool; 2],
     services: bool,
     token: bool,
@@ -64,6 +65,7 @@ impl Eye {
             volume_seen: node.volume_seen,
             spare_epoch: node.spare_epoch,
             spare_log: node.spare_log,
+            spare_made: node.spare_made,
             leads: node.leads,
             services: node.services,
             token: node.token,
@@ -156,9 +158,9 @@ impl Eye {
                 false => seen::LinkTarget::ToSpare,
             },
             original: seen::Contents::Missing,
-            spare: match self.spare_log.is_empty() {
-                true => seen::Contents::IdentityOnly,
-                false => seen::Contents::Database,
+            spare: match self.spare_made {
+                true => seen::Contents::Database,
+                false => seen::Contents::IdentityOnly,
             },
             volume: match self.volume {
                 Some(_) => seen::Contents::Database,

@@ -2,6 +2,7 @@
 
 use super::handler;
 use super::model::*;
+use crate::machine::PeerPorts;
 
 /// What must not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Broken {
     LeadsToNothing,
     RunsOnNothing(N),
     SplitBrain,
+    /// The ports of a peer that was heard stay refused, which keeps it from being let back in.
+    RefusedAlthoughHeard(N),
     /// Nobody becomes the voter any more, although nothing is in the way.
     NoVoter,
 }
@@ -136,6 +139,12 @@ impl World {
         for (n, node) in self.nodes.iter().enumerate() {
             if node.services && node.leads[DQLITE] && !node.mounted() {
                 return Some(Broken::RunsOnNothing(n));
+            }
+            // An agent that has heard of everything has heard of the link.
+            let idle = node.alive() && node.hand == Hand::Idle && node.unheard == 0;
+            let heard = node.alive() && node.answered || idle && self.linked;
+            if heard && node.ports == PeerPorts::Refused {
+                return Some(Broken::RefusedAlthoughHeard(n));
             }
         }
         self.split.then_some(Broken::SplitBrain)

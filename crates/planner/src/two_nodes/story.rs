@@ -158,6 +158,10 @@ fn verdict(broken: Broken, world: &World) -> String {
         Broken::SplitBrain => {
             "SPLIT BRAIN: both nodes have written to their copy of the volume".into()
         }
+        Broken::RefusedAlthoughHeard(n) => format!(
+            "{} STILL REFUSES CONNECTIONS to the databases of its peer, which was heard",
+            NAMES[n]
+        ),
         Broken::NoVoter => "NOBODY BECOMES THE VOTER, although every fault is over".into(),
     }
 }

@@ -349,7 +349,10 @@ fn fence_devices(c: &Config) -> impl Iterator<Item = Resource> {
             .collect();
         params.push(pair("pcmk_host_list", device.node.as_str()));
         if !device.delay.is_zero() {
-            params.push(pair("pcmk_delay_base", time(device.delay)));
+            // For this target by name: for a plain time some versions log at each fencing that it is
+            // an empty mapping.
+            let delay = format!("{}:{}", device.node, time(device.delay));
+            params.push(pair("pcmk_delay_base", delay));
         }
         Resource {
             id: device.name.clone(),

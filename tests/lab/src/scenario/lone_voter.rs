@@ -1,7 +1,7 @@
 //! The voter's node is dead, and what is sent to it is answered by nobody, not even by its router; or
 //! its clock was ahead when it died. Programs that ask each member in turn wait for it.
 
-use super::{COMMAND, SETTLE, Scenario, Stage, link, return_as_spare, service};
+use super::{COMMAND, SETTLE, Scenario, Stage, link, ports, return_as_spare, service};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::{LINKS, Node};
@@ -87,6 +87,7 @@ fn dies(stage: &mut Stage, hardship: Hardship) -> Result<()> {
     answered?;
     return_as_spare::switch_on(lab, voter)?;
     super::whole_again(lab, survivor, &before, 1)?;
+    ports::open(lab, survivor)?;
     stage.check_writes()
 }
 
@@ -95,6 +96,7 @@ fn confirmed(lab: &Lab, survivor: Node, writer: &Writer, dead: SystemTime) -> Re
     ensure!(first.by == survivor, "{} took the first write", first.by);
     soon_the_voter(lab, survivor, "the first write")?;
     link::dead_before_answer(lab, survivor, dead)?;
+    ports::refused(lab, survivor)?;
     let failed = lab.run(survivor, &["crm_mon", "-1", "--output-as=xml"], COMMAND)?;
     let failed = failed
         .lines()
@@ -106,6 +108,8 @@ fn confirmed(lab: &Lab, survivor: Node, writer: &Writer, dead: SystemTime) -> Re
     );
     lab.run(survivor, &["systemctl", "restart", service::AGENT], COMMAND)?;
     soon_the_voter(lab, survivor, "the agent's start")?;
+    // The one that ended has taken its rules away; this one has asked Pacemaker.
+    ports::refused(lab, survivor)?;
     let again = writer.wait_after(SystemTime::now(), Duration::from_secs(60))?;
     ensure!(again.by == survivor, "{} took a write", again.by);
     Ok(())

@@ -8,6 +8,7 @@ mod boot_delay;
 mod broken_config;
 mod constraint_only;
 mod copy_refused;
+mod damaged_log;
 mod disk_fails;
 mod fenced_late;
 mod fencing;
@@ -27,6 +28,7 @@ mod move_back;
 mod nothing_left;
 mod partition;
 mod paused_agent;
+mod ports;
 mod power_cut;
 mod return_as_spare;
 mod service;
@@ -89,13 +91,14 @@ impl Length {
 
 /// All of them, in the order in which they are taken: what the product is for comes first, and long
 /// ones before short ones, so that all lanes end at about the same time.
-pub static SCENARIOS: [Scenario; 31] = [
+pub static SCENARIOS: [Scenario; 32] = [
     first_start::SCENARIO,
     power_cut::SCENARIO,
     silent_agent::SCENARIO,
     handover::SCENARIO,
     lone_voter::SCENARIO,
     k8sd_never_up::SCENARIO,
+    damaged_log::SCENARIO,
     split_brain::SCENARIO,
     full_disk::SCENARIO,
     full_spare::SCENARIO,

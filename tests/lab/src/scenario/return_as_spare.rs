@@ -1,6 +1,6 @@
 //! A dead node comes back.
 
-use super::{COMMAND, SETTLE, Scenario, Stage};
+use super::{COMMAND, SETTLE, Scenario, Stage, ports};
 use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
@@ -25,6 +25,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         survivor.epoch > before,
         "the survivor stayed in epoch {before}"
     );
+    ports::refused(lab, dead)?;
     switch_on(lab, voter)?;
     let returned = agent::spare(lab, voter, SETTLE)?;
     ensure!(
@@ -38,6 +39,8 @@ fn run(stage: &mut Stage) -> Result<()> {
         "the voter moved when its peer came back"
     );
     in_sync(lab, dead)?;
+    ports::open(lab, dead)?;
+    ports::open(lab, voter)?;
     // What was overwritten is kept, and no more of it than is configured.
     let copies = lab.run(voter, &["two-node-ha", "copies", "list", "--json"], COMMAND)?;
     let copies: serde_json::Value = serde_json::from_str(&copies)?;

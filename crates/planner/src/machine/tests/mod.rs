@@ -4,6 +4,7 @@ mod down;
 mod handlers;
 mod orders;
 mod pacemaker;
+mod ports;
 mod reads;
 mod resolution;
 mod says;

@@ -193,9 +193,50 @@ fn logs_that_have_parted_or_cannot_be_read_are_blocked_with_their_numbers() {
     }
     let unknown = decide(&survivor(Standing::Unknown("damaged".into())));
     assert_eq!(unknown.state, State::Blocked);
-    let mut o = survivor(Standing::Within);
-    datastore(&mut o).volume_log = Log::Unreadable("open-3 is cut".into());
-    assert_eq!(decide(&o).state, State::Blocked);
+}
+
+#[test]
+fn a_damaged_database_on_the_volume_is_neither_taken_over_nor_started_and_it_is_said_what_to_type()
+{
+    let mut own = survivor(Standing::Within);
+    own.epoch = Known::Present(Epoch::first("hatwo").taken_over_by(&own.node));
+    own.journal.highest_epoch = 2;
+    let mut complete = own.clone();
+    let Known::Present(epoch) = &mut complete.epoch else {
+        panic!()
+    };
+    for database in Database::ALL {
+        epoch.done(database);
+    }
+    for sound in [survivor(Standing::Within), own, complete] {
+        assert!(!decide(&sound).steps.is_empty(), "{sound:?}");
+        for (database, dir) in [
+            (Database::K8sd, "/mnt/drbd0/k8sd/database`"),
+            (Database::K8sDqlite, "/mnt/drbd0/k8s-dqlite`"),
+        ] {
+            let mut o = sound.clone();
+            let log = &mut o.databases.get_mut(&database).unwrap().volume_log;
+            *log = Log::Unreadable("at least 3 entries, index 48 to 50 lost: open-3".into());
+            let decision = decide(&o);
+            assert_eq!(decision.state, State::Blocked, "{decision:?}");
+            assert!(decision.steps.is_empty() && !decision.settled);
+            let why = decision.reasons.join(" ");
+            assert!(
+                why.contains(database.name()) && why.contains("index 48 to 50"),
+                "{why}"
+            );
+            let remedy = decision.remedy.unwrap();
+            for typed in [
+                "raft verify",
+                "raft repair --dry-run",
+                dir,
+                "--source",
+                "--allow-loss",
+            ] {
+                assert!(remedy.contains(typed), "{typed}: {remedy}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -69,15 +69,25 @@ pub(super) fn invariants(
                 | Step::Flip(_, Target::Volume)
         );
         if on_volume {
+            let dead = o.peer_node == Asked::Answer(PeerNode::Down);
+            let ahead = o.request == Request::None
+                && dead
+                && !matches!(step, Step::RenewEpoch(_) | Step::MoveOntoVolume);
             ensure(
                 o.mount == Mount::ReadWrite
                     && o.drbd.role == Role::Primary
-                    && o.request == Request::Hold,
-                "I3: the volume is touched only while it is ours and Pacemaker asks",
+                    && (o.request == Request::Hold || ahead),
+                "I3: the volume is touched only while it is ours and Pacemaker asks, or is about to, \
+                 with nobody else whose it could be",
             )?;
             ensure(
                 moved || known.is_none_or(|epoch| epoch >= o.journal.highest_epoch),
                 "I5: an older volume is not recovered",
+            )?;
+            let damaged = |d: &Directories| matches!(d.volume_log, Log::Unreadable(_));
+            ensure(
+                !o.databases.values().any(damaged),
+                "I9: a damaged database is not taken over",
             )?;
         }
         match step {
