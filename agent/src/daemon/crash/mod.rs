@@ -460,7 +460,10 @@ fn a_volume_that_was_taken_over_and_is_given_back_before_pacemaker_asks_is_taken
     let status = bench.statuses()[1].clone().unwrap();
     assert_eq!(status.owner.as_deref(), Some("hatwo"), "{status:#?}");
     assert_eq!((status.state, status.epoch), (State::PrimaryPrep, 2));
-    assert!(bench.nodes[1].running.borrow().is_empty());
+    for database in Database::ALL {
+        let running = bench.nodes[1].running.borrow();
+        assert!(!running.contains_key(database.name()), "{database}");
+    }
     bench.unmount(1);
     bench.reach(BOTH_ON_FIRST).unwrap();
     invariants::at_rest(&bench, 0);
