@@ -68,8 +68,8 @@ chroot "$root" /usr/bin/env -i \
                 exit 1
             fi
             for tags in libsqlite3 libsqlite3,k8sd; do
-                go vet -tags "$tags" .
-                go test -tags "$tags" .
+                go vet -trimpath -tags "$tags" .
+                go test -trimpath -tags "$tags" .
             done
         fi
         go build -trimpath -tags libsqlite3 -ldflags "-s -w" -o /out/standins.new .

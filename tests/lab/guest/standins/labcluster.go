@@ -88,7 +88,7 @@ func labBootstrap(args []string) error {
 	}
 	token := joinToken{Name: name}
 	// A name that every node answers to: dqlite's dialer checks it on all of them.
-	if token.K8sDqlite.Crt, token.K8sDqlite.Key, err = newCertificate("k8s", nil); err != nil {
+	if token.K8sDqlite.Crt, token.K8sDqlite.Key, err = newCertificate("k8s"); err != nil {
 		return err
 	}
 	return setUp(address, token, wait)
@@ -100,7 +100,9 @@ func labJoinToken(args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var here server
+	var here struct {
+		Address string `json:"address"`
+	}
 	if err := controlClient().fetch(ctx, "/core/1.0", &here); err != nil {
 		return fmt.Errorf("ask k8sd for its address: %w", err)
 	}
@@ -122,13 +124,6 @@ func labJoinToken(args []string) error {
 	}
 	fmt.Println(base64.StdEncoding.EncodeToString(data))
 	return nil
-}
-
-// server is what k8sd says of itself.
-type server struct {
-	Name    string `json:"name"`
-	Address string `json:"address"`
-	Ready   bool   `json:"ready"`
 }
 
 func readClusterKey(dir string) (key clusterKey, err error) {
@@ -175,12 +170,11 @@ func parseToken(text string) (token joinToken, err error) {
 func setUp(address string, token joinToken, wait bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	here, err := waitAlive(ctx)
-	if err != nil {
-		return err
+	if begun, err := exists(filepath.Join(k8sdStateDir, "database", "info.yaml")); err != nil || begun {
+		return errors.Join(err, errors.New("this node is in a cluster already"))
 	}
-	if here.Ready || here.Address != noAddress && here.Address != "" {
-		return fmt.Errorf("this node is in a cluster already, as %s", here.Name)
+	if err := waitAlive(ctx); err != nil {
+		return err
 	}
 	if err := writeNode(address, token); err != nil {
 		return err
@@ -202,20 +196,16 @@ func setUp(address string, token joinToken, wait bool) error {
 	return waitServing(members, 5*time.Minute)
 }
 
-// noAddress is how microcluster writes the address that it does not have yet.
-const noAddress = "invalid AddrPort"
-
 // waitAlive waits for k8sd, which the package has started.
-func waitAlive(ctx context.Context) (server, error) {
+func waitAlive(ctx context.Context) error {
 	for {
-		var here server
-		err := controlClient().fetch(ctx, "/core/1.0", &here)
+		err := controlClient().fetch(ctx, "/core/1.0", nil)
 		if err == nil {
-			return here, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return here, fmt.Errorf("k8sd does not answer: %w", err)
+			return fmt.Errorf("k8sd does not answer: %w", err)
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
