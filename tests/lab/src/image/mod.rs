@@ -280,3 +280,34 @@ fn mmdebstrap(
         .with_context(|| format!("install Debian {suite} packages into {}", target.display()))
         .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::WITH_BACKPORTS;
+    use std::fs;
+    use std::process::Command;
+
+    #[test]
+    fn a_trees_backports_come_from_the_mirror_that_it_has() {
+        for options in ["", "[signed-by=\"/keyring.gpg\"] "] {
+            let tree = tempfile::tempdir().unwrap();
+            let apt = tree.path().join("etc/apt");
+            fs::create_dir_all(apt.join("sources.list.d")).unwrap();
+            let sources = format!(
+                "deb {options}http://mirror.invalid/debian trixie main\n\
+                 deb {options}http://mirror.invalid/debian trixie-updates main\n"
+            );
+            fs::write(apt.join("sources.list"), sources).unwrap();
+            // As mmdebstrap runs a hook.
+            let hook = Command::new("sh")
+                .args(["-c", WITH_BACKPORTS, "exec"])
+                .arg(tree.path())
+                .status();
+            assert!(hook.unwrap().success());
+            assert_eq!(
+                fs::read_to_string(apt.join("sources.list.d/backports.list")).unwrap(),
+                format!("deb {options}http://mirror.invalid/debian trixie-backports main\n")
+            );
+        }
+    }
+}

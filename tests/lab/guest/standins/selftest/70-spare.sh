@@ -23,6 +23,8 @@ spare_of() {
     : >"$WORK/hatwo/log/k8sd"
     start hatwo k8sd
 }
+# A metadata file made by hand: format 1, version 1, term 1, voted for nobody.
+metadata() { printf '\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$1/metadata1"; }
 rows=0
 serves() {
     rows=$((rows + 1))
@@ -43,6 +45,7 @@ fails() {
     stop KILL hatwo k8sd
 }
 works "info.yaml, cluster.yaml, daemon.yaml, certificates and the trust store make a spare" true
+works "so do they with a metadata file made by hand" 'metadata database'
 works "so does a trust store with its own record alone" 'rm truststore/haone.yaml'
 works "so does a cluster.yaml with the voter alone" 'sed -i "4,\$d" database/cluster.yaml'
 works "so does a daemon.yaml without the list of servers" 'sed -i /servers/d daemon.yaml'
@@ -64,8 +67,7 @@ rm -rf "$WORK/own" "$dir/control.socket"
 cp "$WORK/volume/k8sd/database/cluster.yaml" "$dir/database/"
 cp -a "$dir" "$WORK/own"
 find "$dir/database" -type f ! -name info.yaml ! -name cluster.yaml -delete
-# format 1, version 1, term 1, voted for nobody
-printf '\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$dir/database/metadata1"
+metadata "$dir/database"
 start haone k8sd
 check "with the bootstrap ID it needs a metadata file made by hand, and no more" eventually 20 answers haone
 check "it is a spare of k8sd" has_role haone k8sd 10.77.0.1:6400 spare
