@@ -19,8 +19,9 @@ use std::time::Duration;
 ///
 /// Real systemd, udev, DRBD, Corosync, Pacemaker, OpenSSH and dqlite, with the project's package
 /// installed. Needs root (it asks sudo) and x86-64, but neither KVM nor any network but the one to
-/// Debian's packages at the first run. Images are cached in $TWO_NODE_HA_LAB_CACHE, by default
-/// .lab/cache in the repository. `smoke` and `campaign` run their scenarios on two labs side by side.
+/// Debian's packages and Go's modules at the first run. Images are cached in $TWO_NODE_HA_LAB_CACHE,
+/// by default .lab/cache in the repository. `smoke` and `campaign` run their scenarios on two labs
+/// side by side.
 #[derive(Parser)]
 #[command(name = "two-node-ha-lab", version, disable_help_subcommand = true)]
 struct Cli {
