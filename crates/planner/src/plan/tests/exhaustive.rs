@@ -67,6 +67,7 @@ fn invariants(o: &Observation, config: &Config, d: &Decision) -> Result<(), &'st
         if on_volume {
             let dead = o.peer_node == Asked::Answer(PeerNode::Down);
             let ahead = o.request == Request::None
+                && o.just_mounted
                 && dead
                 && !matches!(step, Step::RenewEpoch(_) | Step::MoveOntoVolume);
             ensure(
