@@ -31,13 +31,24 @@ impl Record {
     /// The datastore's process has begun.
     #[must_use]
     pub fn datastore_started(&self) -> bool {
-        self.by == "systemd"
-            && self
-                .message
-                .starts_with("Started snap.k8s.k8s-dqlite.service")
+        self.unit_is("Started", "snap.k8s.k8s-dqlite.service")
     }
 
-    /// The datastore has loaded its database, and takes requests.
+    /// systemd says this of the unit, such as `Started`.
+    #[must_use]
+    pub fn unit_is(&self, what: &str, unit: &str) -> bool {
+        let words = self.message.strip_prefix(what);
+        self.by == "systemd"
+            && words.is_some_and(|words| words.trim_start().split(' ').next() == Some(unit))
+    }
+
+    /// The datastore has loaded its database; it asks the members for their leader now.
+    #[must_use]
+    pub fn datastore_loaded(&self) -> bool {
+        self.message.contains("started dqlite engine")
+    }
+
+    /// The datastore takes requests.
     #[must_use]
     pub fn datastore_listens(&self) -> bool {
         self.message.contains("started k8s-dqlite server on")
@@ -64,7 +75,7 @@ struct Step {
 }
 
 /// In the order in which they are shown; a step that left no record is left out.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "peer seen lost",
         matches: |r| {
@@ -105,6 +116,10 @@ const STEPS: [Step; 10] = [
     Step {
         name: "k8s-dqlite started",
         matches: Record::datastore_started,
+    },
+    Step {
+        name: "k8s-dqlite loaded",
+        matches: Record::datastore_loaded,
     },
     Step {
         name: "k8s-dqlite listens",
@@ -228,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_datastore_is_loading_from_the_start_of_its_unit_to_the_word_that_it_listens() {
+    fn the_datastore_says_when_it_has_loaded_and_when_it_listens() {
         let started = said(
             1.0,
             "systemd",
@@ -246,6 +261,7 @@ mod tests {
         );
         let own_log = [listens, engine, started];
         assert_eq!(first(&own_log, 0.0, Record::datastore_started), Some(1.0));
+        assert_eq!(first(&own_log, 0.0, Record::datastore_loaded), Some(1.5));
         assert_eq!(first(&own_log, 0.0, Record::datastore_listens), Some(2.0));
         assert_eq!(first(&own_log, 2.5, Record::datastore_listens), None);
     }
