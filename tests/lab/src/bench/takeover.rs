@@ -166,7 +166,12 @@ fn cut(stage: &mut Stage, voter: Node, dropped: bool) -> Result<Vec<(Measure, f6
     let peak = peak(&status.unwrap_or_default()).context("no VmHWM of the agent")?;
     found.push((Measure::Memory, peak));
 
-    switch_on(lab, voter)?;
+    // User Mode Linux sometimes dies before its first program runs: that is nothing of ours, and an hour
+    // of measuring is not to end with it.
+    switch_on(lab, voter).or_else(|error| {
+        eprintln!("{error:#}; once more");
+        switch_on(lab, voter)
+    })?;
     agent::spare(lab, voter, SETTLE)?;
     found.extend(rejoined(lab, voter, outcome.cut)?);
     stage.acks.extend(outcome.acks);
