@@ -7,7 +7,10 @@ use two_node_ha_planner::Database;
 /// Where below its state directory raft's files are.
 #[must_use]
 pub fn raft_directory(database: Database, state: &Path) -> PathBuf {
-    database.raft_directory(state)
+    match database.raft_below() {
+        Some(below) => state.join(below),
+        None => state.to_path_buf(),
+    }
 }
 
 /// The files that say which node this is, relative to the state directory: they differ
