@@ -28,7 +28,10 @@ fi
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/standins-build.XXXXXX")
 # Go takes the right to write away from what it has unpacked.
-trap 'chmod -R u+w "$work" 2>/dev/null || true; rm -rf "$work"' EXIT INT TERM HUP
+trap 'chmod -R u+w "$work" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 mkdir "$work/upper" "$work/work" "$work/root"
 cache="${STANDINS_GOCACHE:-$work/cache}"
 modules="${STANDINS_GOMODCACHE:-$work/modules}"
