@@ -115,7 +115,10 @@ impl Actor {
                 ..me
             },
         )?;
-        replace_cluster(&raft, members)
+        replace_cluster(&raft, members)?;
+        // Of a join that has ended: this node is a member, and with it dqlite would join once more.
+        let join = raft.join("join");
+        disk::remove_file_if_there(&join).map_err(Error::io("removing", &join))
     }
 }
 
@@ -298,6 +301,7 @@ mod tests {
             let mut members = [peer, me.clone()];
             write_cluster(&raft, &members).unwrap();
             sole_voter(&mut members, &me).unwrap();
+            write(&raft.join("join"), "");
             // One identity file is there and the others are not.
             if database == Database::K8sd {
                 write(&node.spare(database).join("server.crt"), "this node's");
@@ -305,6 +309,7 @@ mod tests {
             node.actor.install_identity(database, &members).unwrap();
             let now = read_info(&raft).unwrap().unwrap();
             assert_eq!((now.id, now.role), (me.id, Role::Voter), "{database}");
+            assert!(!raft.join("join").exists(), "{database} would join again");
             let members = read_cluster(&raft).unwrap().unwrap();
             let roles: Vec<_> = members.iter().map(|m| (m.id, m.role)).collect();
             assert_eq!(roles, [(2, Role::Spare), (me.id, Role::Voter)]);
