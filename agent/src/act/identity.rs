@@ -7,14 +7,14 @@ use std::path::Path;
 use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_disk::{self as disk, atomic, tree};
 use two_node_ha_dqlite::{NodeInfo, Role, read_info, write_cluster, write_info};
-use two_node_ha_node::database::{identity_files, raft_directory};
+use two_node_ha_node::database::{identity_files, is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Phase;
 
-use super::services::is_kept;
 use super::{Actor, Error, Outcome};
 use crate::observe::live;
+use crate::raft_repair::is_aside;
 use crate::store::takeover_copy;
 
 impl Actor {
@@ -188,6 +188,19 @@ pub(super) fn copy_kept(from: &Path, to: &Path) -> Result<(), Error> {
             .map_err(Error::io("writing", &target))?;
     }
     Ok(())
+}
+
+/// Whether a file beside raft's belongs to the node rather than to a moment of its past:
+/// everything but raft's files, tarballs, sockets, what is half written, and originals that a repair has
+/// kept.
+fn is_kept(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !is_raft_file(&name)
+        && !name.ends_with(".tar.gz")
+        && !name.ends_with(".part")
+        && name != "recovery_db"
+        && !is_aside(&name)
+        && std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use two_node_ha_disk::{immutable, link};
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 use two_node_ha_node::Paths;
-use two_node_ha_node::database::raft_directory;
+use two_node_ha_node::database::{is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
     Contents, Directories, Drbd, Known, LinkTarget, Log, Mount, MountPoint, PeerNode, Promotion,
@@ -21,7 +21,6 @@ use two_node_ha_planner::record::{Epoch, Phase, Resolution};
 use super::logs::Looks;
 use super::mounts;
 use super::volume::View;
-use crate::act::is_raft_file;
 use crate::store::{Record, damage, recovered, takeover_copy};
 use crate::systemd::UnitState;
 
