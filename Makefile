@@ -60,10 +60,10 @@ campaign: ## every scenario of the lab in its full length: hours; before a relea
 	$(CARGO) run --quiet --locked -p two-node-ha-lab -- campaign
 
 .PHONY: bench-lab
-bench-lab: ## fence-peer and unfence-peer against DRBD's own, on two real nodes
+bench-lab: ## fence handlers against DRBD's own, takeovers by native against k8sd (ORDER='takeover --size 1')
 	tests/install-deps demo
 	$(MAKE) --no-print-directory deb
-	$(CARGO) run --quiet --locked -p two-node-ha-lab -- bench
+	$(CARGO) run --quiet --locked -p two-node-ha-lab -- bench $(ORDER)
 
 .PHONY: lint format scripts clippy licences
 lint: format scripts man clippy licences ## format, scripts, man, clippy, licences

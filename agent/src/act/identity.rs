@@ -7,14 +7,14 @@ use std::path::Path;
 use two_node_ha_disk::effects::{self, Change};
 use two_node_ha_disk::{self as disk, atomic, tree};
 use two_node_ha_dqlite::{NodeInfo, Role, read_info, write_cluster, write_info};
-use two_node_ha_node::database::{identity_files, raft_directory};
+use two_node_ha_node::database::{identity_files, is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{Known, LinkTarget};
 use two_node_ha_planner::record::Phase;
 
-use super::services::is_kept;
 use super::{Actor, Error, Outcome, whole};
 use crate::observe::live;
+use crate::raft_repair::is_aside;
 use crate::store::takeover_copy;
 
 impl Actor {
@@ -135,7 +135,10 @@ impl Actor {
                 ..me
             },
         )?;
-        replace_cluster(&raft, members)
+        replace_cluster(&raft, members)?;
+        // Of a join that has ended: this node is a member, and with it dqlite would join once more.
+        let join = raft.join("join");
+        disk::remove_file_if_there(&join).map_err(Error::io("removing", &join))
     }
 }
 
@@ -221,6 +224,19 @@ fn copy_below(from: &Path, to: &Path, below: &str) -> Result<(), Error> {
             .map_err(Error::io("writing", &target))?;
     }
     Ok(())
+}
+
+/// Whether a file beside raft's belongs to the node rather than to a moment of its past:
+/// everything but raft's files, tarballs, sockets, what is half written, and originals that a repair has
+/// kept.
+fn is_kept(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !is_raft_file(&name)
+        && !name.ends_with(".tar.gz")
+        && !name.ends_with(".part")
+        && name != "recovery_db"
+        && !is_aside(&name)
+        && std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir())
 }
 
 #[cfg(test)]
@@ -334,6 +350,7 @@ mod tests {
             let mut members = [peer, me.clone()];
             write_cluster(&raft, &members).unwrap();
             sole_voter(&mut members, &me).unwrap();
+            write(&raft.join("join"), "");
             // One identity file is there and the others are not.
             if database == Database::K8sd {
                 write(&node.spare(database).join("server.crt"), "this node's");
@@ -341,6 +358,7 @@ mod tests {
             node.actor.install_identity(database, &members).unwrap();
             let now = read_info(&raft).unwrap().unwrap();
             assert_eq!((now.id, now.role), (me.id, Role::Voter), "{database}");
+            assert!(!raft.join("join").exists(), "{database} would join again");
             let members = read_cluster(&raft).unwrap().unwrap();
             let roles: Vec<_> = members.iter().map(|m| (m.id, m.role)).collect();
             assert_eq!(roles, [(2, Role::Spare), (me.id, Role::Voter)]);

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use two_node_ha_disk::linked_copy::{self, How};
 use two_node_ha_disk::{self as disk, effects, tree};
 use two_node_ha_node::PEER_LOG;
-use two_node_ha_node::database::raft_directory;
+use two_node_ha_node::database::{is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::Standing;
 use two_node_ha_planner::record::{Astray, Epoch};
@@ -16,7 +16,6 @@ use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::first_start::set_aside;
 use super::rejoin::FETCH;
-use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
 use crate::observe::logs;
 use crate::observe::logs::Looks;

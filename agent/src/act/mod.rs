@@ -59,7 +59,6 @@ use crate::systemd::{self, Units};
 #[cfg(test)]
 pub use guard::pinned;
 pub use native::for_a_spare;
-pub use services::is_raft_file;
 
 /// What Pacemaker starts and stops.
 pub const FAILOVER_UNIT: &str = "two-node-ha-k8s-failover.service";

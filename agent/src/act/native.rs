@@ -10,11 +10,10 @@ use std::time::Instant;
 use two_node_ha_config::Config;
 use two_node_ha_disk::{self as disk, atomic};
 use two_node_ha_dqlite::recovery::{Plan, apply, sole_voter};
-use two_node_ha_dqlite::{NodeInfo, Server, format_cluster, parse_cluster, wait_for_leader};
+use two_node_ha_dqlite::{NodeInfo, format_cluster, parse_cluster, wait_for_leader};
 use two_node_ha_node::Paths;
 use two_node_ha_node::database::{TRUST_STORE, raft_directory};
 use two_node_ha_planner::Database;
-use two_node_ha_planner::record::Epoch;
 
 use super::identity::replace_cluster;
 use super::{Actor, Error, Progress};
@@ -25,17 +24,14 @@ const MEMBERS: &str = "cluster.yaml";
 const TRUSTED: &str = "truststore.";
 
 impl Actor {
-    /// The recovery itself. Nothing is changed of a log on which dqlite would not start, or not with all
-    /// that is in it.
-    pub(super) fn attempt_natively(
+    /// One entry in raft's log, and the members that are `kept`. Nothing is changed of a log on which
+    /// dqlite would not start, or not with all that is in it.
+    pub(super) fn take_over_natively(
         &self,
         database: Database,
-        epoch: &mut Epoch,
         kept: &Path,
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
-        self.take_base(database, epoch)?;
-        self.look(database, progress)?;
         let began = Instant::now();
         progress(&format!("taking {database} over"));
         let volume = self.paths.on_volume(&self.config, database);
@@ -44,7 +40,7 @@ impl Actor {
         // Not by cluster.yaml, which is a cache, and stale after a handover.
         let members = sole_voter(&plan.configuration, &self.identity(database)?)?;
         self.clear_the_way(database)?;
-        let by_raft: Vec<NodeInfo> = members.iter().map(member).collect();
+        let by_raft: Vec<NodeInfo> = members.iter().map(NodeInfo::from).collect();
         self.install_identity(database, &by_raft)?;
         let applied = apply(&plan, &members)?;
         let bundle = kept.parent().unwrap_or(Path::new("/"));
@@ -135,8 +131,8 @@ impl Actor {
 }
 
 /// What a spare of this database is made from beside its own files and the cluster's certificate, with
-/// the names that they travel under. They are read from the running voter's directory: each is replaced
-/// in one rename, and those of the trust store are written once, when a member joins.
+/// the names that they travel under. They are read from the running voter's directory, where go-dqlite
+/// replaces `cluster.yaml` in one rename (`app/files.go`, `client/store.go`).
 ///
 /// # Errors
 /// Why this node cannot give them.
@@ -170,14 +166,6 @@ pub fn for_a_spare(
     Ok(files)
 }
 
-fn member(server: &Server) -> NodeInfo {
-    NodeInfo {
-        id: server.id,
-        address: server.address.clone(),
-        role: server.role,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +173,7 @@ mod tests {
     use std::fs;
 
     use two_node_ha_dqlite::{
-        EntryType, Role, Verdict, assess, encode_batch, encode_configuration, read_cluster,
+        EntryType, Role, Server, Verdict, assess, encode_batch, encode_configuration, read_cluster,
         read_info, scan, write_info,
     };
     use two_node_ha_planner::Step;

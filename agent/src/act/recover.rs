@@ -52,16 +52,12 @@ impl Actor {
         let whole = recovered::is_whole(paths, config, epoch.epoch, database);
         if epoch.phase(database) == Phase::Pending && !whole {
             self.begin_attempt(database, epoch.epoch)?;
-            let way = match config.k8s.recovery {
+            let kept = match config.k8s.recovery {
                 Recovery::Native => recovered::members,
                 Recovery::K8sd => recovered::tarball,
             };
-            let kept = way(paths, config, epoch.epoch, database);
-            let attempt = match config.k8s.recovery {
-                Recovery::Native => self.attempt_natively(database, &mut epoch, &kept, progress),
-                Recovery::K8sd => self.attempt(database, &mut epoch, &kept, progress),
-            };
-            if let Err(error) = attempt {
+            let kept = kept(paths, config, epoch.epoch, database);
+            if let Err(error) = self.attempt(database, &mut epoch, &kept, progress) {
                 self.undo(database, epoch.epoch, &kept);
                 // Whether it was put back or not: the next attempt finds out anew what it takes.
                 if epoch.astray.remove(&database).is_some() {
@@ -95,7 +91,7 @@ impl Actor {
         Ok(Outcome::Done)
     }
 
-    /// The recovery itself, up to the bundle that is `kept`.
+    /// The recovery itself, up to what of it is `kept`.
     fn attempt(
         &self,
         database: Database,
@@ -105,6 +101,19 @@ impl Actor {
     ) -> Result<(), Error> {
         self.take_base(database, epoch)?;
         self.look(database, progress)?;
+        match self.config.k8s.recovery {
+            Recovery::Native => self.take_over_natively(database, kept, progress),
+            Recovery::K8sd => self.take_over_by_k8sd(database, kept, progress),
+        }
+    }
+
+    /// `k8sd cluster-recover`, up to the tarball for the peer that is `kept`.
+    fn take_over_by_k8sd(
+        &self,
+        database: Database,
+        kept: &Path,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
         let volume = self.paths.on_volume(&self.config, database);
         let yaml = raft_directory(database, &volume);
         let mut members = read_cluster(&yaml)?.unwrap_or_default();

@@ -9,12 +9,11 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use two_node_ha_disk::{self as disk, atomic, effects, tree};
 use two_node_ha_dqlite::{NodeInfo, Role};
-use two_node_ha_node::database::{CLUSTER_FILES, raft_directory};
+use two_node_ha_node::database::{CLUSTER_FILES, is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_protocol::peer::{Request, Response, VERSION};
 
 use super::identity::{copy_kept, replace_info};
-use super::services::is_raft_file;
 use super::{Actor, Error, Outcome, Progress};
 use crate::store::Record;
 

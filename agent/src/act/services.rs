@@ -1,6 +1,5 @@
 //! The snap's services: named one by one, and never started without the token.
 
-use std::path::Path;
 use std::time::Duration;
 
 use two_node_ha_command::Interrupt;
@@ -12,7 +11,6 @@ use super::guard::Pin;
 use super::{Actor, Error, Outcome, Progress};
 use crate::k8s::{datastore_units, gated_units};
 use crate::observe::live;
-use crate::raft_repair::is_aside;
 use crate::systemd::{self, UnitState, Units};
 
 /// How long a service may take to stop; the snap's own limit is 30 s, then systemd kills it.
@@ -259,35 +257,6 @@ fn ask_to_start(systemd: &dyn Units, units: &[String], interrupt: &Interrupt) ->
     Ok(())
 }
 
-/// Whether a name is one of raft's files, which a change of hands does not carry over.
-#[must_use]
-pub fn is_raft_file(name: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    name == "metadata1"
-        || name == "metadata2"
-        || name.strip_prefix("open-").is_some_and(digits)
-        || name.starts_with("snapshot-")
-        || name.starts_with("corrupt-")
-        || name.starts_with("tmp-")
-        || name == "dqlite-lock"
-        || name
-            .split_once('-')
-            .is_some_and(|(first, last)| digits(first) && digits(last))
-}
-
-/// Whether a file beside raft's belongs to the node rather than to a moment of its past:
-/// everything but raft's files, tarballs, sockets, what is half written, and originals that a repair has
-/// kept.
-pub(super) fn is_kept(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !is_raft_file(&name)
-        && !name.ends_with(".tar.gz")
-        && !name.ends_with(".part")
-        && name != "recovery_db"
-        && !is_aside(&name)
-        && std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir())
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -300,7 +269,7 @@ mod tests {
     use two_node_ha_planner::record::Epoch;
     use two_node_ha_planner::{Database, Step, Target};
 
-    use super::{is_raft_file, start_all};
+    use super::start_all;
     use crate::act::tests::{NOTHING, Node, WRITABLE};
     use crate::systemd::{Error as SystemdError, UnitState, Units};
     use crate::systemd_as_told::AsTold;
@@ -336,34 +305,6 @@ mod tests {
                 assert!(!waited[0].is_zero(), "for the datastore");
                 assert!(waited[1].is_zero(), "for nobody else");
             }
-        }
-    }
-
-    #[test]
-    fn rafts_files_are_known_by_name_and_nothing_else_is() {
-        for name in [
-            "metadata1",
-            "metadata2",
-            "open-12",
-            "0000000000002369-0000000000002655",
-            "snapshot-2-2048-642428",
-            "snapshot-2-2048-642428.meta",
-            "corrupt-1-0000000000000001-0000000000000002",
-            "dqlite-lock",
-        ] {
-            assert!(is_raft_file(name), "{name}");
-        }
-        for name in [
-            "info.yaml",
-            "cluster.yaml",
-            "cluster.key",
-            "open-",
-            "failure-domain",
-            "-",
-            "1-notes",
-            "notes-1",
-        ] {
-            assert!(!is_raft_file(name), "{name}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use two_node_ha_config::{Config, Node};
 use two_node_ha_node::Paths;
-use two_node_ha_node::database::{CLUSTER_FILES, raft_directory};
+use two_node_ha_node::database::{CLUSTER_FILES, is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::Decision;
 use two_node_ha_planner::machine::Event as Happened;
@@ -17,7 +17,7 @@ use two_node_ha_planner::report::Report;
 use two_node_ha_protocol::control::{Response, Status};
 
 use super::Event;
-use crate::act::{for_a_spare, is_raft_file};
+use crate::act::for_a_spare;
 use crate::store::recovered;
 
 /// The failover unit's connection.

@@ -10,7 +10,7 @@ use two_node_ha_disk::{immutable, link};
 use two_node_ha_dqlite as dqlite;
 use two_node_ha_drbd as drbd;
 use two_node_ha_node::Paths;
-use two_node_ha_node::database::raft_directory;
+use two_node_ha_node::database::{is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::observation::{
     Contents, Directories, Drbd, Known, LinkTarget, Log, Mount, MountPoint, PeerNode, Promotion,
@@ -194,7 +194,7 @@ pub fn volume(paths: &Paths, config: &Config, looks: &mut Looks) -> View {
             Known::Present(_) | Known::Absent | Known::Unreadable(_) => None,
         };
         let directory = copy.unwrap_or_else(|| paths.on_volume(config, database));
-        databases.insert(database, holds(&directory, database));
+        databases.insert(database, to_take_over(&directory, database));
         let peer = config.peer_node();
         let fetched = peer.map(|peer| paths.peer_log(config, &peer.name, database));
         let fetched = fetched.filter(|path| path.is_dir());
@@ -341,6 +341,31 @@ pub fn leads(paths: &Paths, config: &Config, database: Database) -> LinkTarget {
         Ok(link::Found::Link(to)) => LinkTarget::Elsewhere(to.display().to_string()),
         Err(error) => LinkTarget::Elsewhere(error.to_string()),
     }
+}
+
+/// The same of a database that is about to be taken over. Where there is a log, what is wrong beside it is
+/// for the look of the takeover, which reads all of it, mends what is lossless and says the rest; the
+/// identity is replaced. What starts there is asked for anew, and strictly.
+fn to_take_over(state: &Path, database: Database) -> Contents {
+    match holds(state, database) {
+        Contents::Trap(_) | Contents::IdentityOnly | Contents::Waiting
+            if has_log(&raft_directory(database, state)) =>
+        {
+            Contents::Database
+        }
+        found => found,
+    }
+}
+
+/// Whether there is a segment or a snapshot, whole or not.
+fn has_log(raft: &Path) -> bool {
+    let entries = std::fs::read_dir(raft).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .any(|name| {
+            let other = ["metadata", "tmp-", "corrupt-", "dqlite-lock"];
+            is_raft_file(&name) && !other.iter().any(|prefix| name.starts_with(prefix))
+        })
 }
 
 fn holds(state: &Path, database: Database) -> Contents {

@@ -293,7 +293,7 @@ pub struct K8s {
 /// How this node is made the only voter of the databases on the volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// In raft's files, in place: what it costs does not depend on the databases' size.
+    /// In raft's files, in place: what it writes does not depend on the databases' size.
     Native,
     /// By `k8sd cluster-recover`, which dials both nodes and packs each database twice.
     K8sd,

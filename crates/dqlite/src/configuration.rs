@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bytes::Bytes;
-use crate::node::Role;
+use crate::node::{NodeInfo, Role};
 
 /// The encoding's version.
 const ENCODING: u8 = 1;
@@ -21,6 +21,16 @@ pub struct Server {
     pub address: String,
     /// What it does.
     pub role: Role,
+}
+
+impl From<&Server> for NodeInfo {
+    fn from(server: &Server) -> Self {
+        Self {
+            id: server.id,
+            address: server.address.clone(),
+            role: server.role,
+        }
+    }
 }
 
 /// Why a configuration cannot be decoded.

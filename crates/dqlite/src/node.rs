@@ -72,7 +72,7 @@ pub struct NodeInfo {
     pub id: u64,
     /// `host:port`, an IPv6 address as `[address]:port`.
     pub address: String,
-    /// Its role. In `info.yaml` it means nothing: a joiner's says voter while it is a spare.
+    /// Its role. In `info.yaml` it tells nothing of a voter: a joiner's says so while it is a spare.
     pub role: Role,
 }
 

@@ -33,29 +33,21 @@ const DIRECTORIES: [(&str, &str, usize); 9] = [
     ("recovered", "state", 0),
 ];
 
-fn node(server: &Server) -> NodeInfo {
-    NodeInfo {
-        id: server.id,
-        address: server.address.clone(),
-        role: server.role,
-    }
-}
-
 /// The identity of a member, and everybody's roles, as the one that takes over writes them.
 fn write_identity(state: &State, members: &[Server]) {
     let voter = members
         .iter()
         .find(|member| member.role == Role::Voter)
         .unwrap();
-    write_info(&state.0, &node(voter)).unwrap();
-    let members: Vec<_> = members.iter().map(node).collect();
+    write_info(&state.0, &NodeInfo::from(voter)).unwrap();
+    let members: Vec<_> = members.iter().map(NodeInfo::from).collect();
     write_cluster(&state.0, &members).unwrap();
 }
 
 /// The plan for a directory, and its members with that one as the only voter.
 fn members_of(state: &State, taker: usize) -> (Plan, Vec<Server>) {
     let plan = Plan::of(&state.0).unwrap();
-    let me = node(&plan.configuration[taker.min(plan.configuration.len() - 1)]);
+    let me = NodeInfo::from(&plan.configuration[taker.min(plan.configuration.len() - 1)]);
     let members = sole_voter(&plan.configuration, &me).unwrap();
     (plan, members)
 }

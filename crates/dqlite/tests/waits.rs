@@ -11,16 +11,8 @@ use std::fs;
 use real::{Fixture, generation, joins, start};
 use two_node_ha_dqlite::recovery::{Plan, apply, sole_voter};
 use two_node_ha_dqlite::{
-    NodeInfo, Role, Server, identity_trap, inspect, wait_for_leader, write_cluster, write_info,
+    NodeInfo, Role, identity_trap, inspect, wait_for_leader, write_cluster, write_info,
 };
-
-fn node(server: &Server) -> NodeInfo {
-    NodeInfo {
-        id: server.id,
-        address: server.address.clone(),
-        role: server.role,
-    }
-}
 
 /// Which of the two is taken over by, and whether its peer is the founder of the cluster.
 const TAKEN_OVER: [(&str, &str, usize, bool); 4] = [
@@ -42,10 +34,10 @@ fn a_spare_without_a_log_is_taken_in_stays_without_one_and_gets_every_row_when_i
         let spare = dir.path().join("spare");
         fs::rename(&fixture.dir(name).0, &voter).unwrap();
         let plan = Plan::of(&voter).unwrap();
-        let me = node(&plan.configuration[taker]);
+        let me = NodeInfo::from(&plan.configuration[taker]);
         let members = sole_voter(&plan.configuration, &me).unwrap();
         apply(&plan, &members).unwrap();
-        let infos: Vec<_> = members.iter().map(node).collect();
+        let infos: Vec<_> = members.iter().map(NodeInfo::from).collect();
         write_info(&voter, &infos[taker]).unwrap();
         write_cluster(&voter, &infos).unwrap();
 

@@ -7,7 +7,10 @@ use two_node_ha_planner::Database;
 /// Where below its state directory raft's files are.
 #[must_use]
 pub fn raft_directory(database: Database, state: &Path) -> PathBuf {
-    database.raft_directory(state)
+    match database.raft_below() {
+        Some(below) => state.join(below),
+        None => state.to_path_buf(),
+    }
 }
 
 /// The files that say which node this is, relative to the state directory: they differ
@@ -31,3 +34,52 @@ pub const TRUST_STORE: &str = "truststore";
 
 /// The cluster's own certificate, which a spare of any database takes from the voter.
 pub const CLUSTER_FILES: [&str; 2] = ["cluster.crt", "cluster.key"];
+
+/// Whether a name is one of raft's files, which a change of hands does not carry over.
+#[must_use]
+pub fn is_raft_file(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    name == "metadata1"
+        || name == "metadata2"
+        || name.strip_prefix("open-").is_some_and(digits)
+        || name.starts_with("snapshot-")
+        || name.starts_with("corrupt-")
+        || name.starts_with("tmp-")
+        || name == "dqlite-lock"
+        || name
+            .split_once('-')
+            .is_some_and(|(first, last)| digits(first) && digits(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_raft_file;
+
+    #[test]
+    fn rafts_files_are_known_by_name_and_nothing_else_is() {
+        for name in [
+            "metadata1",
+            "metadata2",
+            "open-12",
+            "0000000000002369-0000000000002655",
+            "snapshot-2-2048-642428",
+            "snapshot-2-2048-642428.meta",
+            "corrupt-1-0000000000000001-0000000000000002",
+            "dqlite-lock",
+        ] {
+            assert!(is_raft_file(name), "{name}");
+        }
+        for name in [
+            "info.yaml",
+            "cluster.yaml",
+            "cluster.key",
+            "open-",
+            "failure-domain",
+            "-",
+            "1-notes",
+            "notes-1",
+        ] {
+            assert!(!is_raft_file(name), "{name}");
+        }
+    }
+}

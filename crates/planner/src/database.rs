@@ -1,7 +1,5 @@
 //! The two dqlite databases of a Canonical Kubernetes node.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
 /// One of the two databases whose voter follows the volume.
@@ -29,12 +27,12 @@ impl Database {
         }
     }
 
-    /// Where raft's own files are, below the database's state directory.
+    /// The directory below its state directory in which raft's own files are, if they are in one.
     #[must_use]
-    pub fn raft_directory(self, state: &Path) -> PathBuf {
+    pub fn raft_below(self) -> Option<&'static str> {
         match self {
-            Self::K8sDqlite => state.to_path_buf(),
-            Self::K8sd => state.join("database"),
+            Self::K8sDqlite => None,
+            Self::K8sd => Some("database"),
         }
     }
 }

@@ -53,6 +53,9 @@ pub struct Observation {
     /// and has ended in between.
     #[serde(default)]
     pub own_disconnect: bool,
+    /// Whether the volume was mounted while this agent ran, and Pacemaker has asked nothing of it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub just_mounted: bool,
     /// What this node remembers.
     pub journal: Journal,
     /// The two databases' directories.

@@ -78,6 +78,7 @@ pub fn booted() -> Observation {
         volume_silent: false,
         fence_peer: FencePeer::Quiet,
         own_disconnect: false,
+        just_mounted: false,
         journal,
         databases: Database::ALL
             .into_iter()

@@ -19,12 +19,13 @@ use std::time::Duration;
 ///
 /// Real systemd, udev, DRBD, Corosync, Pacemaker, OpenSSH and dqlite, with the project's package
 /// installed. Needs root (it asks sudo) and x86-64, but neither KVM nor any network but the one to
-/// Debian's packages at the first run. Images are cached in $TWO_NODE_HA_LAB_CACHE, by default
-/// .lab/cache in the repository. `smoke` and `campaign` run their scenarios on two labs side by side.
+/// Debian's packages and Go's modules at the first run. Images are cached in $TWO_NODE_HA_LAB_CACHE,
+/// by default .lab/cache in the repository. `smoke` and `campaign` run their scenarios on two labs
+/// side by side.
 #[derive(Parser)]
 #[command(name = "two-node-ha-lab", version, disable_help_subcommand = true)]
 struct Cli {
-    /// Name of the instance; several may run side by side [default: default, demo, smoke or campaign]
+    /// Name of the instance; several may run side by side [default: default, demo, smoke, campaign or bench]
     #[arg(long, global = true, value_name = "NAME")]
     instance: Option<String>,
     #[command(subcommand)]
@@ -72,8 +73,14 @@ enum Command {
     Smoke(ScenarioArgs),
     /// Run all scenarios, or some of them, in their full length: what CI has no time for
     Campaign(ScenarioArgs),
-    /// Measure our fence handlers against drbd-utils', in turns on a running cluster
-    Bench(UpArgs),
+    /// Measure what takes time on a running cluster: our fence handlers against drbd-utils', and
+    /// takeovers by `recovery = "native"` against those by "k8sd"
+    Bench {
+        #[command(flatten)]
+        up: UpArgs,
+        #[command(flatten)]
+        order: bench::Order,
+    },
     /// Cut the power of a node: SIGKILL to its kernel
     Cut {
         /// haone or hatwo
@@ -218,7 +225,8 @@ pub fn main() -> Result<i32> {
     interrupt::listen()?;
     let usual = match cli.command {
         Command::Demo(_) => "demo",
-        Command::Smoke(_) | Command::Bench(_) => "smoke",
+        Command::Smoke(_) => "smoke",
+        Command::Bench { .. } => "bench",
         Command::Campaign(_) => "campaign",
         _ => "default",
     };
@@ -247,10 +255,8 @@ pub fn main() -> Result<i32> {
             };
             lanes::main(&places, &plan(&places, &args)?, length, keep)
         }
-        Command::Bench(args) => {
-            let mut stage = scenario::Stage::raise(&places, &plan(&places, &args)?, Length::Smoke)?;
-            stage.settle()?;
-            bench::run(&stage.lab).map(|()| 0)
+        Command::Bench { up: args, order } => {
+            bench::run(&places, plan(&places, &args)?, &order).map(|()| 0)
         }
         Command::Slow { node, delay, rate } => trouble::slow(
             &connect()?,
@@ -377,6 +383,7 @@ fn plan(places: &Places, args: &UpArgs) -> Result<up::Plan> {
     Ok(up::Plan {
         memory: args.memory,
         package,
+        room: form::Room::default(),
     })
 }
 

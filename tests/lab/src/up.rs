@@ -23,6 +23,8 @@ pub struct Plan {
     pub memory: u32,
     /// The project's package; none for bare nodes.
     pub package: Option<PathBuf>,
+    /// Room for the databases.
+    pub room: form::Room,
 }
 
 /// Makes or finds the images.

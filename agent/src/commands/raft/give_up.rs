@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use two_node_ha_config::Config;
 use two_node_ha_disk as disk;
 use two_node_ha_node::Paths;
-use two_node_ha_node::database::raft_directory;
+use two_node_ha_node::database::{is_raft_file, raft_directory};
 use two_node_ha_planner::Database;
 use two_node_ha_planner::State;
 use two_node_ha_planner::observation::Mount;
@@ -182,7 +182,7 @@ fn put_aside(paths: &Paths, database: Database, raft: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(raft)? {
         let entry = entry?;
         let name = entry.file_name();
-        if crate::act::is_raft_file(&name.to_string_lossy()) && entry.path().is_file() {
+        if is_raft_file(&name.to_string_lossy()) && entry.path().is_file() {
             disk::rename(&entry.path(), &part.join(&name))?;
         }
     }

@@ -199,11 +199,19 @@ impl Bench {
     /// Loop and worker take turns until there is nothing to do but wait.
     fn drive(&self, index: usize) {
         let node = &self.nodes[index];
+        let mut taken = 0;
         loop {
             self.listen(index);
             let Some(job) = node.jobs.borrow_mut().pop_front() else {
                 return;
             };
+            taken += 1;
+            assert!(
+                taken < 1000,
+                "{} comes to no rest, and is about to {job:?}: {:#?}",
+                node.name,
+                self.statuses()[index]
+            );
             let done = node
                 .worker
                 .borrow_mut()

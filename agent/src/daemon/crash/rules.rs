@@ -167,7 +167,7 @@ fn a_database_that_starts_where_it_must_not_is_noticed() {
         killed(bench, 0);
         for entry in fs::read_dir(on_volume(bench)).unwrap() {
             let entry = entry.unwrap();
-            if crate::act::is_raft_file(entry.file_name().to_str().unwrap()) {
+            if two_node_ha_node::database::is_raft_file(entry.file_name().to_str().unwrap()) {
                 fs::remove_file(entry.path()).unwrap();
             }
         }

@@ -121,6 +121,8 @@ pub struct Machine {
     turn: Turn,
     /// Whether something happened since the eyes began to look.
     again: bool,
+    /// Whether the volume was seen unmounted, and Pacemaker has asked nothing since.
+    unasked: bool,
     /// What Pacemaker has come to ask since then.
     asks: Option<Request>,
     /// What was seen and decided before the last step of this turn. A step that changes nothing that can
@@ -176,6 +178,7 @@ impl Machine {
             peer: peer.to_owned(),
             knowledge: Knowledge::default(),
             turn: Turn::Due,
+            unasked: false,
             again: false,
             asks: None,
             before: None,

@@ -71,7 +71,8 @@ impl Machine {
             self.ports.asked = false;
         }
         if drbd.connected {
-            if self.knowledge.node == Asked::Answer(PeerNode::Down) {
+            // Once: Pacemaker may be stopped there, and goes on calling it down.
+            if !was_linked && self.knowledge.node == Asked::Answer(PeerNode::Down) {
                 self.knowledge.node = Asked::NotYet;
             }
             self.set_ports(PeerPorts::Open);

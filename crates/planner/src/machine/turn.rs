@@ -12,7 +12,7 @@ use super::reads::Count;
 use super::{Machine, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Known, Observation, Request, Rest, Services, SplitBrain,
+    Asked, Directories, FencePeer, Known, Mount, Observation, Request, Rest, Services, SplitBrain,
     Suspended,
 };
 use crate::plan::plan;
@@ -292,6 +292,12 @@ impl Machine {
             resolution,
             split_brain_reported,
         } = sight;
+        // After a release the volume is about to be unmounted: it is not begun with anew.
+        if request != Request::None {
+            self.unasked = false;
+        } else if mount == Mount::None {
+            self.unasked = true;
+        }
         let another_hold = std::mem::replace(&mut self.hold, hold) != hold;
         let another_request = std::mem::replace(&mut self.request, request) != request;
         self.ports_by_look(&drbd, another_request);
@@ -363,6 +369,7 @@ impl Machine {
             node: self.node.clone(),
             peer: self.peer.clone(),
             own_disconnect: own_disconnect && drbd.alone,
+            just_mounted: self.unasked && mount != Mount::None,
             drbd,
             mount,
             mount_point,

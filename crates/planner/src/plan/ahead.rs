@@ -40,7 +40,7 @@ pub(super) fn mounted(o: &Observation, config: &Config) -> Decision {
 /// The first steps of what is done once the failover unit runs, as far as they may be taken now.
 fn steps(o: &Observation, config: &Config) -> Vec<Step> {
     let still = suspended_io::is(o) || suspended_io::interrupted(o, State::PrimaryPrep).is_some();
-    if o.mount != Mount::ReadWrite || o.drbd.role != Role::Primary || still {
+    if !o.just_mounted || o.mount != Mount::ReadWrite || o.drbd.role != Role::Primary || still {
         return Vec::new();
     }
     let epoch = match &o.epoch {

@@ -59,8 +59,8 @@ pub(super) fn weigh(o: &Observation, config: &Config, epoch: &Epoch) -> Evidence
 
 /// The database on the volume is damaged, and was not mended without loss.
 fn damaged(o: &Observation, config: &Config, database: Database, why: &str) -> Decision {
-    let state = config.volume.mount_point.join(database.name());
-    let dir = database.raft_directory(&state);
+    let mut dir = config.volume.mount_point.join(database.name());
+    dir.extend(database.raft_below());
     let dir = dir.display();
     Decision::blocked(
         format!("{database} on the volume is damaged: {why}"),

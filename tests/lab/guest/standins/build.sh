@@ -1,11 +1,13 @@
 #!/bin/sh
-# Builds the stand-in program inside a Debian trixie tree that holds the packages of packages.build.
+# Builds the stand-in programs inside a Debian trixie tree that holds the packages of packages.build.
 #
 #   build.sh BUILDER_TREE OUT_DIR
 #
-# The tree is only read: the build happens on an overlay in a private mount namespace, which ends with this script,
-# so nothing stays mounted and the tree stays as it was. Needs root, no network.
-# STANDINS_GOCACHE=DIR keeps Go's build cache there between runs (cold about two minutes on two cores, warm seconds).
+# OUT_DIR gets standins, and k8sd over the real microcluster. The tree is only read: the build happens on an overlay in a
+# private mount namespace, which ends with this script, so nothing stays mounted and the tree stays as it was.
+# Needs root, and Go's module proxy while modules are missing: GOPROXY and the proxies of the environment hold. Each
+# module is checked against go.sum.
+# STANDINS_GOCACHE=DIR and STANDINS_GOMODCACHE=DIR keep Go's build cache and its modules there between runs.
 # STANDINS_VET=1 also runs gofmt and go vet, and fails on any finding.
 set -eu
 
@@ -17,47 +19,66 @@ sources=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "$1" && pwd)
 mkdir -p "$2"
 out=$(cd "$2" && pwd)
+go=/usr/lib/go-1.25/bin
 
-if [ ! -d "$tree/usr/share/gocode/src/github.com/canonical/go-dqlite" ]; then
-    echo "$0: $tree has no go-dqlite: install the packages of $sources/packages.build there" >&2
+if [ ! -x "$tree$go/go" ]; then
+    echo "$0: $tree has no $go/go: install the packages of $sources/packages.build there" >&2
     exit 1
 fi
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/standins-build.XXXXXX")
-trap 'rm -rf "$work"' EXIT INT TERM HUP
-mkdir "$work/upper" "$work/work" "$work/root" "$work/cache"
-export sources tree out work
-export cache="${STANDINS_GOCACHE:-$work/cache}"
-mkdir -p "$cache"
+# Go takes the right to write away from what it has unpacked.
+trap 'chmod -R u+w "$work" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+mkdir "$work/upper" "$work/work" "$work/root"
+cache="${STANDINS_GOCACHE:-$work/cache}"
+modules="${STANDINS_GOMODCACHE:-$work/modules}"
+mkdir -p "$cache" "$modules"
+export sources tree out work go cache modules
 
 unshare --mount --propagation private sh -eu <<'INSIDE'
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" "$work/root"
 root=$work/root
-mkdir -p "$root/gopath/src/two-node-ha/standins" "$root/gocache" "$root/out" "$root/proc" "$root/dev"
+mkdir -p "$root/standins" "$root/gocache" "$root/gomodules" "$root/out" "$root/proc" "$root/dev"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
 mount --bind "$cache" "$root/gocache"
+mount --bind "$modules" "$root/gomodules"
 mount --bind "$out" "$root/out"
-cp "$sources"/*.go "$sources/go.mod" "$root/gopath/src/two-node-ha/standins/"
-# GO111MODULE=off: Debian's Go packages are a GOPATH tree. go.mod is still needed, for go to accept the /v2 in
-# go-dqlite's import path. CGO_LDFLAGS_ALLOW: Debian's hardening flags come through pkg-config.
+cp "$sources"/*.go "$sources/go.mod" "$sources/go.sum" "$root/standins/"
+# Modules come by this machine's network: its resolver, and whom it trusts.
+for file in /etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt; do
+    if [ -e "$file" ]; then cp -L "$file" "$root$file"; fi
+done
+# GONOSUMDB: Canonical's modules are not in the checksum database. CGO_LDFLAGS_ALLOW: Debian's hardening flags come
+# through pkg-config.
 chroot "$root" /usr/bin/env -i \
-    PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/tmp LANG=C.UTF-8 \
-    GO111MODULE=off GOPATH=/gopath:/usr/share/gocode GOCACHE=/gocache GOTOOLCHAIN=local GOFLAGS=-p=2 \
+    PATH="$go:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root TMPDIR=/tmp LANG=C.UTF-8 \
+    GOCACHE=/gocache GOMODCACHE=/gomodules GOTOOLCHAIN=local GOFLAGS='-p=2 -mod=readonly' \
+    ${GOPROXY:+"GOPROXY=$GOPROXY"} GONOSUMDB='github.com/canonical/*' \
+    ${HTTP_PROXY:+"HTTP_PROXY=$HTTP_PROXY"} ${http_proxy:+"http_proxy=$http_proxy"} \
+    ${HTTPS_PROXY:+"HTTPS_PROXY=$HTTPS_PROXY"} ${https_proxy:+"https_proxy=$https_proxy"} \
+    ${NO_PROXY:+"NO_PROXY=$NO_PROXY"} ${no_proxy:+"no_proxy=$no_proxy"} \
     CGO_ENABLED=1 'CGO_LDFLAGS_ALLOW=-Wl,-z,now' VET="${STANDINS_VET:-}" \
     sh -euc '
-        cd /gopath/src/two-node-ha/standins
+        cd /standins
         if [ -n "$VET" ]; then
             unformatted=$(gofmt -l .)
             if [ -n "$unformatted" ]; then
                 gofmt -d . >&2
                 exit 1
             fi
-            go vet -tags libsqlite3 .
-            go test -tags libsqlite3 .
+            for tags in libsqlite3 libsqlite3,k8sd; do
+                go vet -trimpath -tags "$tags" .
+                go test -trimpath -tags "$tags" .
+            done
         fi
         go build -trimpath -tags libsqlite3 -ldflags "-s -w" -o /out/standins.new .
+        go build -trimpath -tags libsqlite3,k8sd -ldflags "-s -w" -o /out/k8sd.new .
         mv /out/standins.new /out/standins
+        mv /out/k8sd.new /out/k8sd
     '
 INSIDE
-echo "$out/standins"
+echo "$out/standins $out/k8sd"

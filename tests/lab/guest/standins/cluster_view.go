@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/canonical/go-dqlite/v2/app"
+	"github.com/canonical/go-dqlite/v2/client"
 )
 
 // viewCluster asks the leader who is in the cluster, and as what.
@@ -14,6 +15,16 @@ func viewCluster(ctx context.Context, node *app.App) (clusterView, error) {
 		return clusterView{}, fmt.Errorf("find the dqlite leader: %w", err)
 	}
 	defer leader.Close()
+	view, err := viewFrom(ctx, leader)
+	if err != nil {
+		return clusterView{}, err
+	}
+	view.Here = leaderHere(ctx, node)
+	return view, nil
+}
+
+// viewFrom asks the leader that a client is connected to.
+func viewFrom(ctx context.Context, leader *client.Client) (clusterView, error) {
 	info, err := leader.Leader(ctx)
 	if err != nil {
 		return clusterView{}, fmt.Errorf("ask for the dqlite leader: %w", err)
@@ -30,7 +41,6 @@ func viewCluster(ctx context.Context, node *app.App) (clusterView, error) {
 			Role:    node.Role.String(),
 		})
 	}
-	view.Here = leaderHere(ctx, node)
 	return view, nil
 }
 

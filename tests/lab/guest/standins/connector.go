@@ -11,9 +11,9 @@ import (
 
 // connectLimit bounds one search for the leader and the opening of the database there.
 //
-// go-dqlite waits for every dial of a round to end before it hands out the leader it has found, and gives up on the
-// leader when its caller's context has run out by then. A peer that drops packets costs it 5 s a round, so a request
-// with a shorter deadline would never get a connection. Hence the search goes on in the background under this limit.
+// A peer that drops packets can cost go-dqlite 5 s a round of its search for the leader, and a search ends with its
+// caller's context, so that a request with a shorter deadline might never get a connection. Hence the search goes on in
+// the background under this limit.
 const connectLimit = 15 * time.Second
 
 // patientConnector lets requests with short deadlines share one longer search for the leader.

@@ -3,7 +3,7 @@
 #
 #   install.sh OUT_DIR ROOT
 #
-# OUT_DIR holds the program that build.sh made. As after the snap's installation only k8sd is enabled; k8sd enables the
+# OUT_DIR holds the programs that build.sh made. As after the snap's installation only k8sd is enabled; k8sd enables the
 # others once the node is in a cluster (lab-cluster bootstrap, lab-cluster join).
 set -eu
 
@@ -12,11 +12,14 @@ if [ $# -ne 2 ]; then
     exit 2
 fi
 program=$1/standins
+k8sd=$1/k8sd
 root=$2
-if [ ! -x "$program" ]; then
-    echo "$0: $program is not there: run build.sh first" >&2
-    exit 1
-fi
+for file in "$program" "$k8sd"; do
+    if [ ! -x "$file" ]; then
+        echo "$0: $file is not there: run build.sh first" >&2
+        exit 1
+    fi
+done
 
 # Hard links, not symbolic ones: each process then shows its own name in /proc/PID/exe, as the snap's programs do.
 mkdir -p "$root/snap/k8s/x1/bin" "$root/snap/bin" "$root/usr/bin" "$root/usr/sbin"
@@ -25,7 +28,8 @@ install -m 0755 "$program" "$root/snap/k8s/x1/bin/k8s"
 link() {
     ln -f "$root/snap/k8s/x1/bin/k8s" "$1" 2>/dev/null || install -m 0755 "$program" "$1"
 }
-for name in k8sd k8s-dqlite containerd kube-apiserver kubelet kube-controller-manager kube-proxy kube-scheduler kubectl; do
+install -m 0755 "$k8sd" "$root/snap/k8s/x1/bin/k8sd"
+for name in k8s-dqlite containerd kube-apiserver kubelet kube-controller-manager kube-proxy kube-scheduler kubectl; do
     link "$root/snap/k8s/x1/bin/$name"
 done
 link "$root/usr/bin/snap"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,33 @@ const minTimeout = 3 * time.Second
 // localStatusLimit is how long `k8s local-node-status` waits; k8sd dials every member for it, too.
 const localStatusLimit = 90 * time.Second
 
-var errNotInitialized = errors.New("not initialized")
+// notInitialized is what microcluster says of a database that was neither begun nor joined.
+const notInitialized = "not yet initialized"
+
+var errNotInitialized = errors.New("the node is in no cluster yet")
+
+// nodeStatus and clusterStatus are what `k8s status` and `k8s local-node-status` print. As in the original's API every
+// field is left out while empty: a cluster that is not ready has no `ready` at all.
+type nodeStatus struct {
+	Name          string `json:"name,omitempty"`
+	Address       string `json:"address,omitempty"`
+	ClusterRole   string `json:"cluster-role,omitempty"`
+	DatastoreRole string `json:"datastore-role,omitempty"`
+}
+
+type clusterStatus struct {
+	Ready     bool         `json:"ready,omitempty"`
+	Members   []nodeStatus `json:"members,omitempty"`
+	Datastore struct {
+		Type string `json:"type,omitempty"`
+	} `json:"datastore,omitempty"`
+}
+
+// trustView is the lab's own question: how many members there are, and how many the least informed of them knows.
+type trustView struct {
+	Members int `json:"members"`
+	Least   int `json:"least"`
+}
 
 // runK8s is the operator's command k8s.
 func runK8s(args []string) int {
@@ -135,7 +162,7 @@ func failStatus(what string, err error) int {
 type control struct{ http.Client }
 
 func controlClient() *control {
-	socket := stateOf(k8sdStateDir).controlSocket()
+	socket := controlSocket(k8sdStateDir)
 	return &control{http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -144,7 +171,20 @@ func controlClient() *control {
 }
 
 func (c *control) fetch(ctx context.Context, path string, into interface{}) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control.socket"+path, nil)
+	return c.call(ctx, http.MethodGet, path, nil, into)
+}
+
+// call asks microcluster's daemon, whose answers are wrapped: what was asked for is the metadata.
+func (c *control) call(ctx context.Context, method, path string, body, into interface{}) error {
+	var sent io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("ask k8sd for %s: %w", path, err)
+		}
+		sent = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://control.socket"+path, sent)
 	if err != nil {
 		return err
 	}
@@ -153,14 +193,31 @@ func (c *control) fetch(ctx context.Context, path string, into interface{}) erro
 		return err
 	}
 	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-		return json.NewDecoder(response.Body).Decode(into)
-	case http.StatusServiceUnavailable:
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("read k8sd's answer: %w", err)
+	}
+	return unwrap(response.StatusCode, data, into)
+}
+
+// unwrap takes the metadata out of an answer of microcluster's daemon, or its error.
+func unwrap(code int, data []byte, into interface{}) error {
+	var answer struct {
+		Error    string          `json:"error"`
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return fmt.Errorf("k8sd's answer cannot be read (status %d): %w", code, err)
+	}
+	switch {
+	case code == http.StatusServiceUnavailable && strings.Contains(answer.Error, notInitialized):
 		return errNotInitialized
+	case code != http.StatusOK:
+		return errors.New(answer.Error)
+	case into == nil:
+		return nil
 	default:
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return fmt.Errorf("%s", strings.TrimSpace(string(text)))
+		return json.Unmarshal(answer.Metadata, into)
 	}
 }
 

@@ -1,111 +1,102 @@
+//go:build k8sd
+
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"database/sql"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/canonical/go-dqlite/v2/client"
+	"github.com/canonical/lxd/lxd/response"
+	"github.com/canonical/lxd/shared/api"
+	microclient "github.com/canonical/microcluster/v2/client"
+	"github.com/canonical/microcluster/v2/cluster"
+	"github.com/canonical/microcluster/v2/rest"
+	"github.com/canonical/microcluster/v2/rest/access"
+	"github.com/canonical/microcluster/v2/rest/types"
+	"github.com/canonical/microcluster/v2/state"
 )
 
-// statusLimit bounds what k8sd does for one request of the lab's. A status has no limit but its client's.
-const statusLimit = 20 * time.Second
+// labLimit bounds what k8sd does for one request of the lab's. A status has no limit but its client's.
+const labLimit = 20 * time.Second
 
-// nodeStatus and clusterStatus are what `k8s status` and `k8s local-node-status` print. As in the original's API every
-// field is left out while empty: a cluster that is not ready has no `ready` at all.
-type nodeStatus struct {
-	Name          string `json:"name,omitempty"`
-	Address       string `json:"address,omitempty"`
-	ClusterRole   string `json:"cluster-role,omitempty"`
-	DatastoreRole string `json:"datastore-role,omitempty"`
+// labPrefix is where the lab asks its own questions.
+const labPrefix types.EndpointPrefix = "lab"
+
+type apiCall func(ctx context.Context, s state.State) (any, error)
+
+// k8sdServers is k8sd's own API, beside microcluster's, on the control socket and on port 6400.
+func k8sdServers() map[string]rest.Server {
+	return map[string]rest.Server{"k8sd": {
+		CoreAPI:   true,
+		ServeUnix: true,
+		Resources: []rest.Resources{
+			{PathPrefix: "1.0", Endpoints: []rest.Endpoint{
+				endpoint("k8sd/node", getNode),
+				endpoint("k8sd/cluster", getCluster),
+			}},
+			{PathPrefix: labPrefix, Endpoints: []rest.Endpoint{
+				endpoint("trust", limited(getTrust)),
+				endpoint("known", limited(getKnown)),
+				endpoint("cluster", limited(getView)),
+			}},
+		},
+	}}
 }
 
-type clusterStatus struct {
-	Ready     bool         `json:"ready,omitempty"`
-	Members   []nodeStatus `json:"members,omitempty"`
-	Datastore struct {
-		Type string `json:"type,omitempty"`
-	} `json:"datastore,omitempty"`
-}
-
-// handler is the API on the control socket.
-func (d *k8sd) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /core/1.0", d.getServer)
-	mux.HandleFunc("GET /1.0/k8sd/node", d.withDatabase(d.getNode))
-	mux.HandleFunc("GET /1.0/k8sd/cluster", d.withDatabase(d.getCluster))
-	mux.HandleFunc("GET /lab/trust", d.withDatabase(limited(d.getTrust)))
-	mux.HandleFunc("GET /lab/cluster", d.withDatabase(limited(d.getView)))
-	return mux
-}
-
-type apiCall func(ctx context.Context, db *members) (interface{}, error)
-
-func (d *k8sd) withDatabase(call apiCall) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		db := d.db.get()
-		if db == nil {
-			http.Error(w, "Daemon not yet initialized", http.StatusServiceUnavailable)
-			return
-		}
-		answer, err := call(r.Context(), db)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(answer)
-	}
+func endpoint(path string, call apiCall) rest.Endpoint {
+	return rest.Endpoint{Path: path, Get: rest.EndpointAction{
+		AccessHandler: access.AllowAuthenticated,
+		Handler: func(s state.State, r *http.Request) response.Response {
+			answer, err := call(r.Context(), s)
+			if err != nil {
+				return response.SmartError(err)
+			}
+			return response.SyncResponse(true, answer)
+		},
+	}}
 }
 
 func limited(call apiCall) apiCall {
-	return func(ctx context.Context, db *members) (interface{}, error) {
-		ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	return func(ctx context.Context, s state.State) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, labLimit)
 		defer cancel()
-		return call(ctx, db)
+		return call(ctx, s)
 	}
 }
 
-// getServer answers from this node's own state, at once, whatever the others do.
-func (d *k8sd) getServer(w http.ResponseWriter, _ *http.Request) {
-	config, err := d.state.daemonConfig()
+// nodes asks the leader for the members, which dials each of them in turn, 30 s each. The roles are as old as the last
+// round of heartbeats.
+func nodes(ctx context.Context, s state.State) ([]nodeStatus, error) {
+	leader, err := s.Leader()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return nil, fmt.Errorf("failed to get leader client: %w", err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]interface{}{
-		"type": "sync", "status": "Success", "status_code": http.StatusOK,
-		"metadata": map[string]interface{}{
-			"name": config.Name, "address": config.Address, "version": "lab", "ready": d.db.get() != nil,
-		},
-	})
-}
-
-// nodes is the table of members, once each of them was dialled. The roles are as old as the last round of heartbeats.
-func (d *k8sd) nodes(ctx context.Context, db *members) ([]nodeStatus, error) {
-	all, err := db.list(ctx)
+	members, err := leader.GetClusterMembers(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("failed to get cluster members: %w", err)
 	}
-	if err := dialAll(ctx, all); err != nil {
-		return nil, fmt.Errorf("failed to get cluster members: %w", err)
+	var all []nodeStatus
+	for _, one := range members {
+		all = append(all, nodeStatus{
+			Name: one.Name, Address: one.Address.String(), ClusterRole: "control-plane", DatastoreRole: one.Role,
+		})
 	}
-	var nodes []nodeStatus
-	for _, one := range all {
-		nodes = append(nodes, nodeStatus{Name: one.Name, Address: one.Address, ClusterRole: "control-plane", DatastoreRole: one.role})
-	}
-	return nodes, nil
+	return all, nil
 }
 
-func (d *k8sd) getCluster(ctx context.Context, db *members) (interface{}, error) {
+func getCluster(ctx context.Context, s state.State) (any, error) {
 	var status clusterStatus
 	var err error
-	if status.Members, err = d.nodes(ctx, db); err != nil {
+	if status.Members, err = nodes(ctx, s); err != nil {
 		return nil, err
 	}
 	ready, err := fetchAPI(ctx, "/nodes")
@@ -118,84 +109,85 @@ func (d *k8sd) getCluster(ctx context.Context, db *members) (interface{}, error)
 	return status, nil
 }
 
-func (d *k8sd) getNode(ctx context.Context, db *members) (interface{}, error) {
-	config, err := d.state.daemonConfig()
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := d.nodes(ctx, db)
-	for _, node := range nodes {
-		if node.Name == config.Name {
+func getNode(ctx context.Context, s state.State) (any, error) {
+	all, err := nodes(ctx, s)
+	for _, node := range all {
+		if node.Name == s.Name() {
 			return node, nil
 		}
 	}
 	if err != nil {
 		log.Print(err)
 	}
-	host, _, _ := net.SplitHostPort(config.Address)
-	return nodeStatus{Name: config.Name, Address: host, ClusterRole: "unknown"}, nil
+	host, _, _ := net.SplitHostPort(s.Address().URL.Host)
+	return nodeStatus{Name: s.Name(), Address: host, ClusterRole: "unknown"}, nil
 }
 
+// known is how many members this node could recover with by itself: the least that its trust store and the cluster.yaml
+// of both databases hold. dqlite brings cluster.yaml up to date only every 30 s, so that a joining node has to wait.
+func known(s state.State) (int, error) {
+	least := s.Remotes().Count()
+	for _, dir := range []string{s.FileSystem().DatabaseDir, k8sDqliteStateDir} {
+		members, err := readNodes(filepath.Join(dir, "cluster.yaml"))
+		if err != nil {
+			return 0, err
+		}
+		least = min(least, len(members))
+	}
+	return least, nil
+}
+
+func getKnown(_ context.Context, s state.State) (any, error) { return known(s) }
+
 // getTrust tells how many members there are, and how many of them the least informed member knows.
-func (d *k8sd) getTrust(ctx context.Context, db *members) (interface{}, error) {
-	all, err := db.list(ctx)
+func getTrust(ctx context.Context, s state.State) (any, error) {
+	var trust trustView
+	err := s.Database().Transaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		members, err := cluster.GetCoreClusterMembers(ctx, tx)
+		trust.Members = len(members)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the table of members: %w", err)
+	}
+	if trust.Least, err = known(s); err != nil {
+		return nil, err
+	}
+	others, err := s.Cluster(false)
 	if err != nil {
 		return nil, err
 	}
-	trust := struct{ Members, Least int }{Members: len(all), Least: len(all)}
-	for _, one := range all {
-		trust.Least = min(trust.Least, one.known)
-	}
-	return trust, nil
-}
-
-func (d *k8sd) getView(ctx context.Context, _ *members) (interface{}, error) {
-	return viewCluster(ctx, d.node)
-}
-
-// markNodeReady tells Kubernetes that this node is up, as soon as it can be told.
-func (d *k8sd) markNodeReady(stop context.Context, name string) {
-	for {
-		err := putAPI(stop, "/nodes/"+name, "Ready")
-		if err == nil {
-			log.Print("marked the node as ready")
-			return
+	var mu sync.Mutex
+	err = others.Query(ctx, true, func(ctx context.Context, c *microclient.Client) error {
+		var theirs int
+		if err := c.Query(ctx, http.MethodGet, labPrefix, api.NewURL().Path("known"), nil, &theirs); err != nil {
+			return err
 		}
-		select {
-		case <-stop.Done():
-			return
-		case <-time.After(2 * time.Second):
+		mu.Lock()
+		defer mu.Unlock()
+		trust.Least = min(trust.Least, theirs)
+		return nil
+	})
+	return trust, err
+}
+
+// getView asks the leader of k8sd's database who is in the cluster, and as what; and this node's own engine whom it
+// knows as leader: itself, another, or nobody, as always on a spare.
+func getView(ctx context.Context, s state.State) (any, error) {
+	leader, err := s.Database().Leader(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the dqlite leader: %w", err)
+	}
+	defer leader.Close()
+	view, err := viewFrom(ctx, leader)
+	if err != nil {
+		return nil, err
+	}
+	if local, err := client.New(ctx, dqliteSocketName); err == nil {
+		defer local.Close()
+		if info, err := local.Leader(ctx); err == nil {
+			view.Here = info.Address
 		}
 	}
-}
-
-const localAPI = "http://127.0.0.1:" + apiServerPort
-
-func fetchAPI(ctx context.Context, path string) (string, error) {
-	return callAPI(ctx, http.MethodGet, path, "")
-}
-
-func putAPI(ctx context.Context, path, value string) error {
-	_, err := callAPI(ctx, http.MethodPut, path, value)
-	return err
-}
-
-func callAPI(ctx context.Context, method, path, body string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, method, localAPI+path, strings.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(text)))
-	}
-	return string(text), nil
+	return view, nil
 }

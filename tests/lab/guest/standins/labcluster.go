@@ -8,26 +8,27 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
 )
 
-const labClusterUsage = `usage: lab-cluster bootstrap [--no-start] NAME ADDRESS   begin a cluster on this node
+const labClusterUsage = `usage: lab-cluster bootstrap [--no-wait] NAME ADDRESS    begin a cluster on this node
        lab-cluster join-token NAME                       print a token for another node
-       lab-cluster join [--no-start] TOKEN ADDRESS       join this node; TOKEN may be @FILE
+       lab-cluster join [--no-wait] TOKEN ADDRESS        join this node; TOKEN may be @FILE
        lab-cluster wait [--timeout 120s] [--members N]   wait until this node serves
        lab-cluster status                                both databases' members as their leaders see them, as JSON
 `
 
-// joinToken is all that another node needs. It holds the private keys of both clusters.
+// joinToken is all that another node needs. It holds the private key of the datastore's cluster; that of k8sd's comes
+// with microcluster's own token.
 type joinToken struct {
 	Name      string     `json:"name"`
 	Peer      string     `json:"peer"`
-	K8sd      clusterKey `json:"k8sd"`
+	K8sd      string     `json:"k8sd"`
 	K8sDqlite clusterKey `json:"k8s-dqlite"`
-	Remotes   []remote   `json:"remotes"`
 }
 
 type clusterKey struct {
@@ -64,10 +65,10 @@ func runLabCluster(args []string) int {
 	return 0
 }
 
-// nodeArgs parses `[--no-start] FIRST ADDRESS`.
-func nodeArgs(args []string) (first, address string, start bool, err error) {
+// nodeArgs parses `[--no-wait] FIRST ADDRESS`.
+func nodeArgs(args []string) (first, address string, wait bool, err error) {
 	set := flag.NewFlagSet("lab-cluster", flag.ContinueOnError)
-	noStart := set.Bool("no-start", false, "only write the files")
+	noWait := set.Bool("no-wait", false, "do not wait until the node serves")
 	if err := set.Parse(args); err != nil {
 		return "", "", false, err
 	}
@@ -77,51 +78,44 @@ func nodeArgs(args []string) (first, address string, start bool, err error) {
 	if _, err := netip.ParseAddr(set.Arg(1)); err != nil {
 		return "", "", false, fmt.Errorf("the node's address: %w", err)
 	}
-	return set.Arg(0), set.Arg(1), !*noStart, nil
+	return set.Arg(0), set.Arg(1), !*noWait, nil
 }
 
 func labBootstrap(args []string) error {
-	name, address, start, err := nodeArgs(args)
+	name, address, wait, err := nodeArgs(args)
 	if err != nil {
 		return err
 	}
-	var token joinToken
-	for _, key := range []*clusterKey{&token.K8sd, &token.K8sDqlite} {
-		// A name that every node answers to: dqlite's dialer checks it on all of them.
-		if key.Crt, key.Key, err = newCertificate("k8s", nil); err != nil {
-			return err
-		}
-	}
-	if err := writeNode(name, address, token); err != nil {
+	token := joinToken{Name: name}
+	// A name that every node answers to: dqlite's dialer checks it on all of them.
+	if token.K8sDqlite.Crt, token.K8sDqlite.Key, err = newCertificate("k8s"); err != nil {
 		return err
 	}
-	if !start {
-		return nil
-	}
-	return startNode(1)
+	return setUp(address, token, wait)
 }
 
 func labJoinToken(args []string) error {
 	if len(args) != 1 {
 		return errors.New("takes one argument, the name of the node to join")
 	}
-	state := stateOf(k8sdStateDir)
-	config, err := state.daemonConfig()
-	if err != nil {
-		return err
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var here struct {
+		Address string `json:"address"`
 	}
-	host, _, err := net.SplitHostPort(config.Address)
+	if err := controlClient().fetch(ctx, "/core/1.0", &here); err != nil {
+		return fmt.Errorf("ask k8sd for its address: %w", err)
+	}
+	host, _, err := net.SplitHostPort(here.Address)
 	if err != nil {
 		return fmt.Errorf("this node is in no cluster: %w", err)
 	}
 	token := joinToken{Name: args[0], Peer: host}
-	if token.K8sd, err = readClusterKey(k8sdStateDir); err != nil {
-		return err
+	wanted := map[string]interface{}{"name": args[0], "expire_after": time.Hour}
+	if err := controlClient().call(ctx, http.MethodPost, "/core/control/tokens", wanted, &token.K8sd); err != nil {
+		return fmt.Errorf("ask k8sd for a token: %w", err)
 	}
 	if token.K8sDqlite, err = readClusterKey(k8sDqliteStateDir); err != nil {
-		return err
-	}
-	if token.Remotes, err = state.remotes(); err != nil {
 		return err
 	}
 	data, err := json.Marshal(token)
@@ -141,7 +135,7 @@ func readClusterKey(dir string) (key clusterKey, err error) {
 }
 
 func labJoin(args []string) error {
-	text, address, start, err := nodeArgs(args)
+	text, address, wait, err := nodeArgs(args)
 	if err != nil {
 		return err
 	}
@@ -149,13 +143,7 @@ func labJoin(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNode(token.Name, address, token); err != nil {
-		return err
-	}
-	if !start {
-		return nil
-	}
-	return startNode(len(token.Remotes) + 1)
+	return setUp(address, token, wait)
 }
 
 func parseToken(text string) (token joinToken, err error) {
@@ -177,15 +165,55 @@ func parseToken(text string) (token joinToken, err error) {
 	return token, nil
 }
 
-// writeNode lays out a node's state directories and arguments files, so that its services may start.
-func writeNode(name, address string, token joinToken) error {
-	state := stateOf(k8sdStateDir)
-	if config, err := state.daemonConfig(); err != nil {
-		return err
-	} else if config.Address != "" {
-		return fmt.Errorf("this node is in a cluster already, as %s", config.Name)
+// setUp lays out a node's files, and has k8sd begin its database, or join the one of the token; k8sd then starts the
+// node's services. With wait it waits until they serve.
+func setUp(address string, token joinToken, wait bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	if begun, err := exists(filepath.Join(k8sdStateDir, "database", "info.yaml")); err != nil || begun {
+		return errors.Join(err, errors.New("this node is in a cluster already"))
 	}
-	for _, dir := range []string{snapArgs, k8sDqliteStateDir, state.database(), state.truststore()} {
+	if err := waitAlive(ctx); err != nil {
+		return err
+	}
+	if err := writeNode(address, token); err != nil {
+		return err
+	}
+	request := map[string]interface{}{"name": token.Name, "address": net.JoinHostPort(address, k8sdPort)}
+	members := 1
+	if token.Peer == "" {
+		request["bootstrap"] = true
+	} else {
+		request["join_token"] = token.K8sd
+		members = 2
+	}
+	if err := controlClient().call(ctx, http.MethodPost, "/core/control", request, nil); err != nil {
+		return fmt.Errorf("have k8sd begin or join its cluster: %w", err)
+	}
+	if !wait {
+		return nil
+	}
+	return waitServing(members, 5*time.Minute)
+}
+
+// waitAlive waits for k8sd, which the package has started.
+func waitAlive(ctx context.Context) error {
+	for {
+		err := controlClient().fetch(ctx, "/core/1.0", nil)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("k8sd does not answer: %w", err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// writeNode lays out what a node's services need beside k8sd's own state.
+func writeNode(address string, token joinToken) error {
+	for _, dir := range []string{snapArgs, k8sDqliteStateDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -193,40 +221,17 @@ func writeNode(name, address string, token joinToken) error {
 	if err := writeCertificate(k8sDqliteStateDir, "cluster", token.K8sDqlite.Crt, token.K8sDqlite.Key); err != nil {
 		return err
 	}
-	if err := writeCertificate(k8sdStateDir, "cluster", token.K8sd.Crt, token.K8sd.Key); err != nil {
-		return err
-	}
-	crt, key, err := newCertificate(name, net.ParseIP(address))
-	if err != nil {
-		return err
-	}
-	if err := writeCertificate(k8sdStateDir, "server", crt, key); err != nil {
-		return err
-	}
-	own := remote{Name: name, Address: net.JoinHostPort(address, k8sdPort), Certificate: string(crt)}
-	if err := state.replaceRemotes(append(token.Remotes, own)); err != nil {
-		return err
-	}
 	datastore := initConfig{Address: net.JoinHostPort(address, k8sDqlitePort)}
-	daemon := initConfig{Address: own.Address}
 	if token.Peer != "" {
 		datastore.Cluster = []string{net.JoinHostPort(token.Peer, k8sDqlitePort)}
-		daemon.Cluster = []string{net.JoinHostPort(token.Peer, k8sdPort)}
 	}
 	if err := writeYaml(filepath.Join(k8sDqliteStateDir, "init.yaml"), datastore, 0o600); err != nil {
-		return err
-	}
-	if err := writeYaml(state.beginMarker(), daemon, 0o600); err != nil {
 		return err
 	}
 	if err := writeArgs(address); err != nil {
 		return err
 	}
-	if err := writeAdminConfig(); err != nil {
-		return err
-	}
-	config := daemonConfig{Name: name, Address: own.Address, Servers: map[string]interface{}{}}
-	return writeYaml(state.daemonYaml(), config, 0o644)
+	return writeAdminConfig()
 }
 
 // writeArgs writes the arguments file of each service.
@@ -243,16 +248,6 @@ func writeArgs(address string) error {
 		}
 	}
 	return nil
-}
-
-// startNode restarts k8sd, which begins its database and starts the rest, and waits until the node serves.
-func startNode(members int) error {
-	ctx := context.Background()
-	// Enabled by the package; restarted because it may idle in no cluster yet.
-	if err := runCommand(ctx, "snap", "restart", "k8s.k8sd"); err != nil {
-		return err
-	}
-	return waitServing(members, 5*time.Minute)
 }
 
 func labWait(args []string) error {
@@ -286,7 +281,7 @@ func serving(ctx context.Context, members int) error {
 	if _, err := fetchAPI(ctx, "/readyz"); err != nil {
 		return err
 	}
-	var trust struct{ Members, Least int }
+	var trust trustView
 	if err := controlClient().fetch(ctx, "/lab/trust", &trust); err != nil {
 		return fmt.Errorf("ask k8sd: %w", err)
 	}

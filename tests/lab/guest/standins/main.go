@@ -1,11 +1,7 @@
-// In a GOPATH build Go would otherwise behave as in version 1.20.
-//
-//go:debug default=go1.24
-
 // Command standins is every program of the k8s snap that the lab cannot install, over real dqlite.
 //
-// One binary, called by the name it is linked under, keeps an image small and the page cache of a node shared. What is
-// real and what is pretended is told in README.md.
+// One binary, called by the name it is linked under, keeps an image small and the page cache of a node shared. With the
+// build tag k8sd it is k8sd alone, over the real microcluster. What is real and what is pretended is told in README.md.
 package main
 
 import (
@@ -31,21 +27,4 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(run(args))
-}
-
-func programs() map[string]program {
-	return map[string]program{
-		"k8s-dqlite":              runK8sDqlite,
-		"kube-apiserver":          runAPIServer,
-		"k8sd":                    runK8sd,
-		"k8s":                     runK8s,
-		"kubectl":                 runKubectl,
-		"snap":                    runSnap,
-		"lab-cluster":             runLabCluster,
-		"containerd":              runIdle,
-		"kubelet":                 runIdle,
-		"kube-controller-manager": runIdle,
-		"kube-proxy":              runIdle,
-		"kube-scheduler":          runIdle,
-	}
 }

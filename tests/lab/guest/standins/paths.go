@@ -1,5 +1,7 @@
 package main
 
+import "path/filepath"
+
 // Where the snap keeps things on a node.
 const (
 	snapCommon        = "/var/snap/k8s/common"
@@ -15,3 +17,6 @@ const (
 	k8sdPort      = "6400"
 	apiServerPort = "6443"
 )
+
+// controlSocket is where k8sd listens for the node's own programs.
+func controlSocket(stateDir string) string { return filepath.Join(stateDir, "control.socket") }

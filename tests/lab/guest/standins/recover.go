@@ -1,3 +1,5 @@
+//go:build k8sd
+
 package main
 
 import (
@@ -44,10 +46,11 @@ type recoverFlags struct {
 	logLevel       int
 }
 
-// recovery is one run of `k8sd cluster-recover`. Its messages go to stderr, as cobra's Print does.
+// recovery is one run of `k8sd cluster-recover`. Its messages go to standard output, errors and the log to standard
+// error.
 type recovery struct {
 	recoverFlags
-	out io.Writer
+	out, fault io.Writer
 }
 
 func runClusterRecover(args []string) int {
@@ -63,24 +66,28 @@ func runClusterRecover(args []string) int {
 	if err := set.Parse(args); err != nil {
 		return 1
 	}
-	r := &recovery{recoverFlags: o, out: os.Stderr}
+	r := &recovery{recoverFlags: o, out: os.Stdout, fault: os.Stderr}
 	return r.run()
 }
 
 func (r *recovery) printf(format string, args ...interface{}) { fmt.Fprintf(r.out, format, args...) }
 
+// fail says why it ends, and returns its exit code.
+func (r *recovery) fail(format string, args ...interface{}) int {
+	fmt.Fprintf(r.fault, format, args...)
+	return 1
+}
+
 func (r *recovery) run() int {
 	if err := r.prechecks(); err != nil {
-		r.printf("Recovery precheck failed: %v\n", err)
-		return 1
+		return r.fail("Recovery precheck failed: %v\n", err)
 	}
 	if r.skipK8sd {
 		r.printf("Skipping k8sd recovery.\n")
 	} else {
-		tarball, err := recoverK8sd(stateOf(r.stateDir))
+		tarball, err := recoverK8sd(r.stateDir, r.logLevel)
 		if err != nil {
-			r.printf("Failed to recover k8sd, error: %v\n", err)
-			return 1
+			return r.fail("Failed to recover k8sd, error: %v\n", err)
 		}
 		r.printf("K8sd cluster changes applied.\n")
 		r.printf("New database state saved to %s\n", tarball)
@@ -93,8 +100,7 @@ func (r *recovery) run() int {
 	}
 	before, after, err := recoverK8sDqlite(r.k8sDqliteDir)
 	if err != nil {
-		r.printf("Failed to recover k8s-dqlite, error: %v, pre-recovery backup: %s\n", err, before)
-		return 1
+		return r.fail("Failed to recover k8s-dqlite, error: %v, pre-recovery backup: %s\n", err, before)
 	}
 	r.printf("K8s-dqlite cluster changes applied.\n")
 	r.printf("New database state saved to %s\n", after)

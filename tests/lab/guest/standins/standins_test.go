@@ -1,3 +1,5 @@
+//go:build !k8sd
+
 package main
 
 import (
@@ -110,15 +112,6 @@ func TestATimeoutIsReadAsGrpcWritesIt(t *testing.T) {
 	}
 }
 
-func TestARoundOfHeartbeatsIsDueOnlyAPeriodAfterTheLastStampByTheWallClock(t *testing.T) {
-	const now = 1_000_000
-	for last, want := range map[int64]bool{0: true, now - 10: true, now - 9: false, now: false, now + 300: false} {
-		if got := heartbeatDue(last, now); got != want {
-			t.Errorf("a stamp %d s ago: %v", now-last, got)
-		}
-	}
-}
-
 func TestSnapshotNumbersAreKeptWithinWhatTheDatastoreAccepts(t *testing.T) {
 	for _, c := range []struct{ threshold, trailing, wantThreshold, wantTrailing uint64 }{
 		{512, 4096, 512, 4096},
@@ -134,37 +127,32 @@ func TestSnapshotNumbersAreKeptWithinWhatTheDatastoreAccepts(t *testing.T) {
 	}
 }
 
-func TestANewMembershipMayOnlyChangeRolesAndAddresses(t *testing.T) {
-	one := dqliteMember{ID: 1, Address: "10.77.0.1:6400", Role: "voter", Name: "haone"}
-	two := dqliteMember{ID: 2, Address: "10.77.0.2:6400", Role: "spare", Name: "hatwo"}
-	old := []dqliteMember{one, two}
-	change := func(edit func(m *dqliteMember)) dqliteMember {
-		changed := two
-		edit(&changed)
-		return changed
-	}
-	lowered := one
-	lowered.Role = "spare"
+func TestWhatIsAskedOfK8sdIsTakenOutOfItsAnswer(t *testing.T) {
 	for sentence, c := range map[string]struct {
-		wanted []dqliteMember
-		says   string
+		code int
+		text string
+		want string
+		says string
 	}{
-		"nothing changed":      {[]dqliteMember{one, two}, ""},
-		"another address":      {[]dqliteMember{one, change(func(m *dqliteMember) { m.Address = "[fd00::2]:6400" })}, ""},
-		"one is missing":       {[]dqliteMember{one}, "members cannot be added or removed"},
-		"another ID":           {[]dqliteMember{one, change(func(m *dqliteMember) { m.ID = 3 })}, "ID or name changed for member hatwo"},
-		"nobody votes":         {[]dqliteMember{lowered, two}, "At least one voter is required"},
-		"an address twice":     {[]dqliteMember{one, change(func(m *dqliteMember) { m.Address = one.Address })}, `Duplicate address "10.77.0.1:6400"`},
-		"no address and port":  {[]dqliteMember{one, change(func(m *dqliteMember) { m.Address = "10.77.0.2" })}, `Invalid address "10.77.0.2": not an ip:port`},
-		"two members in a row": {[]dqliteMember{two, one}, ""},
+		"an answer": {200, `{"type":"sync","status_code":200,"error":"","metadata":"a token"}`, "a token", ""},
+		"an error":  {500, `{"type":"error","error":"no leader","metadata":null}`, "", "no leader"},
+		"a node in no cluster": {
+			503, `{"type":"error","error":"Database is not yet initialized","metadata":null}`, "", errNotInitialized.Error(),
+		},
+		"a database that still starts": {
+			503, `{"type":"error","error":"Database is still starting","metadata":null}`, "", "Database is still starting",
+		},
 	} {
-		said := ""
-		if err := validateMembers(old, c.wanted); err != nil {
+		var got, said string
+		if err := unwrap(c.code, []byte(c.text), &got); err != nil {
 			said = err.Error()
 		}
-		if said != c.says {
-			t.Errorf("%s: said %q, wanted %q", sentence, said, c.says)
+		if got != c.want || said != c.says {
+			t.Errorf("%s: got %q and %q, wanted %q and %q", sentence, got, said, c.want, c.says)
 		}
+	}
+	if err := unwrap(200, []byte("<html>"), nil); err == nil {
+		t.Error("something that is no answer was taken for one")
 	}
 }
 

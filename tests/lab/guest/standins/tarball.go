@@ -1,3 +1,5 @@
+//go:build k8sd
+
 package main
 
 import (
@@ -11,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -75,53 +76,4 @@ func packTree(archive *tar.Writer, root, below string, exclude []string) error {
 		_, err = io.Copy(archive, source)
 		return err
 	})
-}
-
-// readTarball unpacks files and directories below a directory, which is made if need be.
-func readTarball(path, into string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	zip, err := gzip.NewReader(file)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	if err := os.MkdirAll(into, 0o755); err != nil {
-		return err
-	}
-	archive := tar.NewReader(zip)
-	for {
-		header, err := archive.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		if strings.Contains(header.Name, "..") {
-			return fmt.Errorf("invalid sequence `..` in recovery tarball entry %q", header.Name)
-		}
-		if err := unpackEntry(archive, header, filepath.Join(into, header.Name)); err != nil {
-			return fmt.Errorf("unpack %s of %s: %w", header.Name, path, err)
-		}
-	}
-}
-
-func unpackEntry(archive *tar.Reader, header *tar.Header, target string) error {
-	switch header.Typeflag {
-	case tar.TypeDir:
-		return os.MkdirAll(target, fs.FileMode(header.Mode)&fs.ModePerm)
-	case tar.TypeReg:
-		// The mode of the archive is not restored: neither does the original.
-		file, err := os.Create(target)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(file, archive)
-		return errors.Join(err, file.Close())
-	default:
-		return nil
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -40,7 +39,7 @@ func clusterTLS(dir string) (listen, dial *tls.Config, err error) {
 }
 
 // newCertificate makes a self-signed pair. Elliptic, because a guest pays dearly for RSA.
-func newCertificate(name string, address net.IP) (crt, key []byte, err error) {
+func newCertificate(name string) (crt, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("generate a key for %s: %w", name, err)
@@ -59,9 +58,6 @@ func newCertificate(name string, address net.IP) (crt, key []byte, err error) {
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		DNSNames:              []string{name},
-	}
-	if address != nil {
-		template.IPAddresses = []net.IP{address}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, private.Public(), private)
 	if err != nil {

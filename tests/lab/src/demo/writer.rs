@@ -217,12 +217,18 @@ fn write(shared: &Shared, prefix: &str, first: Node) {
 
 /// The longest time between two acknowledgements.
 fn outage(acks: &[Ack]) -> Duration {
+    longest_gap(acks).map_or(Duration::ZERO, |(from, to)| {
+        to.duration_since(from).unwrap_or_default()
+    })
+}
+
+/// The two acknowledgements with the longest time between them.
+#[must_use]
+pub fn longest_gap(acks: &[Ack]) -> Option<(SystemTime, SystemTime)> {
     let mut times: Vec<SystemTime> = acks.iter().map(|ack| ack.acked).collect();
     times.sort_unstable();
-    let gaps = times
-        .windows(2)
-        .map(|pair| pair[1].duration_since(pair[0]).unwrap_or_default());
-    gaps.max().unwrap_or_default()
+    let gaps = times.windows(2).map(|pair| (pair[0], pair[1]));
+    gaps.max_by_key(|(from, to)| to.duration_since(*from).unwrap_or_default())
 }
 
 /// Acknowledged writes that `node` does not have, or has with another value.

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | kernel | bookworm's `user-mode-linux`, the last whose kernel starts on every host from bookworm on | 5 s |
 //! | xstate | `host/xstate.c`, preloaded into the kernel: it knows fewer registers than processors have | 1 s |
-//! | builder | trixie, or bookworm, with Go and libdqlite | a minute |
-//! | stand-ins | their sources, in the builder | a minute |
+//! | builder | trixie, or bookworm, with a Go compiler and libdqlite | a minute and a half |
+//! | stand-ins | their sources and the modules of `go.sum`, in a builder of trixie with a newer Go | a minute and a half |
 //! | real dqlite | `crates/dqlite`'s test program, in the builder of trixie or bookworm | half a minute |
 //! | base | trixie with `guest/packages` | a minute |
 //! | system | base, stand-ins, guest files, the project's package, as an ext4 image | seconds |
@@ -28,6 +28,10 @@ const SUITE: &str = "trixie";
 
 /// Debian of their kernel; see facts in the module's table.
 const KERNEL_SUITE: &str = "bookworm";
+
+/// Gives a tree the suite's backports, too, from the mirror that it has already. A package of theirs is taken only where
+/// the suite has none of that name.
+const WITH_BACKPORTS: &str = r#"sed -n 's/^\(deb .*\) main$/\1-backports main/p;T;q' "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/backports.list""#;
 
 /// A kernel tree: `usr/bin/linux.uml` and `usr/lib/uml/modules/VERSION`; and what is preloaded into it.
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ pub fn kernel(places: &Places) -> Result<Kernel> {
                 KERNEL_SUITE,
                 "extract",
                 &["user-mode-linux".to_owned()],
+                None,
                 dir,
             )
         },
@@ -117,6 +122,7 @@ pub fn base(places: &Places) -> Result<PathBuf> {
         "installing the packages of the nodes (a minute or two, once)",
         SUITE,
         &packages,
+        None,
     )
 }
 
@@ -126,8 +132,8 @@ pub fn base(places: &Places) -> Result<PathBuf> {
 /// When the builder cannot be made or the compilation fails.
 pub fn standins(places: &Places) -> Result<PathBuf> {
     let sources = standin_sources(places);
-    let packages = builder_packages(places)?;
-    let mut recipe = Recipe::new("standins", 1);
+    let packages = package_list(&sources.join("packages.build"))?;
+    let mut recipe = Recipe::new("standins", 2);
     recipe.add_tree(&sources)?;
     packages.iter().for_each(|p| recipe.add(p.as_bytes()));
     cache::entry(
@@ -139,9 +145,10 @@ pub fn standins(places: &Places) -> Result<PathBuf> {
             let mut command = Command::new("sh");
             command
                 .arg(sources.join("build.sh"))
-                .arg(builder(places, SUITE, &packages)?)
+                .arg(builder(places, SUITE, &packages, Some(WITH_BACKPORTS))?)
                 .arg(dir)
-                .env("STANDINS_GOCACHE", go_cache(places)?);
+                .env("STANDINS_GOCACHE", go_cache(places, "go-build")?)
+                .env("STANDINS_GOMODCACHE", go_cache(places, "go-modules")?);
             host::run_long(&command).map(drop)
         },
     )
@@ -154,7 +161,7 @@ pub fn standins(places: &Places) -> Result<PathBuf> {
 /// When the builder cannot be made or the compilation fails.
 pub fn real_dqlite(places: &Places, suite: &str) -> Result<PathBuf> {
     let sources = places.repo.join("crates/dqlite/tests/fixtures/make");
-    let packages = builder_packages(places)?;
+    let packages = package_list(&sources.join("packages"))?;
     let mut recipe = Recipe::new("dqlite", 1);
     recipe.add(suite.as_bytes());
     packages.iter().for_each(|p| recipe.add(p.as_bytes()));
@@ -170,8 +177,8 @@ pub fn real_dqlite(places: &Places, suite: &str) -> Result<PathBuf> {
             let mut command = Command::new(sources.join("build"));
             command
                 .arg(dir)
-                .arg(builder(places, suite, &packages)?)
-                .env("MAKE_GOCACHE", go_cache(places)?);
+                .arg(builder(places, suite, &packages, None)?)
+                .env("MAKE_GOCACHE", go_cache(places, "go-build")?);
             host::run_long(&command).map(drop)
         },
     )
@@ -181,24 +188,26 @@ fn standin_sources(places: &Places) -> PathBuf {
     places.guest().join("standins")
 }
 
-fn builder_packages(places: &Places) -> Result<Vec<String>> {
-    package_list(&standin_sources(places).join("packages.build"))
-}
-
 /// The tree to compile in.
-fn builder(places: &Places, suite: &str, packages: &[String]) -> Result<PathBuf> {
+fn builder(
+    places: &Places,
+    suite: &str,
+    packages: &[String],
+    setup: Option<&str>,
+) -> Result<PathBuf> {
     tree(
         places,
         "builder",
         &format!("installing a Go compiler of {suite} (a minute or two, once)"),
         suite,
         packages,
+        setup,
     )
 }
 
-/// Go's own cache, for all builders: it tells their compilers apart.
-fn go_cache(places: &Places) -> Result<PathBuf> {
-    let path = places.cache.join("go-build");
+/// One of Go's own caches, for all builders: it tells their compilers apart.
+fn go_cache(places: &Places, name: &str) -> Result<PathBuf> {
+    let path = places.cache.join(name);
     fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
     Ok(path)
 }
@@ -209,12 +218,16 @@ fn tree(
     what: &str,
     suite: &str,
     packages: &[String],
+    setup: Option<&str>,
 ) -> Result<PathBuf> {
     let mut recipe = Recipe::new(kind, 1);
     recipe.add(suite.as_bytes());
     packages.iter().for_each(|p| recipe.add(p.as_bytes()));
+    if let Some(setup) = setup {
+        recipe.add(setup.as_bytes());
+    }
     let path = cache::entry(&places.cache, kind, what, recipe, |dir| {
-        mmdebstrap(suite, "minbase", packages, &dir.join("tree"))
+        mmdebstrap(suite, "minbase", packages, setup, &dir.join("tree"))
     })?;
     Ok(path.join("tree"))
 }
@@ -233,7 +246,13 @@ fn package_list(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn mmdebstrap(suite: &str, variant: &str, packages: &[String], target: &Path) -> Result<()> {
+fn mmdebstrap(
+    suite: &str,
+    variant: &str,
+    packages: &[String],
+    setup: Option<&str>,
+    target: &Path,
+) -> Result<()> {
     // The mirror is the built-in one of the suite; the keyring is named for hosts that are not Debian.
     let mut command = Command::new("mmdebstrap");
     command
@@ -253,8 +272,42 @@ fn mmdebstrap(suite: &str, variant: &str, packages: &[String], target: &Path) ->
             command.arg(format!("--dpkgopt=path-exclude={path}"));
         }
     }
+    if let Some(setup) = setup {
+        command.arg(format!("--setup-hook={setup}"));
+    }
     command.arg(suite).arg(target);
     host::run_long(&command)
         .with_context(|| format!("install Debian {suite} packages into {}", target.display()))
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WITH_BACKPORTS;
+    use std::fs;
+    use std::process::Command;
+
+    #[test]
+    fn a_trees_backports_come_from_the_mirror_that_it_has() {
+        for options in ["", "[signed-by=\"/keyring.gpg\"] "] {
+            let tree = tempfile::tempdir().unwrap();
+            let apt = tree.path().join("etc/apt");
+            fs::create_dir_all(apt.join("sources.list.d")).unwrap();
+            let sources = format!(
+                "deb {options}http://mirror.invalid/debian trixie main\n\
+                 deb {options}http://mirror.invalid/debian trixie-updates main\n"
+            );
+            fs::write(apt.join("sources.list"), sources).unwrap();
+            // As mmdebstrap runs a hook.
+            let hook = Command::new("sh")
+                .args(["-c", WITH_BACKPORTS, "exec"])
+                .arg(tree.path())
+                .status();
+            assert!(hook.unwrap().success());
+            assert_eq!(
+                fs::read_to_string(apt.join("sources.list.d/backports.list")).unwrap(),
+                format!("deb {options}http://mirror.invalid/debian trixie-backports main\n")
+            );
+        }
+    }
 }

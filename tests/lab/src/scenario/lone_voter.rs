@@ -126,7 +126,10 @@ fn soon_the_voter(lab: &Lab, node: Node, since: &str) -> Result<()> {
 }
 
 /// Whether the node knows where to send what is for the other, whoever is there.
-fn neighbours(lab: &Lab, node: Node, other: Node, known: bool) -> Result<()> {
+///
+/// # Errors
+/// When the node's kernel refuses.
+pub fn neighbours(lab: &Lab, node: Node, other: Node, known: bool) -> Result<()> {
     for (link, net) in LINKS.iter().enumerate() {
         let number = other.number();
         let address = format!("{net}.{number} dev vec{link}");

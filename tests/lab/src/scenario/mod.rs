@@ -31,7 +31,7 @@ mod paused_agent;
 mod ports;
 mod power_cut;
 mod return_as_spare;
-mod service;
+pub mod service;
 mod services_gated;
 mod shutdown_order;
 mod silent_agent;
@@ -42,7 +42,8 @@ mod stubborn;
 mod typo;
 mod wedged;
 
-pub use return_as_spare::in_sync;
+pub use lone_voter::neighbours;
+pub use return_as_spare::{in_sync, switch_on};
 
 use crate::agent;
 use crate::client::Lab;

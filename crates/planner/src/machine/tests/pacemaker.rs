@@ -111,3 +111,44 @@ fn looks_and_tasks_never_overlap_whatever_happens_meanwhile() {
     machine.seen(sight(&o), &config(), NOW);
     busy(&mut machine);
 }
+
+#[test]
+fn a_volume_is_taken_over_ahead_once_it_is_mounted_and_not_again_while_it_is_about_to_be_unmounted()
+{
+    let mut o = booted();
+    given_the_volume(&mut o, Known::Present(Epoch::first("hatwo")));
+    o.journal.highest_epoch = 1;
+    (o.request, o.failover_unit) = (Request::None, false);
+    (o.drbd.connected, o.drbd.equal) = (false, false);
+    let begins = |machine: &mut Machine, o: &Observation| {
+        let mut all = Vec::new();
+        for event in [Event::Changed, Event::PacemakerAnswered(Ok(PeerNode::Down))] {
+            machine.handle(event, NOW);
+            let mut then = actions(machine, NOW);
+            while then.last() == Some(&Action::Look) {
+                machine.seen(sight(o), &config(), NOW);
+                then.extend(actions(machine, NOW));
+            }
+            all.extend(then);
+        }
+        if did(&all).is_some() {
+            machine.done(Ok(Outcome::Done), NOW);
+        }
+        did(&all) == Some(&Task::Take(Step::BeginEpoch))
+    };
+    let mut unmounted = booted();
+    unmounted.journal.highest_epoch = 1;
+    // An agent that finds it mounted does not know what for.
+    let mut machine = machine();
+    assert!(!begins(&mut machine, &o));
+    assert!(!begins(&mut machine, &unmounted));
+    assert!(begins(&mut machine, &o));
+    for request in [Request::Hold, Request::Release] {
+        let mut asked = o.clone();
+        asked.request = request;
+        machine.handle(Event::Asks(request), NOW);
+        begins(&mut machine, &asked);
+    }
+    machine.handle(Event::Asks(Request::None), NOW);
+    assert!(!begins(&mut machine, &o));
+}

@@ -333,3 +333,20 @@ fn an_agent_that_is_started_anew_beside_a_lone_voter_learns_that_its_peer_is_dow
     let then = happens(&mut machine, says(State::SecondaryRunning), &o);
     assert_eq!(then, [PeerPorts::Open]);
 }
+
+#[test]
+fn a_peer_that_pacemaker_calls_down_although_drbd_sees_it_is_asked_about_once_and_not_for_ever() {
+    let (mut machine, mut o) = taking_over();
+    o.drbd.connected = true;
+    o.mount = Mount::ReadWrite;
+    let mut asked = 0;
+    for _ in 0..9 {
+        machine.handle(pacemaker(PeerNode::Down), NOW);
+        let then = looks(&mut machine, &o, NOW);
+        asked += usize::from(asks(&then).0);
+        if did(&then).is_some() {
+            break;
+        }
+    }
+    assert!(asked <= 1, "{asked}");
+}

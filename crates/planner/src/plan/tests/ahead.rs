@@ -18,7 +18,7 @@ fn mounted() -> Observation {
     given_the_volume(&mut o, Known::Present(Epoch::first("hatwo")));
     o.journal.highest_epoch = 1;
     o.request = Request::None;
-    o.failover_unit = false;
+    (o.failover_unit, o.just_mounted) = (false, true);
     o.peer_node = Asked::Answer(PeerNode::Down);
     o
 }
@@ -116,7 +116,8 @@ fn where_the_peer_lives_or_is_not_known_to_be_dead_the_volume_is_not_touched_bef
 
 #[test]
 fn nothing_is_done_ahead_on_a_volume_that_stands_still_is_read_only_older_or_new() {
-    let changes: [fn(&mut Observation); 7] = [
+    let changes: [fn(&mut Observation); 8] = [
+        |o| o.just_mounted = false,
         |o| o.drbd.suspended = Some(Suspended::Fencing),
         |o| o.volume_silent = true,
         |o| (o.drbd.alone, o.drbd.seeking, o.own_disconnect) = (true, false, true),

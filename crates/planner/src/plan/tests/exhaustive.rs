@@ -71,6 +71,7 @@ pub(super) fn invariants(
         if on_volume {
             let dead = o.peer_node == Asked::Answer(PeerNode::Down);
             let ahead = o.request == Request::None
+                && o.just_mounted
                 && dead
                 && !matches!(step, Step::RenewEpoch(_) | Step::MoveOntoVolume);
             ensure(

@@ -113,6 +113,7 @@ pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
                         continue;
                     }
                     o.request = request;
+                    o.just_mounted = request == Request::None && o.mount != Mount::None;
                     for highest in [0, 1, 2] {
                         o.journal.highest_epoch = highest;
                         for (services, token, confirmed) in services {
@@ -125,8 +126,9 @@ pub(super) fn every_observation(mut check: impl FnMut(&Observation)) {
                                     Asked::Answer(PeerNode::Down),
                                     Asked::Answer(PeerNode::Lost),
                                 ] {
-                                    // Only who holds asks Pacemaker.
-                                    if node == Asked::NotYet && request != Request::Hold {
+                                    // Only who holds, or is about to, asks Pacemaker.
+                                    let asks = request == Request::Hold || o.just_mounted;
+                                    if node == Asked::NotYet && !asks {
                                         continue;
                                     }
                                     o.peer_node = node;
@@ -169,6 +171,7 @@ pub(super) fn mixed_observations(mut check: impl FnMut(&Observation)) {
                 (o.mount, o.drbd.role, o.epoch) = (mount, role, epoch);
                 for request in [Request::None, Request::Hold, Request::Release] {
                     o.request = request;
+                    o.just_mounted = request == Request::None && o.mount != Mount::None;
                     for (services, token) in [(Services::Stopped, false), (Services::Running, true)]
                     {
                         (o.services, o.token) = (services, token);

@@ -213,12 +213,14 @@ form() {
     for node in haone hatwo; do fresh_node $node; done
     rm -f "$WORK/stop-writer" "$WORK/acknowledged"
     : >"$WORK/acknowledged"
-    on haone lab-cluster bootstrap --no-start haone 10.77.0.1 || return 1
-    start haone k8sd k8s-dqlite kube-apiserver
+    start haone k8sd
+    on haone lab-cluster bootstrap --no-wait haone 10.77.0.1 || return 1
+    start haone k8s-dqlite kube-apiserver
     on haone lab-cluster wait --timeout 60s || return 1
     on haone lab-cluster join-token hatwo >"$(root hatwo)/root/token" || return 1
-    on hatwo lab-cluster join --no-start @/root/token 10.77.0.2 || return 1
-    start hatwo k8sd k8s-dqlite kube-apiserver
+    start hatwo k8sd
+    on hatwo lab-cluster join --no-wait @/root/token 10.77.0.2 || return 1
+    start hatwo k8s-dqlite kube-apiserver
     on hatwo lab-cluster wait --timeout 90s --members 2
 }
 # keeps_nothing DIR: no log, no snapshot and no vote.

@@ -104,7 +104,7 @@ const WHOLE: [Case; 2] = [
     },
 ];
 
-/// Measures on a settled lab and prints a table.
+/// Measures on a settled lab, and prints it.
 ///
 /// # Errors
 /// When ours does not do its work, so that its time means nothing.
