@@ -17,6 +17,7 @@ pub const SCENARIO: Scenario = Scenario {
 };
 
 const K8SD: &str = "snap.k8s.k8sd.service";
+const DROP_INS: &str = "/run/systemd/system/snap.k8s.k8sd.service.d";
 const DROP_IN: &str = "/run/systemd/system/snap.k8s.k8sd.service.d/99-lab.conf";
 const DAEMON: &str = "/var/lib/two-node-ha/spare/k8sd/daemon.yaml";
 
@@ -26,6 +27,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     let survivor = voter.peer();
     let before = lab.status()?;
     // The unit is the administrator's, in /etc, so that it cannot be masked.
+    lab.run(survivor, &["mkdir", "-p", DROP_INS], COMMAND)?;
     lab.write(
         survivor,
         DROP_IN,
@@ -43,7 +45,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     // Whatever was seen: the next scenario needs a k8sd.
     lab.sh(
         survivor,
-        &format!("rm -f {DROP_IN} && systemctl daemon-reload"),
+        &format!("rm -rf {DROP_INS} && systemctl daemon-reload"),
         COMMAND,
     )?;
     went_on?;
