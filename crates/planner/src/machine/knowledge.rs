@@ -65,6 +65,13 @@ impl Knowledge {
         self.forget_promotion();
     }
 
+    /// That the peer was dead says little about it once time has passed without DRBD being primary here.
+    pub(super) fn forget_a_dead_peer(&mut self) {
+        if self.node == Asked::Answer(PeerNode::Down) {
+            self.node = Asked::NotYet;
+        }
+    }
+
     /// What it said of its databases before holds, but that they run.
     pub(super) fn peer_has_stopped(&mut self) {
         self.stopped = true;

@@ -367,8 +367,16 @@ impl Machine {
                 self.ask_peer();
                 self.knowledge.forget_promotion();
             }
-            (Request::None, Asked::NotYet | Asked::Silent(_))
-            | (Request::Hold | Request::Release, _) => self.knowledge.forget(),
+            (Request::None, Asked::NotYet | Asked::Silent(_)) => {
+                // As with a voter's last word: a node that waits for the volume knows by then.
+                let node = std::mem::take(&mut self.knowledge.node);
+                self.knowledge.forget();
+                if node != Asked::NotYet {
+                    self.knowledge.node = node;
+                    self.ask_pacemaker();
+                }
+            }
+            (Request::Hold | Request::Release, _) => self.knowledge.forget(),
         }
     }
 

@@ -12,8 +12,8 @@ use super::reads::Count;
 use super::{Machine, SHORTEST_RETRY, SUSPENDED_RETRY, Turn, Work};
 use crate::decision::{Decision, State};
 use crate::observation::{
-    Asked, Directories, FencePeer, Known, Mount, Observation, Request, Rest, Services, SplitBrain,
-    Suspended,
+    Asked, Directories, FencePeer, Known, Mount, Observation, PeerNode, Request, Rest, Role,
+    Services, SplitBrain, Suspended,
 };
 use crate::plan::plan;
 use crate::record::Owned;
@@ -299,12 +299,22 @@ impl Machine {
             self.unasked = true;
         }
         let another_hold = std::mem::replace(&mut self.hold, hold) != hold;
-        let another_request = std::mem::replace(&mut self.request, request) != request;
+        let before = std::mem::replace(&mut self.request, request);
+        let another_request = before != request;
         self.ports_by_look(&drbd, another_request);
+        if before == Request::None && drbd.role != Role::Primary {
+            self.knowledge.forget_a_dead_peer();
+        }
         if another_request {
             // What the peer was while this node was its spare says nothing about a peer that may just
             // have died.
+            let dead = self.knowledge.node == Asked::Answer(PeerNode::Down);
             self.knowledge.forget();
+            if dead && (before, request) == (Request::None, Request::Hold) {
+                // But it was asked for when DRBD was primary here already, and then it was dead.
+                self.knowledge.node = Asked::Answer(PeerNode::Down);
+                self.peer_is_off();
+            }
             self.own_disk = None;
             self.patience = SHORTEST_RETRY;
         }

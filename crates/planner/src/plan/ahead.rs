@@ -11,8 +11,13 @@ use crate::observation::{Asked, Known, Mount, Observation, PeerNode, Role};
 /// DRBD is primary here, and nothing is mounted yet: a spare has no voter to wait for any more.
 pub(super) fn promoted(o: &Observation) -> Decision {
     let reason = "DRBD is primary here; waiting for Pacemaker to mount the volume";
-    match stop_if_needed(o) {
-        Some(stop) => Decision::act(State::PrimaryPrep, vec![stop], reason),
+    let step = stop_if_needed(o).or_else(|| {
+        // Whether the other node is dead takes Pacemaker as long to say as a recovery takes.
+        let unknown = !o.drbd.connected && o.peer_node == Asked::NotYet;
+        unknown.then_some(Step::AskPacemaker)
+    });
+    match step {
+        Some(step) => Decision::act(State::PrimaryPrep, vec![step], reason),
         None => Decision::wait(State::PrimaryPrep, reason),
     }
 }

@@ -152,3 +152,56 @@ fn a_volume_is_taken_over_ahead_once_it_is_mounted_and_not_again_while_it_is_abo
     machine.handle(Event::Asks(Request::None), NOW);
     assert!(!begins(&mut machine, &o));
 }
+
+/// A spare whose copy of the volume was made primary; nothing is mounted, and its databases are stopped.
+fn promoted() -> Observation {
+    let mut o = booted();
+    (o.drbd.role, o.drbd.connected) = (Role::Primary, false);
+    o
+}
+
+#[test]
+fn a_peer_that_was_dead_once_drbd_was_primary_here_is_so_when_pacemaker_gives_the_role() {
+    for (known, primary, kept) in [
+        (PeerNode::Down, true, true),
+        (PeerNode::Down, false, false),
+        (PeerNode::Online, true, false),
+        (PeerNode::Lost, true, false),
+    ] {
+        let mut machine = machine();
+        let mut o = promoted();
+        let asks = looks(&mut machine, &o, NOW);
+        assert!(asks.contains(&Action::AskPacemaker), "{asks:?}");
+        machine.handle(Event::PacemakerAnswered(Ok(known)), NOW);
+        if !primary {
+            o.drbd.role = Role::Secondary;
+        }
+        looks(&mut machine, &o, NOW);
+        // While the peer is dead nothing of it is to be heard, and time passes.
+        let later = machine.wakes_at().unwrap_or(NOW);
+        looks(&mut machine, &o, later);
+        o.request = Request::Hold;
+        machine.handle(Event::Changed, later);
+        let actions = looks(&mut machine, &o, later);
+        assert_eq!(
+            machine.knowledge.node == Asked::Answer(PeerNode::Down),
+            kept,
+            "{known:?}, primary {primary}"
+        );
+        let refused = Action::PeerPorts(PeerPorts::Refused);
+        assert_eq!(actions.contains(&refused), kept, "{actions:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_drbd_sees_again_is_not_taken_for_dead() {
+    let mut machine = machine();
+    let mut o = promoted();
+    looks(&mut machine, &o, NOW);
+    machine.handle(Event::PacemakerAnswered(Ok(PeerNode::Down)), NOW);
+    looks(&mut machine, &o, NOW);
+    (o.request, o.drbd.connected) = (Request::Hold, true);
+    machine.handle(Event::Changed, NOW);
+    looks(&mut machine, &o, NOW);
+    assert_eq!(machine.knowledge.node, Asked::NotYet);
+}

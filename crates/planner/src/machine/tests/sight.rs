@@ -206,8 +206,12 @@ fn after_a_while_what_was_learnt_is_old_except_to_a_spare_what_its_voter_has_sai
         // It is asked anew, and until then the answer of before holds.
         assert_eq!(then.contains(&Action::AskPeer), keeps, "{request:?}");
         assert_eq!(machine.knowledge.report == knows, keeps, "{request:?}");
+        // Without its voter's word a spare asks Pacemaker anew, in the same way.
         let node = &machine.knowledge.node;
-        assert_eq!(*node != Asked::NotYet, keeps, "{request:?}");
+        let unasked = request == Request::None;
+        assert_eq!(*node != Asked::NotYet, unasked, "{request:?}");
+        let asks = then.contains(&Action::AskPacemaker);
+        assert_eq!(asks, unasked && !keeps, "{request:?}");
         assert_eq!(machine.knowledge.promotion, Asked::NotYet, "{request:?}");
         assert_eq!(machine.own_disk, None, "it may take changes again");
     }

@@ -40,7 +40,20 @@ fn a_spare_stops_its_databases_when_drbd_is_made_primary_and_not_while_it_is_sec
     assert_eq!(decision.steps, [Step::StopServices], "{decision:?}");
     assert_eq!(decision.state, State::PrimaryPrep);
     (o.services, o.token) = (Services::Stopped, false);
+    // A planned move: the other node lives, and is asked once it is needed.
+    o.drbd.connected = true;
     waits(&decide(&o));
+    o.drbd.connected = false;
+    let decision = decide(&o);
+    assert_eq!(decision.steps, [Step::AskPacemaker], "{decision:?}");
+    for known in [
+        Asked::Answer(PeerNode::Down),
+        Asked::Answer(PeerNode::Online),
+        Asked::Silent("no answer".into()),
+    ] {
+        o.peer_node = known;
+        waits(&decide(&o));
+    }
 }
 
 #[test]
