@@ -21,6 +21,9 @@ pub enum Measure {
     Looking,
     /// `Write` less these two.
     WriteOfOurs,
+    /// Seconds of it in which systemd did nothing else than read its units anew, as Pacemaker has it do
+    /// before it starts a unit of systemd's.
+    Reloading,
     /// Seconds of `Outage` that the failover unit took, to stop there and to start here, less the same.
     OutageOfOurs,
     /// Bytes written on DRBD's device from the mount to the start of k8s-dqlite's unit.
@@ -50,6 +53,7 @@ impl Measure {
             Self::Loading => "  k8s-dqlite: started to loaded",
             Self::Looking => "  k8s-dqlite: loaded to listening",
             Self::WriteOfOurs => "  mounted to first write less both",
+            Self::Reloading => "    of it: systemd's reload for Pacemaker",
             Self::OutageOfOurs => "  failover unit, both nodes, less both",
             Self::OnVolume => "written on the volume by the takeover",
             Self::OnDisk => "written on the whole disk meanwhile",
@@ -67,6 +71,7 @@ impl Measure {
             | Self::Loading
             | Self::Looking
             | Self::WriteOfOurs
+            | Self::Reloading
             | Self::Outage
             | Self::OutageOfOurs
             | Self::Rejoin => Unit::Seconds,

@@ -203,6 +203,10 @@ fn times(
         (Measure::Loading, loading.loaded - loading.started),
         (Measure::Looking, loading.listens - loading.loaded),
         (Measure::WriteOfOurs, of_ours),
+        (
+            Measure::Reloading,
+            reloading(records, (mounted, loading.started)),
+        ),
         (Measure::OnVolume, volume as f64),
         (Measure::OnDisk, disk as f64),
     ])
@@ -244,6 +248,16 @@ fn unit_stopped(records: &[Record], from: f64) -> Option<f64> {
     let began = first(records, from, |r| r.unit_is("Stopping", FAILOVER))?;
     let ended = first(records, began, |r| r.unit_is("Stopped", FAILOVER))?;
     Some(ended - began)
+}
+
+/// Seconds between these two in which systemd read its units anew, by its own words.
+fn reloading(records: &[Record], (from, to): (f64, f64)) -> f64 {
+    let within = records.iter().filter(|r| r.at >= from && r.at <= to);
+    within
+        .filter(|r| r.by == "systemd")
+        .filter_map(|r| r.message.strip_prefix("Reloading finished in "))
+        .filter_map(|took| took.split(' ').next()?.parse::<f64>().ok())
+        .fold(0.0, |sum, ms| sum + ms / 1000.0)
 }
 
 /// When k8s-dqlite's unit was started, had loaded the database, and listened.
@@ -381,6 +395,20 @@ mod tests {
         ];
         assert_eq!(unit_stopped(&records, 0.5), Some(4.5));
         assert_eq!(unit_stopped(&records[..3], 0.5), None);
+    }
+
+    #[test]
+    fn systemds_reloads_are_counted_between_the_mount_and_the_start_of_the_datastore() {
+        let records = [
+            said(1.0, "systemd", "", "Reloading finished in 900 ms."),
+            said(3.0, "systemd", "", "Reloading..."),
+            said(5.5, "systemd", "", "Reloading finished in 2500 ms."),
+            said(5.6, "sshd", "", "Reloading finished in 7 ms."),
+            said(6.0, "systemd", "", "Reloading finished in 250 ms."),
+            said(9.0, "systemd", "", "Reloading finished in 40 ms."),
+        ];
+        assert_eq!(reloading(&records, (2.0, 8.0)), 2.75);
+        assert_eq!(reloading(&records, (7.0, 8.0)), 0.0);
     }
 
     #[test]
