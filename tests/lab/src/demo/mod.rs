@@ -9,7 +9,7 @@ use crate::agent;
 use crate::client::Lab;
 use crate::cluster::Node;
 use anyhow::{Result, bail};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use timeline::epoch;
 use writer::{Ack, Writer};
 
@@ -21,6 +21,9 @@ const AFTER: usize = 20;
 
 /// From the cut to the first accepted write. Far above what it takes: a time-out, not a goal.
 const FAILOVER_LIMIT: Duration = Duration::from_secs(420);
+
+/// From then to the last word about it: the voter is confirmed after its first write at times.
+const LAST_STEP: Duration = Duration::from_secs(60);
 
 /// What one power cut did.
 pub struct Outcome {
@@ -82,13 +85,31 @@ fn in_flight(writer: &Writer) -> Result<usize> {
     bail!("the writers stand still")
 }
 
+/// The steps of the failover. The last of them may come after the first write.
+fn whole(lab: &Lab, outcome: &Outcome) -> Result<Vec<(&'static str, f64)>> {
+    let until = Instant::now() + LAST_STEP;
+    loop {
+        let records = timeline::journal(lab, outcome.survivor, outcome.cut)?;
+        let steps = timeline::steps(&records, outcome.cut);
+        let missing = timeline::missing(&steps);
+        if missing.is_empty() {
+            return Ok(steps);
+        }
+        anyhow::ensure!(
+            Instant::now() < until,
+            "the survivor's journal has no word of: {}",
+            missing.join(", ")
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 /// Prints the timeline and the verdict; the exit code.
 ///
 /// # Errors
 /// When the survivor's journal cannot be read.
 pub fn report(lab: &Lab, outcome: &Outcome) -> Result<i32> {
-    let records = timeline::journal(lab, outcome.survivor, outcome.cut)?;
-    let mut steps = timeline::steps(&records, outcome.cut);
+    let mut steps = whole(lab, outcome)?;
     steps.push(("first write accepted", epoch(outcome.first.acked)));
     anyhow::ensure!(
         outcome.first.by == outcome.survivor,

@@ -99,7 +99,7 @@ const STEPS: [Step; 11] = [
     },
     Step {
         name: "the spare's services stopped",
-        matches: |r| r.message == "the k8s services are stopped",
+        matches: |r| r.message == "the services that write the databases are stopped",
     },
     Step {
         name: "volume mounted",
@@ -185,6 +185,15 @@ pub fn first(records: &[Record], from: f64, wanted: impl Fn(&Record) -> bool) ->
     found.map(|r| r.at).min_by(f64::total_cmp)
 }
 
+/// The steps that none of these is of: the words of somebody have changed, or there was no such step.
+#[must_use]
+pub fn missing(of: &[(&'static str, f64)]) -> Vec<&'static str> {
+    let names = STEPS.iter().map(|step| step.name);
+    names
+        .filter(|name| !of.iter().any(|(found, _)| found == name))
+        .collect()
+}
+
 /// Steps of the failover after `cut`, with their times.
 #[must_use]
 pub fn steps(records: &[Record], cut: SystemTime) -> Vec<(&'static str, f64)> {
@@ -209,6 +218,19 @@ mod tests {
             message: message.to_owned(),
             step: String::new(),
         }
+    }
+
+    #[test]
+    fn a_step_that_nobody_has_said_is_missing() {
+        let cut = UNIX_EPOCH + Duration::from_secs(100);
+        let records = [said(
+            103.0,
+            "two-node-ha",
+            "the services that write the databases are stopped",
+        )];
+        let missing = missing(&steps(&records, cut));
+        assert_eq!(missing.len(), STEPS.len() - 1);
+        assert!(!missing.contains(&"the spare's services stopped"));
     }
 
     #[test]
