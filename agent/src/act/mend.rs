@@ -60,12 +60,11 @@ impl Actor {
                 continue;
             };
             if let Some(why) = torn {
-                self.keep_torn(database, &path, name);
+                let kept = self.keep_torn(database, &path, name);
                 tracing::warn!(
                     "{} was not whole ({why}), as after a power cut while k8sd wrote it: it is made \
-                     again, and what was there is kept in {}",
-                    path.display(),
-                    self.paths.quarantine().display()
+                     again{kept}",
+                    path.display()
                 );
             }
             replace(&path, &made)?;
@@ -131,10 +130,10 @@ impl Actor {
             let other = read(&spare.join(&name))?;
             match other.filter(|other| whole::check(&name, other).is_ok()) {
                 Some(other) => {
-                    self.keep_torn(database, &path, &name);
+                    let kept = self.keep_torn(database, &path, &name);
                     tracing::warn!(
                         "{} was not whole ({why}): the one of this node's spare directory takes its \
-                         place",
+                         place{kept}",
                         path.display()
                     );
                     replace(&path, &other)?;
@@ -149,8 +148,8 @@ impl Actor {
     }
 
     /// A copy of what is about to be replaced. It is of use to a person only, so that a disk which takes
-    /// none stops nothing.
-    fn keep_torn(&self, database: Database, path: &Path, name: &str) {
+    /// none stops nothing. Returns where it is, in words, if it is kept.
+    fn keep_torn(&self, database: Database, path: &Path, name: &str) -> String {
         let quarantine = self.paths.quarantine();
         let kept = format!("{database}-{}", name.replace('/', "-"));
         let part = quarantine.join(format!(".{kept}.part"));
@@ -164,8 +163,12 @@ impl Actor {
             set_aside(&part, &quarantine, &kept).map_err(Error::io("keeping", path))?;
             drop_surplus(&quarantine, &kept, self.config.agent.keep_backups)
         };
-        if let Err(error) = keep() {
-            tracing::warn!("what was left of {} is not kept: {error}", path.display());
+        match keep() {
+            Ok(()) => format!(", and what was there is kept in {}", quarantine.display()),
+            Err(error) => {
+                tracing::warn!("what was left of {} is not kept: {error}", path.display());
+                String::new()
+            }
         }
     }
 }

@@ -28,6 +28,15 @@ fn confirmed() -> (Machine, Observation) {
     (machine, o)
 }
 
+/// Until it is said what is down, and the first try is made; when that is.
+fn said(machine: &mut Machine, broken: &Observation) -> Moment {
+    machine.handle(Event::Changed, NOW);
+    looks(machine, broken, NOW);
+    let now = machine.wakes_at().unwrap();
+    looks(machine, broken, now);
+    now
+}
+
 #[test]
 fn a_service_is_called_down_after_some_seconds_and_started_then_and_after_ever_longer_times() {
     let (mut machine, o) = confirmed();
@@ -63,10 +72,7 @@ fn a_service_that_runs_again_is_called_up_after_some_seconds_and_nothing_wakes_t
 {
     let (mut machine, o) = confirmed();
     let broken = with(&o, &["k8sd"]);
-    machine.handle(Event::Changed, NOW);
-    looks(&mut machine, &broken, NOW);
-    let now = machine.wakes_at().unwrap();
-    looks(&mut machine, &broken, now);
+    let now = said(&mut machine, &broken);
     machine.done(Ok(Outcome::Done), now);
     looks(&mut machine, &o, now);
     assert_eq!(machine.wakes_at(), Some(now + 5 * SECOND));
@@ -84,10 +90,7 @@ fn a_service_that_runs_again_is_called_up_after_some_seconds_and_nothing_wakes_t
 fn a_start_of_the_rest_that_fails_fails_no_voter() {
     let (mut machine, o) = confirmed();
     let broken = with(&o, &["k8sd"]);
-    machine.handle(Event::Changed, NOW);
-    looks(&mut machine, &broken, NOW);
-    let now = machine.wakes_at().unwrap();
-    looks(&mut machine, &broken, now);
+    let now = said(&mut machine, &broken);
     machine.done(Err(failure(Kind::Other)), now);
     let then = looks(&mut machine, &broken, now);
     let unhealthy = |action: &Action| matches!(action, Action::Tell(ToHolder::Unhealthy(_)));
